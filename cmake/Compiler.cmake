@@ -39,10 +39,11 @@ elseif(LLD_PROGRAM)
   add_link_options(-fuse-ld=lld)
 endif()
 
+add_link_options(-Wl,--as-needed)
+
 set(sanitize "${TAPIR_SANITIZE}")
 if(TAPIR_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
-  # The test executables of the fuzz preset are linked without libFuzzer; its hooks come from the sanitizer runtime.
 endif()
 if(sanitize)
   add_compile_options(-fsanitize=${sanitize} -fno-sanitize-recover=all -fno-omit-frame-pointer)
