@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// Calls on blocking sockets as continuations: step() until it answers. Who waits between the steps (a thread in runtime/, virtual
+// time in sim/) is not known here; what a blocking call means (how much a write must write, when it times out) is.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "socket/sockets.h"
+
+namespace tapir::socket {
+
+// Each type below has:
+//   std::optional<Result<long>> step(Sockets&, Instant now)   the answer, or nothing: wait for a touch of a descriptor or deadline()
+//   Instant deadline() const                                  when step() will end without a touch; kNever
+// A first step() that answers is a call that did not block. Non-blocking descriptors and MSG_DONTWAIT answer at the first step.
+
+class BlockingAccept {
+ public:
+  BlockingAccept(Descriptor fd, sockaddr* address, socklen_t* length, int flags) : fd_(fd), address_(address), length_(length), flags_(flags) {}
+  std::optional<Result<long>> step(Sockets& sockets, Instant now);
+  Instant deadline() const { return deadline_; }
+
+ private:
+  Descriptor fd_;
+  sockaddr* address_;
+  socklen_t* length_;
+  int flags_;
+  bool started_ = false;
+  Instant deadline_ = kNever;
+};
+
+class BlockingConnect {
+ public:
+  BlockingConnect(Descriptor fd, const sockaddr* address, socklen_t length) : fd_(fd), address_(address), length_(length) {}
+  std::optional<Result<long>> step(Sockets& sockets, Instant now);
+  Instant deadline() const { return deadline_; }
+
+ private:
+  Descriptor fd_;
+  const sockaddr* address_;
+  socklen_t length_;
+  bool started_ = false;
+  Instant deadline_ = kNever;
+};
+
+// send, sendto, sendmsg, write, writev: all bytes, or an error before the first (then the error), or a short count.
+class BlockingSend {
+ public:
+  BlockingSend(Descriptor fd, const msghdr& message, int flags);
+  std::optional<Result<long>> step(Sockets& sockets, Instant now);
+  Instant deadline() const { return deadline_; }
+
+ private:
+  Descriptor fd_;
+  msghdr message_;
+  std::vector<iovec> left_;
+  int flags_;
+  std::size_t sent_ = 0;
+  bool started_ = false;
+  Instant deadline_ = kNever;
+};
+
+// recv, recvfrom, recvmsg, read, readv: at least SO_RCVLOWAT bytes; MSG_WAITALL: all of them.
+class BlockingReceive {
+ public:
+  BlockingReceive(Descriptor fd, msghdr* message, int flags);
+  std::optional<Result<long>> step(Sockets& sockets, Instant now);
+  Instant deadline() const { return deadline_; }
+
+ private:
+  Descriptor fd_;
+  msghdr* message_;
+  std::vector<iovec> left_;
+  int flags_;
+  std::size_t received_ = 0;
+  bool started_ = false;
+  Instant deadline_ = kNever;
+};
+
+// poll(2): timeout negative is "for ever".
+class BlockingPoll {
+ public:
+  BlockingPoll(std::span<pollfd> descriptors, std::optional<Duration> timeout) : descriptors_(descriptors), timeout_(timeout) {}
+  std::optional<Result<long>> step(Sockets& sockets, Instant now);
+  Instant deadline() const { return deadline_; }
+
+ private:
+  std::span<pollfd> descriptors_;
+  std::optional<Duration> timeout_;
+  bool started_ = false;
+  Instant deadline_ = kNever;
+};
+
+class BlockingEpollWait {
+ public:
+  BlockingEpollWait(Descriptor epfd, std::span<epoll_event> events, std::optional<Duration> timeout) : epfd_(epfd), events_(events), timeout_(timeout) {}
+  std::optional<Result<long>> step(Sockets& sockets, Instant now);
+  Instant deadline() const { return deadline_; }
+
+ private:
+  Descriptor epfd_;
+  std::span<epoll_event> events_;
+  std::optional<Duration> timeout_;
+  bool started_ = false;
+  Instant deadline_ = kNever;
+};
+
+// close(2) of a socket with SO_LINGER > 0: until the peer has acknowledged everything, or the linger time is over.
+class LingeringClose {
+ public:
+  explicit LingeringClose(Descriptor fd) : fd_(fd) {}
+  std::optional<Result<long>> step(Sockets& sockets, Instant now);
+  Instant deadline() const { return deadline_; }
+
+ private:
+  Descriptor fd_;
+  std::uint64_t lingering_ = 0;  // the stack's name of the orphan
+  bool started_ = false;
+  Instant deadline_ = kNever;
+};
+
+}  // namespace tapir::socket

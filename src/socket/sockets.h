@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// The socket calls of one stack, as Linux answers them. Nothing here ever waits: a call that would have to answers EAGAIN
+// (connect: EINPROGRESS) whatever the descriptor's blocking mode; blocking_call.h turns those into calls that can be continued.
+#pragma once
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "base/time.h"
+#include "socket/errno.h"
+
+namespace tapir::stack {
+class Stack;
+}
+
+namespace tapir::socket {
+
+// A number in this table's own space (3, 4, …: the lowest free one, as POSIX wants).
+using Descriptor = int;
+
+// What happened to a descriptor since the last look; for those who wait. An event, not a level.
+struct Woken {
+  Descriptor descriptor = -1;
+  std::uint32_t events = 0;  // EPOLLIN, EPOLLOUT … as Linux's wake-up passes them
+};
+
+class Sockets {
+ public:
+  // Descriptors are numbered from `first_descriptor`; at most `descriptors_max` exist (RLIMIT_NOFILE's role: then EMFILE).
+  explicit Sockets(stack::Stack& stack, Descriptor first_descriptor = 3, std::size_t descriptors_max = 65536);
+  ~Sockets();
+  Sockets(const Sockets&) = delete;
+  Sockets& operator=(const Sockets&) = delete;
+
+  stack::Stack& stack() { return stack_; }
+
+  // ---- the calls; arguments and results are those of the manual pages of section 2 ----
+  Result<Descriptor> socket(int domain, int type, int protocol, Instant now);
+  Result<int> bind(Descriptor fd, const sockaddr* address, socklen_t length, Instant now);
+  Result<int> listen(Descriptor fd, int backlog, Instant now);
+  Result<Descriptor> accept4(Descriptor fd, sockaddr* address, socklen_t* length, int flags, Instant now);
+  Result<int> connect(Descriptor fd, const sockaddr* address, socklen_t length, Instant now);
+  Result<std::size_t> sendmsg(Descriptor fd, const msghdr* message, int flags, Instant now);
+  Result<std::size_t> recvmsg(Descriptor fd, msghdr* message, int flags, Instant now);
+  Result<std::size_t> send(Descriptor fd, const void* data, std::size_t size, int flags, Instant now);
+  Result<std::size_t> sendto(Descriptor fd, const void* data, std::size_t size, int flags, const sockaddr* to, socklen_t length, Instant now);
+  Result<std::size_t> recv(Descriptor fd, void* data, std::size_t size, int flags, Instant now);
+  Result<std::size_t> recvfrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from, socklen_t* length, Instant now);
+  Result<int> shutdown(Descriptor fd, int how, Instant now);
+  // Closes this descriptor; the last one of a socket ends it. A lingering close (SO_LINGER) answers EINPROGRESS while it must
+  // wait: the descriptor is gone, LingeringClose (blocking_call.h) waits for the rest.
+  Result<int> close(Descriptor fd, Instant now);
+  Result<Descriptor> dup(Descriptor fd);
+  Result<int> getsockname(Descriptor fd, sockaddr* address, socklen_t* length);
+  Result<int> getpeername(Descriptor fd, sockaddr* address, socklen_t* length);
+  Result<int> getsockopt(Descriptor fd, int level, int name, void* value, socklen_t* length, Instant now);
+  Result<int> setsockopt(Descriptor fd, int level, int name, const void* value, socklen_t length, Instant now);
+  // FIONREAD/SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, FIONBIO …; `argument` as ioctl(2)'s third.
+  Result<int> ioctl(Descriptor fd, unsigned long request, void* argument, Instant now);
+  // F_GETFL, F_SETFL (O_NONBLOCK), F_GETFD, F_SETFD, F_DUPFD…
+  Result<int> fcntl(Descriptor fd, int command, long argument);
+
+  // Readiness now, as poll(2) would report it for `requested` (POLLERR, POLLHUP and POLLNVAL always count).
+  short poll_events(Descriptor fd, short requested, Instant now);
+  // Fills revents; returns how many are non-zero (poll(2) with timeout 0).
+  int poll(std::span<pollfd> descriptors, Instant now);
+
+  Result<Descriptor> epoll_create1(int flags);
+  Result<int> epoll_ctl(Descriptor epfd, int operation, Descriptor fd, epoll_event* event, Instant now);
+  // epoll_wait(2) with timeout 0.
+  Result<int> epoll_wait(Descriptor epfd, std::span<epoll_event> events, Instant now);
+
+  // ---- for those who wait ----
+  bool nonblocking(Descriptor fd) const;
+  // SO_RCVTIMEO / SO_SNDTIMEO; Duration::zero() is "for ever".
+  Duration receive_timeout(Descriptor fd) const;
+  Duration send_timeout(Descriptor fd) const;
+  // Moves what the stack touched into the epoll sets and reports it; call after every call into the stack (the verbs and the
+  // calls above). The span is valid until the next call. A descriptor appears once for each of its dup()s.
+  std::span<const Woken> take_woken(Instant now);
+
+ private:
+  struct State;
+  stack::Stack& stack_;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace tapir::socket

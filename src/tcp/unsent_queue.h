@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the bytes after snd.nxt are cut: one record per future (super-)segment, as Linux keeps one skb. Bytes are appended to the
+// last record until it is full; a record is never sent together with its neighbour, so its end and its PSH are visible on the wire.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/seq_num.h"
+#include "base/slab.h"
+
+namespace tapir::tcp {
+
+struct UnsentRecord {
+  SeqNum end;
+  bool push = false;            // PSH when its last byte is sent
+  bool end_of_record = false;   // MSG_EOR: nothing may be appended
+  std::uint32_t next = 0;       // index + 1 in the pool; 0 = none
+};
+
+using UnsentPool = Slab<UnsentRecord>;
+
+class UnsentQueue {
+ public:
+  UnsentQueue() = default;
+  UnsentQueue(const UnsentQueue&) = delete;
+  UnsentQueue& operator=(const UnsentQueue&) = delete;
+
+  bool empty() const { return head_ == 0; }
+  std::size_t count() const { return count_; }
+  UnsentRecord* front(UnsentPool& pool) const { return head_ == 0 ? nullptr : &pool.at(head_ - 1); }
+  UnsentRecord* back(UnsentPool& pool) const { return tail_ == 0 ? nullptr : &pool.at(tail_ - 1); }
+  // A new record that will end at `end`; null when the pool has none.
+  UnsentRecord* push_back(SeqNum end, UnsentPool& pool);
+  void pop_front(UnsentPool& pool);
+  void clear(UnsentPool& pool);
+
+ private:
+  std::uint32_t head_ = 0;      // index + 1
+  std::uint32_t tail_ = 0;
+  std::uint32_t count_ = 0;
+};
+
+}  // namespace tapir::tcp
