@@ -36,6 +36,6 @@ constexpr std::uint64_t to_msec(Duration d) {
 constexpr std::uint64_t to_nsec(Instant t) { return static_cast<std::uint64_t>(t.time_since_epoch().count()); }
 
 // `t + d`, saturating at kNever.
-constexpr Instant later(Instant t, Duration d) { return d >= kNever - t ? kNever : t + d; }
+constexpr Instant later(Instant t, Duration d) { return d > Duration::zero() && t >= kNever - d ? kNever : t + d; }
 
 }  // namespace tapir::inline base
