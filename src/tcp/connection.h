@@ -11,6 +11,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/seq_num.h"
@@ -158,10 +160,10 @@ class Connection {
   bool send_closed() const { return send_shutdown_; }
   bool peer_fin() const { return fin_received_; }
   std::size_t readable_bytes() const { return receive_queue_.size(); }
-  std::size_t unsent_bytes() const { return send_buffer_.end() - snd_.nxt_data; }   // SIOCOUTQNSD
+  std::size_t unsent_bytes() const;                                        // SIOCOUTQNSD
   std::size_t unacked_bytes() const { return send_buffer_.size(); }                  // SIOCOUTQ
   CloseCause cause() const { return cause_; }             // why it ended; kNone while it lives
-  CloseCause take_cause();                                // SO_ERROR: read once
+  CloseCause take_cause();                                // SO_ERROR: read once; kNone when it was read already
   CloseCause soft_cause() const { return soft_cause_; }   // what ICMP said last, if nothing ended
   Instant head_received_at() const { return receive_queue_.head_received_at(); }
   std::uint8_t take_touched() { return std::exchange(touched_, std::uint8_t{0}); }
@@ -189,8 +191,26 @@ class Connection {
   // Gives back all buffers and records; before destruction.
   void release(Env& env);
 
-  // TCP_INFO's figures; socket/ lays them out. Times are Durations, counts segments.
-  struct Info;
+  // TCP_INFO's figures; socket/ lays them out. Counts are segments.
+  struct Info {
+    State state{};
+    CaState ca_state{};
+    std::uint8_t retransmits = 0, probes = 0, backoff = 0;
+    bool timestamps = false, sack = false, window_scaling = false;
+    std::uint8_t snd_wscale = 0, rcv_wscale = 0;
+    Duration rto{}, ato{};
+    std::uint16_t snd_mss = 0, rcv_mss = 0, advmss = 0;
+    std::uint32_t unacked = 0, sacked = 0, lost = 0, retrans = 0, reordering = 0;
+    Duration since_data_sent{}, since_data_received{}, since_ack_received{};
+    std::uint32_t pmtu = 0, rcv_ssthresh = 0;
+    std::uint32_t rtt_us = 0, rttvar_us = 0, rcv_rtt_us = 0, rcv_space = 0, min_rtt_us = 0;
+    std::uint32_t snd_ssthresh = 0, snd_cwnd = 0;
+    std::uint32_t total_retrans = 0;
+    std::uint64_t pacing_rate = 0, bytes_acked = 0, bytes_received = 0, bytes_sent = 0, bytes_retrans = 0;
+    std::uint32_t segs_out = 0, segs_in = 0, data_segs_in = 0, data_segs_out = 0, notsent_bytes = 0;
+    std::uint32_t delivered = 0, dsack_dups = 0, snd_wnd = 0, rcv_wnd = 0, total_rto = 0;
+    std::string_view congestion_control;
+  };
   Info info(Instant now, const Env& env) const;
 
   // For the engine: the entry in the wheel, the place in the output list.
@@ -202,7 +222,246 @@ class Connection {
  private:
   friend struct ConnectionPeek;    // tests look inside
 
-#include "tcp/connection_members.inc"
+  // RFC 9293 §3.3.1, send side:
+  //
+  //        una              nxt           una + wnd
+  //   ------|----------------|----------------|------
+  //     acked   in flight        may be sent     not yet
+  struct SendSequence {
+    SeqNum una;                    // oldest not acknowledged
+    SeqNum nxt;                    // next to send
+    SeqNum wl1;                    // segment that last moved the window
+    SeqNum iss;
+    SeqNum sml;                    // end of the last segment sent that was not full (Minshall's Nagle)
+    SeqNum pushed;                 // stream position of the last PSH asked for
+    std::uint32_t wnd = 0;         // bytes, scaled
+    std::uint32_t max_wnd = 0;     // the largest the peer ever offered
+    std::uint16_t mss = 536;       // payload bytes per segment now, options counted (Linux: mss_cache)
+    std::uint16_t peer_mss = 536;  // what the peer's SYN said, or 536
+    std::uint8_t wscale = 0;       // shift of the peer's window field
+  };
+  // And the receive side:
+  //
+  //       wup              nxt             wup + wnd
+  //   -----|----------------|----------------|------
+  //         received since     offered
+  //         the last ACK
+  struct ReceiveSequence {
+    SeqNum nxt;                    // next expected
+    SeqNum wup;                    // nxt when the window was last offered
+    SeqNum irs;
+    SeqNum copied;                 // next byte the program will read
+    std::uint32_t wnd = 0;         // bytes offered from wup on
+    std::uint32_t ssthresh = 0;    // how much to offer at most for now (Linux: rcv_ssthresh)
+    std::uint32_t window_clamp = 0;
+    std::uint16_t advmss = 536;    // what our SYN said
+    std::uint8_t wscale = 0;
+  };
+  struct Timestamps {
+    bool on = false;
+    std::uint32_t offset = 0;      // added to our millisecond clock on the wire
+    std::uint32_t recent = 0;      // TS.Recent (RFC 7323 §4.3)
+    Instant recent_at{};
+    SeqNum last_ack_sent;
+  };
+  // Receive-buffer autotuning (Linux: tcp_rcv_space_adjust, "dynamic right-sizing").
+  struct RightSizing {
+    std::uint32_t space = 0;       // bytes read in the last measured round trip
+    SeqNum seq;                    // rcv.copied when the round began
+    Instant began{};
+    std::uint32_t rtt_us = 0;      // the receiver's estimate of the round trip
+    SeqNum rtt_seq;                // window-based measurement ends here
+    Instant rtt_began{};
+  };
+  // A RST owed in answer to a segment, without ending the connection, or as its end.
+  struct OwedReset {
+    bool owed = false;
+    bool with_ack = false;
+    SeqNum seq;
+    SeqNum ack;
+  };
+  enum class Verdict : std::uint8_t { kContinue, kDone };
+
+  // ---- connection_input.cc: RFC 9293 §3.10.7, a step a call ----
+  void on_syn_sent(const wire::TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now);
+  void on_simultaneous_open(const wire::TcpSegment& segment, Env& env, Instant now);
+  bool predicted(const wire::TcpSegment& segment) const;
+  Verdict check_timestamps(const wire::TcpSegment& segment, Env& env, Instant now);
+  Verdict check_sequence(const wire::TcpSegment& segment, Env& env, Instant now);
+  Verdict check_rst(const wire::TcpSegment& segment, Env& env, Instant now);
+  Verdict check_syn(const wire::TcpSegment& segment, Env& env, Instant now);
+  Verdict check_ack(const wire::TcpSegment& segment, const SegmentContext& context, Env& env, Instant now);
+  Verdict check_state(const wire::TcpSegment& segment, Env& env, Instant now);
+  void take_payload(const wire::TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now);
+  void check_fin(SeqNum fin_seq, Env& env, Instant now);
+  bool acceptable(SeqNum seq, SeqNum end) const;
+  void note_timestamp(const wire::TcpSegment& segment, Instant now);
+  void update_send_window(const wire::TcpSegment& segment, SeqNum ack, bool& moved);
+  void drop(trace::DropReason reason, Env& env, Instant now);
+  void owe_challenge_ack(Env& env, Instant now);
+  void owe_duplicate_ack(const wire::TcpSegment& segment, Env& env, Instant now);
+  bool out_of_window_limited(const wire::TcpSegment& segment, trace::Counter skipped, Env& env, Instant now);
+  void queue_in_order(Frame frame, std::uint32_t segment_size, bool push, Env& env, Instant now);
+  void drain_reassembly(Env& env, Instant now);
+  void take_out_of_order(const wire::TcpSegment& segment, SeqNum seq, Frame frame, Env& env, Instant now);
+  void decide_ack(Env& env, Instant now);
+  bool make_room(std::size_t true_size, Env& env);
+
+  // ---- connection_ack.cc: what an ACK tells the sender ----
+  struct AckEffects {
+    bool window_moved = false;
+    bool carried_data = false;
+  };
+  void on_ack(const wire::TcpSegment& segment, const AckEffects& effects, bool ece, Env& env, Instant now);
+  void sample_rtt(const wire::TcpSegment& segment, const AckSummary& summary, Env& env, Instant now);
+  void grow_window(const AckSummary& summary, bool ece, Env& env, Instant now);
+  void update_pacing_rate(const Env& env);
+  Recovery::Ack recovery_ack(const AckSummary& summary, bool duplicate, const Env& env, Instant now) const;
+  void after_window_opened(Env& env, Instant now);
+  void rearm_retransmit(const Env& env, Instant now);
+
+  // ---- connection_output.cc: everything that leaves ----
+  bool poll_reset(OutgoingFrame& out, Env& env, Instant now);
+  bool poll_challenge(OutgoingFrame& out, Env& env, Instant now);
+  bool poll_resend(OutgoingFrame& out, Env& env, Instant now);
+  bool poll_new_data(OutgoingFrame& out, Env& env, Instant now);
+  bool poll_fin(OutgoingFrame& out, Env& env, Instant now);
+  bool poll_probe(OutgoingFrame& out, Env& env, Instant now);
+  bool poll_ack(OutgoingFrame& out, Env& env, Instant now);
+  bool emit_syn(OutgoingFrame& out, Env& env, Instant now);
+  void emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRange payload, Env& env, Instant now);
+  std::uint32_t next_segment_limit(const UnsentRecord& record, Env& env, Instant now, bool& cwnd_limited) const;
+  bool nagle_holds(bool partial) const;
+  bool should_defer(std::uint32_t record_left, bool last_record, std::uint32_t max_segments, bool ends_stream, Env& env, Instant now, bool& cwnd_limited) const;
+  std::uint32_t max_segments_per_send(const Env& env) const;
+  std::uint32_t size_goal() const;
+  void note_ack_sent(Env& env, Instant now);
+  void note_data_sent(SeqNum end, bool partial, Env& env, Instant now);
+  void validate_window(bool cwnd_limited, Env& env, Instant now);
+  void restart_after_idle(Env& env, Instant now);
+  void add_sack_blocks(wire::TcpOptions& options);
+  wire::TcpOptions common_options(Instant now) const;
+  std::uint32_t timestamp_clock(Instant now) const;
+  bool fin_due() const { return fin_owed_ && !fin_sent_; }
+
+  // ---- connection_timers.cc ----
+  void on_retransmit_timeout(Env& env, Instant now);
+  void on_probe_timeout(Env& env, Instant now);
+  void on_delayed_ack_timeout(Env& env, Instant now);
+  void on_keepalive_timeout(Env& env, Instant now);
+  void on_reorder_timeout(Env& env, Instant now);
+  bool retransmits_exhausted(int boundary, Duration user_timeout, Duration base, const Env& env, Instant now) const;
+  bool give_up(Env& env, Instant now);
+  int orphan_retries(bool alive, const Env& env) const;
+  Duration probe_delay(const Env& env) const;
+  void arm(Timer timer, Instant deadline, Env& env, Instant now);
+  void disarm(Timer timer) { deadlines_[static_cast<std::size_t>(timer)] = kNever; }
+  bool armed(Timer timer) const { return deadlines_[static_cast<std::size_t>(timer)] != kNever; }
+  void arm_keepalive(Env& env, Instant now);
+  void arm_probe_if_stuck(Env& env, Instant now);
+
+  // ---- connection_window.cc: what we offer ----
+  std::uint32_t receive_window() const;                // bytes still offered from rcv.nxt on
+  std::uint32_t choose_window(Env& env);               // never takes back what was offered
+  std::uint32_t window_from_space(std::int64_t space) const;
+  std::int64_t receive_space() const;                  // buffer bytes free, as window
+  void grow_receive_window(std::uint32_t payload, std::size_t true_size, Env& env);
+  void measure_receive_rtt(const wire::TcpSegment& segment, Instant now);
+  void adjust_receive_space(Env& env, Instant now);
+  void offer_after_read(Env& env, Instant now);
+  void set_up_receive_window(std::uint32_t rcv_wnd, std::uint32_t window_clamp);
+
+  // ---- connection.cc ----
+  void enter(State to, Env& env, Instant now);
+  void become_established(Env& env, Instant now);
+  void finish(CloseCause cause, Env& env, Instant now);
+  void enter_fin_wait_2_orphan(Env& env, Instant now);
+  void refresh_mss(Env& env);
+  void expand_send_limit(Env& env);
+  std::size_t send_charge() const;
+  void check_writable(Env& env);
+  Duration fin_timeout(const Env& env) const;
+  void touch(std::uint8_t what) { touched_ = static_cast<std::uint8_t>(touched_ | what); }
+  SeqNum stream_end() const { return send_buffer_.end(); }   // write_seq, the FIN not counted
+  bool has_unsent() const { return !unsent_.empty(); }
+
+  // Hot: what every segment touches.
+  State state_ = State::kClosed;
+  std::uint8_t touched_ = 0;
+  bool due_ = false;               // an ACK or RST that must leave before the next frame
+  bool ack_now_ = false;           // an ACK at the end of the turn at the latest
+  bool challenge_owed_ = false;
+  bool fin_owed_ = false;          // the program closed its side
+  bool fin_sent_ = false;
+  bool fin_received_ = false;
+  bool sack_ = false;
+  bool window_scaling_ = false;
+  bool syn_owed_ = false;          // a SYN or SYN-ACK that was never sent
+  bool probe_owed_ = false;        // a window probe or keepalive
+  bool probe_data_ = false;        // the probe may carry data: the window is open
+  bool corked_now_ = false;        // the last write said MSG_MORE
+  SendSequence snd_;
+  ReceiveSequence rcv_;
+  Timestamps ts_;
+  std::array<Instant, kTimerCount> deadlines_;
+  Window window_;
+  Scoreboard scoreboard_;
+  SendBuffer send_buffer_;
+  UnsentQueue unsent_;
+  ReceiveQueue receive_queue_;
+  AckPolicy ack_policy_;
+  Rtt rtt_;
+  Rto rto_;
+  Recovery recovery_;
+  // Warm and cold.
+  Reassembly reassembly_;
+  CongestionSlot control_;
+  FourTuple tuple_;
+  Path path_;
+  SocketOptions options_;
+  trace::Subject subject_;
+  RightSizing sizing_;
+  OwedReset reset_;
+  SeqRange dsack_{};               // a duplicate to report in the next ACK
+  std::int64_t send_limit_ = 0;    // sk_sndbuf
+  std::int64_t receive_limit_ = 0; // sk_rcvbuf
+  Instant last_sent_at_{};         // of data (Linux: lsndtime)
+  Instant last_received_at_{};     // of anything acceptable (Linux: rcv_tstamp)
+  Instant last_challenge_at_{};
+  Instant last_out_of_window_at_{};
+  Instant retransmits_began_{};    // first retransmission of this stall (Linux: retrans_stamp); zero: none
+  Instant probes_began_{};
+  Instant cwnd_stamp_{};           // when the window was last used or cut
+  Instant first_syn_at_{};
+  SeqNum cwnd_usage_seq_;
+  std::uint32_t max_packets_out_ = 0;   // most in flight in the round, when not limited by the window
+  std::uint32_t total_retransmits_ = 0;
+  std::uint32_t total_rto_ = 0;
+  std::uint64_t bytes_acked_ = 0;
+  std::uint64_t bytes_received_ = 0;
+  std::uint64_t bytes_sent_ = 0;
+  std::uint64_t bytes_retransmitted_ = 0;
+  std::uint32_t segments_in_ = 0;
+  std::uint32_t segments_out_ = 0;
+  std::uint32_t data_segments_in_ = 0;
+  std::uint32_t data_segments_out_ = 0;
+  std::uint32_t delivered_ = 0;
+  std::uint32_t dsack_dups_ = 0;
+  std::uint8_t retransmits_ = 0;   // RTOs in a row (Linux: icsk_retransmits)
+  std::uint8_t backoff_ = 0;
+  std::uint8_t probes_out_ = 0;
+  std::uint8_t scaling_ratio_ = 128;   // payload per true size of received frames, in 1/256
+  CloseCause cause_ = CloseCause::kNone;
+  CloseCause pending_cause_ = CloseCause::kNone;   // for SO_ERROR, until read
+  CloseCause soft_cause_ = CloseCause::kNone;
+  bool cause_taken_ = false;
+  bool orphan_ = false;
+  bool send_shutdown_ = false;
+  bool receive_shutdown_ = false;
+  bool time_wait_owed_ = false;
+  bool cwnd_limited_ = false;      // in the last round
+  bool no_space_ = false;          // a write was refused: tell when there is room again
+  bool passive_ = false;
 };
 
 }  // namespace tapir::tcp
