@@ -5,12 +5,12 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <utility>
 #include <variant>
 #include <vector>
 
 #include "base/time.h"
 #include "inet/protocol.h"
+#include "wire/tcp_options.h"
 
 namespace tapir::sim::drill {
 
@@ -47,22 +47,6 @@ struct EventTime {
 
 // ---- packets ----
 
-// TCP's flag bits as they stand in the header, AE (the former NS) included.
-inline constexpr std::uint16_t kFin = 0x001, kSyn = 0x002, kRst = 0x004, kPsh = 0x008, kAck = 0x010, kUrg = 0x020, kEce = 0x040,
-                               kCwr = 0x080, kAe = 0x100;
-
-enum class OptionKind : std::uint8_t { kEol, kNop, kMss, kWscale, kSackOk, kSack, kTimestamp, kFastOpen, kFastOpenExperimental, kMd5, kUnknown };
-
-// One TCP option, values in the script's number spaces.
-struct OptionSpec {
-  OptionKind kind = OptionKind::kNop;
-  std::uint32_t value = 0;                                        // mss, wscale, TS val; the kind byte of kUnknown
-  std::uint32_t echo = 0;                                         // TS ecr
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> blocks;    // sack
-  std::vector<std::uint8_t> bytes;                                // FO and FOEXP cookies, md5 digests, data of kUnknown
-  friend bool operator==(const OptionSpec&, const OptionSpec&) = default;
-};
-
 // What a packet says of its IP header: set on injected packets, checked on expected ones when given.
 struct IpSpec {
   enum class EcnRule : std::uint8_t { kUnchecked, kExact, kEct01 };
@@ -73,14 +57,14 @@ struct IpSpec {
 };
 
 struct TcpSpec {
-  std::uint16_t flags = 0;
+  std::uint16_t flags = 0;             // of wire::TcpFlag
   std::uint32_t seq = 0;               // relative to the ISN, except in SYNs
   std::uint32_t length = 0;            // bytes of payload
   std::uint32_t ack = 0;
   std::optional<std::uint16_t> window; // raw, as in the header
   std::uint16_t urgent = 0;
   bool check_options = true;           // false: `<...>`
-  std::vector<OptionSpec> options;
+  wire::TcpOptionWriter options;       // as written, numbers in the script's spaces
 };
 
 struct IcmpSpec {

@@ -157,21 +157,6 @@ Duration Lexer::seconds() {
   return Duration{nanoseconds};
 }
 
-std::vector<std::uint8_t> Lexer::hex_bytes(std::string_view what) {
-  skip_blank();
-  std::vector<std::uint8_t> bytes;
-  while (hex_value(raw()) >= 0) {
-    if (hex_value(raw(1)) < 0) {
-      fail(fmt::format("expected an even number of hexadecimal digits in {}", what));
-      break;
-    }
-    bytes.push_back(static_cast<std::uint8_t>(hex_value(raw()) << 4 | hex_value(raw(1))));
-    step(2);
-  }
-  if (is_word(raw())) fail(fmt::format("expected hexadecimal digits in {}", what));
-  return bytes;
-}
-
 std::string Lexer::run_of(bool (*belongs)(char)) {
   skip_blank();
   std::string run;

@@ -8,7 +8,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "sim/drill/ast.h"
 
@@ -43,9 +42,7 @@ class Lexer {
   std::int64_t integer(std::string_view what, std::int64_t low, std::int64_t high);
   // Seconds with a fraction of at most nine digits: "1", ".05", "0.2".
   Duration seconds();
-  // Hexadecimal digits, an even number of them.
-  std::vector<std::uint8_t> hex_bytes(std::string_view what);
-  // Everything that belongs to [A-Za-z0-9_.-] after blanks.
+  // The characters for which `belongs` holds, after blanks.
   std::string run_of(bool (*belongs)(char));
   // "..." with the escapes \n \t \\ \" \0.
   std::string quoted_string();

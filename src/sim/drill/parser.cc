@@ -5,6 +5,7 @@
 
 #include "sim/drill/lexer.h"
 #include "sim/drill/symbols.h"
+#include "wire/segment_text.h"
 
 namespace tapir::sim::drill {
 
@@ -177,29 +178,12 @@ class Parser {
   std::uint16_t parse_flags() {
     const Location at = lexer_.location();
     const std::string letters = lexer_.run_of([](char c) { return std::string_view("SFRPUEWA.-01234567").find(c) != std::string_view::npos; });
-    std::uint16_t flags = 0;
-    for (char c : letters) {
-      switch (c) {
-        case 'S': flags |= kSyn; break;
-        case 'F': flags |= kFin; break;
-        case 'R': flags |= kRst; break;
-        case 'P': flags |= kPsh; break;
-        case 'U': flags |= kUrg; break;
-        case 'E': flags |= kEce; break;
-        case 'W': flags |= kCwr; break;
-        case 'A': flags |= kAe; break;
-        case '.': flags |= kAck; break;
-        case '-': break;
-        default: {   // AccECN: the counter AE, CWR, ECE
-          const int ace = c - '0';
-          flags = static_cast<std::uint16_t>(flags | (ace & 4 ? kAe : 0) | (ace & 2 ? kCwr : 0) | (ace & 1 ? kEce : 0));
-          break;
-        }
-      }
-    }
-    if (letters.empty()) lexer_.fail("expected TCP flags (letters of SFRPUEWA, '.' or '-'), 'icmp', or ports");
-    if (letters.find('-') != std::string::npos && letters.size() > 1) lexer_.fail_at(at, "'-' means no flags: it stands alone");
-    return flags;
+    wire::SegmentText parsed;
+    if (letters.empty())
+      lexer_.fail("expected TCP flags (letters of SFRPUEWA, '.' or '-'), 'icmp', or ports");
+    else if (!wire::parse_tcp_flags(letters, parsed))
+      lexer_.fail_at(at, fmt::format("'{}' are no TCP flags: '-' means none and stands alone", letters));
+    return parsed.flags;
   }
 
   std::uint32_t parse_u32(std::string_view what) { return static_cast<std::uint32_t>(lexer_.integer(what, 0, UINT32_MAX)); }
@@ -243,77 +227,32 @@ class Parser {
     }
     if (lexer_.accept(">")) return;
     do {
-      tcp.options.push_back(parse_tcp_option());
+      parse_tcp_option(tcp.options);
     } while (!lexer_.failed() && lexer_.accept(","));
     lexer_.expect(">");
-    std::size_t bytes = 0;
-    for (const OptionSpec& option : tcp.options) bytes += wire_length(option);
-    if (!lexer_.failed() && (bytes + 3) / 4 * 4 > 40) lexer_.fail_at(at, fmt::format("these options take {} bytes; a header has room for 40", bytes));
+    const std::size_t bytes = tcp.options.bytes().size();
     if (!lexer_.failed() && bytes % 4 != 0)
       lexer_.fail_at(at, fmt::format("these options take {} bytes, which is no multiple of 4: pad them with nop or eol", bytes));
   }
 
-  static std::size_t wire_length(const OptionSpec& option) {
-    switch (option.kind) {
-      case OptionKind::kEol:
-      case OptionKind::kNop: return 1;
-      case OptionKind::kMss: return 4;
-      case OptionKind::kWscale: return 3;
-      case OptionKind::kSackOk: return 2;
-      case OptionKind::kSack: return 2 + 8 * option.blocks.size();
-      case OptionKind::kTimestamp: return 10;
-      case OptionKind::kFastOpenExperimental: return 4 + option.bytes.size();
-      case OptionKind::kFastOpen:
-      case OptionKind::kMd5:
-      case OptionKind::kUnknown: return 2 + option.bytes.size();
+  // One option: its words, with the defined ones replaced, are wire/segment_text's notation.
+  void parse_tcp_option(wire::TcpOptionWriter& options) {
+    const Location at = lexer_.location();
+    std::string text;
+    while (!lexer_.failed() && !lexer_.looking_at(",") && !lexer_.looking_at(">")) {
+      if (!text.empty()) text += ' ';
+      const std::string word = lexer_.run_of([](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == ':';
+      });
+      if (word.empty()) return lexer_.fail("expected a TCP option");
+      text += resolve(word);
     }
-    return 0;
-  }
-
-  OptionSpec parse_tcp_option() {
-    OptionSpec option;
-    if (lexer_.accept_word("nop")) {
-      option.kind = OptionKind::kNop;
-    } else if (lexer_.accept_word("eol")) {
-      option.kind = OptionKind::kEol;
-    } else if (lexer_.accept_word("mss")) {
-      option.kind = OptionKind::kMss;
-      option.value = static_cast<std::uint32_t>(defined_integer("a maximum segment size", 0, 65535));
-    } else if (lexer_.accept_word("wscale")) {
-      option.kind = OptionKind::kWscale;
-      option.value = static_cast<std::uint32_t>(lexer_.integer("a window shift", 0, 255));
-    } else if (lexer_.accept_word("sackOK")) {
-      option.kind = OptionKind::kSackOk;
-    } else if (lexer_.accept_word("sack")) {
-      option.kind = OptionKind::kSack;
-      while (lexer_.looking_at_digit()) {
-        const std::uint32_t begin = parse_u32("the start of a SACK block");
-        lexer_.expect(":");
-        option.blocks.emplace_back(begin, parse_u32("the end of a SACK block"));
-      }
-    } else if (lexer_.accept_word("TS")) {
-      option.kind = OptionKind::kTimestamp;
-      lexer_.expect("val");
-      option.value = parse_u32("a timestamp");
-      lexer_.expect("ecr");
-      option.echo = parse_u32("a timestamp echo");
-    } else if (lexer_.accept_word("FOEXP")) {
-      option.kind = OptionKind::kFastOpenExperimental;
-      option.bytes = defined_hex("a Fast Open cookie");
-    } else if (lexer_.accept_word("FO")) {
-      option.kind = OptionKind::kFastOpen;
-      option.bytes = defined_hex("a Fast Open cookie");
-    } else if (lexer_.accept_word("md5")) {
-      option.kind = OptionKind::kMd5;
-      option.bytes = defined_hex("an MD5 digest");
-    } else if (lexer_.accept_word("unknown")) {   // unknown KIND HEX: any other option
-      option.kind = OptionKind::kUnknown;
-      option.value = static_cast<std::uint32_t>(lexer_.integer("an option's kind", 2, 255));
-      option.bytes = defined_hex("an option's data");
-    } else {
-      lexer_.fail("expected a TCP option (mss, sackOK, TS, nop, wscale, sack, FO, FOEXP, md5, eol)");
-    }
-    return option;
+    const auto parsed = wire::parse_tcp_option_list(text);
+    if (text.empty() || !parsed)
+      return lexer_.fail_at(at, text.empty() ? std::string("expected a TCP option (mss, sackOK, TS, nop, wscale, sack, FO, FOEXP, md5, eol, kind)") : parsed.error());
+    wire::TcpOptionReader reader(parsed->bytes());
+    while (const auto item = reader.next())
+      if (!options.add(item->kind, item->data)) return lexer_.fail_at(at, "these options take more than the 40 bytes a header has room for");
   }
 
   IcmpSpec parse_icmp(bool inbound) {
@@ -357,28 +296,6 @@ class Parser {
   std::string resolve(const std::string& word) const {
     const auto it = definitions_.find(word);
     return it == definitions_.end() ? word : it->second;
-  }
-
-  std::int64_t defined_integer(std::string_view what, std::int64_t low, std::int64_t high) {
-    if (!lexer_.looking_at_word()) return lexer_.integer(what, low, high);
-    const Location at = lexer_.location();
-    const std::string word = lexer_.word(what);
-    Lexer value(definitions_.contains(word) ? std::string_view(definitions_.find(word)->second) : std::string_view());
-    const std::int64_t number = value.integer(what, low, high);
-    if (value.failed()) lexer_.fail_at(at, fmt::format("expected {}: '{}' is not defined as one (-D {}=...)", what, word, word));
-    return number;
-  }
-
-  std::vector<std::uint8_t> defined_hex(std::string_view what) {
-    const std::string word = lexer_.peek_word();
-    const auto it = definitions_.find(word);
-    if (word.empty() || it == definitions_.end()) return lexer_.hex_bytes(what);
-    const Location at = lexer_.location();
-    lexer_.word(what);
-    Lexer value(it->second);
-    std::vector<std::uint8_t> bytes = value.hex_bytes(what);
-    if (value.failed()) lexer_.fail_at(at, fmt::format("'{}' is defined as '{}', which is not {}", word, it->second, what));
-    return bytes;
   }
 
   // ---- calls ----
