@@ -48,7 +48,7 @@ class TimerWheel {
   explicit TimerWheel(Instant start = Instant{});
   TimerWheel(const TimerWheel&) = delete;
   TimerWheel& operator=(const TimerWheel&) = delete;
-  // Timers that are still armed are let go: the owners may die later.
+  // Lets go of timers that are still armed; they must be alive, as armed timers always are.
   ~TimerWheel();
 
   // Sets `timer` to fire at `deadline`, whether it was armed or not; kNever cancels. A deadline in the past fires at the
