@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// A kernel file descriptor with one owner.
+#pragma once
+
+#include <unistd.h>
+
+#include <utility>
+
+namespace tapir::drivers {
+
+// Move-only; closes what it owns. -1 owns nothing.
+class KernelDescriptor {
+ public:
+  KernelDescriptor() = default;
+  explicit KernelDescriptor(int fd) : fd_(fd) {}
+  KernelDescriptor(KernelDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  KernelDescriptor& operator=(KernelDescriptor&& other) noexcept {
+    if (this != &other) {
+      reset();
+      fd_ = std::exchange(other.fd_, -1);
+    }
+    return *this;
+  }
+  ~KernelDescriptor() { reset(); }
+
+  explicit operator bool() const { return fd_ >= 0; }
+  int get() const { return fd_; }
+  // Gives the descriptor away.
+  int release() { return std::exchange(fd_, -1); }
+  void reset() {
+    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+  }
+
+ private:
+  int fd_ = -1;
+};
+
+}  // namespace tapir::drivers

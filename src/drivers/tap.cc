@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "drivers/tap.h"
+
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "drivers/netdev.h"
+#include "drivers/vnet_io.h"
+
+namespace tapir::drivers {
+namespace {
+
+// Debian 12's headers lack them (linux 6.2).
+constexpr unsigned kTunUso4 = 0x20;
+constexpr unsigned kTunUso6 = 0x40;
+constexpr unsigned kTsoFlags = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+
+std::unexpected<std::string> sentence(std::string text) { return std::unexpected(std::move(text)); }
+
+std::string open_failure(int error) {
+  switch (error) {
+    case ENOENT:
+    case ENODEV:
+    case ENXIO:
+      return "there is no /dev/net/tun: load the kernel's module (modprobe tun), or give the container the device";
+    case EACCES:
+    case EPERM:
+      return "/dev/net/tun may not be opened: run as root, or make it readable and writable for you (chmod 0666 /dev/net/tun)";
+    default:
+      return std::string("/dev/net/tun cannot be opened: ") + std::strerror(error);
+  }
+}
+
+std::string attach_failure(const std::string& name, int error) {
+  switch (error) {
+    case EBUSY:
+      return "the interface " + name + " is in use by another program: choose another name, or end that program";
+    case EPERM:
+    case EACCES:
+      return "a TAP interface may not be made here: it takes CAP_NET_ADMIN in this network namespace (be root, or use a private namespace)";
+    case EINVAL:
+      return "the interface " + name + " exists and is no single-queue TAP: choose another name";
+    default:
+      return "the TAP interface " + name + " cannot be made: " + std::strerror(error);
+  }
+}
+
+}  // namespace
+
+std::expected<std::unique_ptr<TapDevice>, std::string> open_tap(const TapConfig& config) {
+  if (config.name.empty() || config.name.size() >= IFNAMSIZ)
+    return sentence("'" + config.name + "' is no name for an interface: it has 1 to 15 characters");
+  KernelDescriptor fd(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  if (!fd) return sentence(open_failure(errno));
+
+  ifreq request{};
+  std::memcpy(request.ifr_name, config.name.data(), config.name.size());
+  request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  if (::ioctl(fd.get(), TUNSETIFF, &request) != 0) return sentence(attach_failure(config.name, errno));
+  std::string name = request.ifr_name;
+
+  std::size_t vnet_size = wire::kVnetHeaderLong;
+  if (int size = static_cast<int>(vnet_size); ::ioctl(fd.get(), TUNSETVNETHDRSZ, &size) != 0) vnet_size = wire::kVnetHeaderShort;
+
+  link::Offloads offloads;
+  offloads.tx_checksum = offloads.rx_checksum = true;
+  // What the kernel may send us; what it takes from us is not negotiated, but a kernel that offers TSO or USO takes it too.
+  if (::ioctl(fd.get(), TUNSETOFFLOAD, kTsoFlags | kTunUso4 | kTunUso6) == 0) {
+    offloads.tso = offloads.uso = true;
+  } else if (::ioctl(fd.get(), TUNSETOFFLOAD, kTsoFlags) == 0) {
+    offloads.tso = true;
+  } else if (::ioctl(fd.get(), TUNSETOFFLOAD, TUN_F_CSUM) != 0) {
+    return sentence("the TAP interface " + name + " offers no checksum offload: " + std::strerror(errno));
+  }
+  if (offloads.tso) {
+    offloads.gso_max_size = 65535;  // IPv4's total length; GSO_LEGACY_MAX_SIZE
+    offloads.gso_max_segs = 65535;  // GSO_MAX_SEGS
+  }
+  if (::ioctl(fd.get(), TUNSETPERSIST, config.persist ? 1UL : 0UL) != 0)
+    return sentence("the TAP interface " + name + " cannot be made persistent: " + std::strerror(errno));
+
+  if (config.mtu != 0) {
+    if (auto set = set_mtu(name, config.mtu); !set) return sentence(set.error());
+  }
+  const auto mtu = get_mtu(name);
+  if (!mtu) return sentence(mtu.error());
+  const link::MacAddress mac = config.mac ? *config.mac : derive_mac(name, config.mac_seed);
+  return std::make_unique<TapDevice>(std::move(fd), std::move(name), mac, *mtu, offloads, vnet_size);
+}
+
+TapDevice::TapDevice(KernelDescriptor fd, std::string name, link::MacAddress mac, std::uint32_t mtu, link::Offloads offloads,
+                     std::size_t vnet_size)
+    : fd_(std::move(fd)), name_(std::move(name)), mac_(mac), mtu_(mtu), offloads_(offloads), vnet_size_(vnet_size) {}
+
+std::size_t TapDevice::room() const { return kTransmitRoom; }
+
+std::size_t TapDevice::transmit(std::span<const OutgoingFrame> batch, Instant) {
+  std::size_t accepted = 0;
+  while (accepted < batch.size()) {
+    OutgoingPieces pieces(batch[accepted], vnet_size_);
+    const ssize_t written = ::writev(fd_.get(), pieces.pieces(), static_cast<int>(pieces.count()));
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM) break;
+      // EIO: the interface is down. EINVAL: the kernel does not take this frame. As on a wire, the frame is lost.
+      if (counters_ != nullptr) counters_->drop(errno == EIO ? trace::DropReason::kDevReady : trace::DropReason::kDevRefused);
+    }
+    ++accepted;
+  }
+  return accepted;
+}
+
+std::size_t TapDevice::receive(std::span<Frame> batch, FramePool& pool, Instant now) {
+  VnetReceiver receiver(pool, vnet_size_, counters_, now);
+  std::size_t count = 0;
+  std::size_t bytes = 0;
+  // Refused frames count against the batch too: a peer that sends nothing else must not hold the turn.
+  for (std::size_t reads = 0; reads < batch.size() && bytes < link::kTurnBytesMax; ++reads) {
+    iovec* buffers = receiver.buffers();
+    if (buffers == nullptr) break;
+    const ssize_t size = ::readv(fd_.get(), buffers, 2);
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) break;  // EAGAIN; or EIO/EBADFD: the interface is gone, nothing comes any more
+    bytes += static_cast<std::size_t>(size);
+    if (auto frame = receiver.take(static_cast<std::size_t>(size))) batch[count++] = std::move(*frame);
+  }
+  return count;
+}
+
+}  // namespace tapir::drivers
