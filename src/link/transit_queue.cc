@@ -42,10 +42,14 @@ bool TransitQueue::push(const OutgoingFrame& frame, Instant now) {
 std::size_t TransitQueue::drain(std::span<Frame> batch, FramePool& pool, Instant now) {
   std::size_t count = 0;
   std::size_t bytes = 0;
+  retry_at_ = Instant::min();
   while (count < batch.size() && !queue_.empty() && bytes < kTurnBytesMax) {
     const std::size_t size = queue_.front()->end - queue_.front()->begin;
     Frame copy = pool.allocate(size);
-    if (!copy) break;
+    if (!copy) {
+      retry_at_ = later(now, kTransitRetry);
+      break;
+    }
     const Frame source = queue_.pop_front();
     if (size != 0) std::memcpy(copy.mutable_bytes().data(), source.bytes().data(), size);
     FrameHeader& meta = copy.meta();

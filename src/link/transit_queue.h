@@ -2,6 +2,7 @@
 // Frames between a transmit() and a receive() in the same process: copied in, copied out, bounded.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
 
@@ -10,6 +11,9 @@
 #include "frame/outgoing_frame.h"
 
 namespace tapir::link {
+
+// How long frames wait for a receiver without memory.
+inline constexpr Duration kTransitRetry = 1ms;
 
 // First in, first out. The copies live in a pool of the queue's own, because the receiver's pool is known only when it
 // asks, and because neither side may hold the other's memory.
@@ -28,8 +32,9 @@ class TransitQueue {
   // Copies what waits into frames of `pool`, received_at = now, at most kTurnBytesMax; returns how many. Stops, losing
   // nothing, when the pool answers none.
   std::size_t drain(std::span<Frame> batch, FramePool& pool, Instant now);
-  // When the first waiting frame was pushed: it is due since then; kNever when nothing waits.
-  Instant due_since() const { return queue_.empty() ? kNever : queue_.front()->received_at; }
+  // When the first waiting frame was pushed: it is due since then; kNever when nothing waits. After the receiver's pool
+  // answered none, kTransitRetry from that: else a loop that waits for this would turn for ever without time moving.
+  Instant due_since() const { return queue_.empty() ? kNever : std::max(queue_.front()->received_at, retry_at_); }
   bool empty() const { return queue_.empty(); }
 
  private:
@@ -38,6 +43,7 @@ class TransitQueue {
   MemoryBudget budget_;
   FramePool pool_;
   FrameQueue queue_;
+  Instant retry_at_ = Instant::min();   // not before this: the receiver had no memory
 };
 
 }  // namespace tapir::link
