@@ -48,7 +48,7 @@ class CongestionControl {
   virtual void on_ack(Window& window, const AckSample& sample) = 0;   // may raise cwnd
   virtual std::uint32_t ssthresh_after_loss(const Window& window) = 0; // at the start of a reduction
   virtual std::uint32_t cwnd_after_undo(const Window& window) = 0;
-  virtual void on_timeout(Window& window, Instant now) = 0;
+  virtual void on_timeout(Window& window, Instant now) = 0;            // forget what was learnt; recovery sets cwnd
   virtual void on_idle_restart(Window& window, Instant now) = 0;       // sending again after a pause
 };
 
@@ -63,7 +63,7 @@ class CongestionSlot {
   // False when there is no such algorithm (socket/: ENOENT).
   bool select(std::string_view name);
   static bool known(std::string_view name);
-  static std::string_view available();      // "reno cubic", for tcp_available_congestion_control
+  static std::string_view available();      // names with a space between, for tcp_available_congestion_control
   CongestionControl& operator*() { return *control_; }
   CongestionControl* operator->() { return control_; }
   const CongestionControl* operator->() const { return control_; }

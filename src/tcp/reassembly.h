@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What arrived beyond rcv.nxt: disjoint intervals in sequence order. First received wins.
+//
+//   rcv.nxt        block              block
+//      |     [ frame | frame ]   [ frame | FIN ]      blocks never touch: those that do are one
 #pragma once
 
 #include <array>
@@ -20,11 +23,13 @@ class Reassembly {
  public:
   struct Inserted {
     bool accepted = false;            // some of it was new and is kept
-    bool no_memory = false;           // refused for the segment limit
+    bool no_memory = false;           // some of it was refused, for the segment limit or for want of memory
     SeqRange block;                   // the contiguous interval that it now belongs to, for the first SACK block
-    SeqRange duplicate;               // the part already held (empty: none), for a D-SACK
+    SeqRange duplicate;               // the first part already held (empty: none), for a D-SACK
   };
-  // The part of [seq, seq + payload) not yet held is kept. `fin`: the segment ends the stream. O(log n).
+  // The part of [seq, seq + payload + fin) not yet held is kept; a FIN takes a sequence number and is SACKed like a byte.
+  // All of it lies within 2^31 of what is held. O(log n), and a copy of each part but the last when it fills several
+  // holes. Small payloads in large frames are copied to their class, or behind the payload they follow.
   Inserted insert(SeqNum seq, Frame payload, bool fin, FramePool& pool);
 
   struct Taken {
@@ -52,7 +57,18 @@ class Reassembly {
   Reassembly& operator=(const Reassembly&) = delete;
 
  private:
+  struct Segment;
+  struct Block;
   struct Body;                        // exists only while something is out of order
+
+  Block* attach(SeqRange range, Frame payload, bool fin, Block* before, FramePool& pool);
+  Block* absorb_next(Block& block, Block& next);
+  void drop_segment(Segment& segment);
+  void drop_block(Block& block);
+  void unlink_recent(Block& block);
+  void touch(Block& block);
+  void release_if_empty();
+
   Body* body_ = nullptr;
 };
 

@@ -7,10 +7,10 @@
 #include <cstdint>
 #include <span>
 
-#include "base/intrusive_list.h"
 #include "base/seq_num.h"
 #include "base/slab.h"
 #include "base/time.h"
+#include "tcp/seq_tree.h"
 #include "wire/tcp_segment.h"
 
 namespace tapir::tcp {
@@ -23,6 +23,7 @@ struct Transmission {
   Instant delivered_at{};              // delivery-rate snapshot when sent
   std::uint32_t delivered = 0;
   std::uint16_t mss = 0;               // the segment size it was cut at
+  std::uint16_t segment_count = 1;     // kept by the scoreboard; SYN and FIN ride along in a segment (Linux: tcp_skb_pcount)
   std::uint8_t times_sent = 1;         // saturates
   bool sacked = false;
   bool lost = false;                   // marked to be sent again
@@ -35,19 +36,27 @@ struct Transmission {
   bool app_limited = false;
   std::uint32_t ack_seq_at_retransmit = 0;   // snd.nxt when last sent again: detects a lost retransmission
 
-  std::uint32_t segments() const { return range.length() == 0 ? 1 : (range.length() + mss - 1) / mss; }
+  // Bytes of payload: the range without SYN and FIN.
+  std::uint32_t payload() const { return range.length() - (syn ? 1U : 0U) - (fin ? 1U : 0U); }
+  // At least 1: a SYN or a FIN alone is a segment.
+  std::uint32_t segments() const { return segment_count; }
 
   // Links of the orders it stands in; only the scoreboard touches them.
   Transmission* tree_left = nullptr;
   Transmission* tree_right = nullptr;
   Transmission* tree_parent = nullptr;
-  std::uint32_t tree_priority = 0;
+  std::uint32_t tree_height = 0;
   Transmission* time_prev = nullptr;
   Transmission* time_next = nullptr;
 };
 
 // Transmissions of all connections of a stack.
 using TransmissionPool = Slab<Transmission>;
+
+// Records of one connection beyond which a SACK splits no further (it then sacks nothing of the super-segment it cuts).
+// Without it a hostile peer turns each super-segment into records of one segment (CVE-2019-11478). An honest peer needs
+// it with more than 8192 holes and edges in one window: 11 MB at an MSS of 1448.
+inline constexpr std::uint32_t kSplitRecordsMax = 8192;
 
 // What one ACK changed.
 struct AckSummary {
@@ -61,14 +70,20 @@ struct AckSummary {
   bool sack_seen = false;
   bool retransmitted_acked = false;     // something that had been sent again was acknowledged
   bool original_acked = false;          // something never sent again was newly acknowledged or SACKed
+  SeqNum original_acked_end;            // the lowest end of such a record: F-RTO asks whether it is <= high_seq
   bool fin_acked = false;
   bool syn_acked = false;
   bool reneged = false;                 // the head was SACKed before, and the cumulative ACK did not pass it
   std::uint32_t reordering_seen = 0;    // segments of reordering distance (0: none)
-  Duration rtt{-1};                     // of the cumulative ACK, of never-retransmitted data; < 0: none
-  Duration sack_rtt{-1};
+  Duration rtt{-1};                     // of the cumulative ACK: since the first never-retransmitted record it covers was
+                                        // sent; < 0: none, also when it covers anything retransmitted (Karn)
+  Duration sack_rtt{-1};                // since the first never-retransmitted record newly SACKed was sent
+  Duration ca_rtt{-1};                  // since the last such record of either kind was sent: no delayed ACK in it, for
+                                        // the minimum filter and congestion control (Linux: ca_rtt_us)
+  bool anything_delivered = false;      // the next three mean something
   Instant latest_sent_at{};             // sent_at of the most recently sent record delivered by this ACK (RACK)
   SeqNum latest_end;                    // and its end
+  bool latest_retransmitted = false;    // and whether it had been sent again: then its time is ambiguous (RFC 8985 §6.2 step 2)
 };
 
 class Scoreboard {
@@ -78,52 +93,82 @@ class Scoreboard {
   Scoreboard& operator=(const Scoreboard&) = delete;
   ~Scoreboard();                        // must be empty: clear() first
 
-  // A new (super-)segment of data left. False: no record could be had (then it must not be sent).
-  Transmission* on_sent(SeqRange range, std::uint16_t mss, Instant now, TransmissionPool& pool);
-  // `t` (or its front, split at `end` on a segment boundary) is sent again. Moves it to the end of the time order.
+  // A new (super-)segment left; `range` follows what is outstanding and counts `syn` and `fin`, which are recorded. Null:
+  // no record could be had (then it must not be sent).
+  Transmission* on_sent(SeqRange range, std::uint16_t mss, Instant now, TransmissionPool& pool, bool syn = false, bool fin = false);
+  // `t`, not SACKed, or its front up to `end`, is sent again, cut at `mss`; the rest is cut anew too (Linux: tcp_fragment,
+  // tcp_retransmit_skb). Moves it to the end of the time order. Null: it would have to be split and no record could be
+  // had (then it must not be sent).
   Transmission* on_resent(Transmission& t, SeqNum end, std::uint16_t mss, Instant now, SeqNum snd_nxt, TransmissionPool& pool);
 
-  // Applies a cumulative ACK and SACK blocks (already validated against [una, nxt]). Partial acknowledgement of a
-  // super-segment splits it on a segment boundary; a SACK of part of a segment sacks nothing.
+  // Applies a cumulative ACK and SACK blocks (already validated against [una, nxt]; those that do not begin beyond `ack`
+  // are passed over, as tcp_is_sackblock_valid does). A record partly acknowledged begins at `ack` afterwards and counts
+  // the segments left (Linux: tcp_tso_acked); a SACK of part of a segment sacks nothing (tcp_match_skb_to_sack). Without
+  // SACK the caller calls remove_reno_sacks(newly_acked) next.
   AckSummary apply(SeqNum ack, std::span<const wire::SackBlock> blocks, bool first_is_dsack, Instant now, TransmissionPool& pool);
 
-  // Marks: each keeps the counts right.
+  // Marks: each keeps the counts right. Lost: to be sent again, unless SACKed; of a record that is lost and was sent again,
+  // the copy is lost too (Linux: tcp_mark_skb_lost).
   void mark_lost(Transmission& t);
+  // Not lost after all (Linux: tcp_undo_cwnd_reduction's unmark_loss).
   void unmark_lost(Transmission& t);
-  void mark_all_lost(bool forget_sacks, SeqNum below);   // on RTO; all unSACKed records below `below`
-  // SACK-less (NewReno): pretend `n` segments were SACKed by duplicate ACKs (Linux: tcp_add_reno_sack).
-  void add_reno_sack(std::uint32_t n);
-  void remove_reno_sacks(std::uint32_t acked);
-  void reset_reno_sack();
+  // On RTO: every unSACKed record that begins before `below` is lost, and so is what was sent again of it (Linux:
+  // tcp_timeout_mark_lost). `forget_sacks`: the peer reneged, nothing counts as SACKed any more.
+  void mark_all_lost(bool forget_sacks, SeqNum below);
+  // SACK-less (NewReno): pretend `n` segments were SACKed by duplicate ACKs, at most what the holes leave (Linux:
+  // tcp_add_reno_sack, tcp_limit_reno_sacked). Returns the segments delivered.
+  std::uint32_t add_reno_sack(std::uint32_t n);
+  // A cumulative ACK of `acked` segments: one filled the hole, the rest had sent duplicate ACKs (Linux:
+  // tcp_remove_reno_sacks). Returns the segments delivered.
+  std::uint32_t remove_reno_sacks(std::uint32_t acked);
+  void reset_reno_sack() { reno_sacked_ = 0; }
 
   std::uint32_t packets_out() const { return packets_out_; }
-  std::uint32_t sacked_out() const { return sacked_out_; }
+  std::uint32_t sacked_out() const { return sacked_ + reno_sacked_; }
   std::uint32_t lost_out() const { return lost_out_; }
   std::uint32_t retrans_out() const { return retrans_out_; }
-  std::uint32_t left_out() const { return sacked_out_ + lost_out_; }
+  std::uint32_t left_out() const { return sacked_out() + lost_out_; }
   // packets_out - left_out + retrans_out (Linux: tcp_packets_in_flight).
-  std::uint32_t in_flight() const { return packets_out_ - left_out() + retrans_out_; }
+  std::uint32_t in_flight() const {
+    const std::uint32_t sent = packets_out_ + retrans_out_;
+    return sent > left_out() ? sent - left_out() : 0;   // without SACK, between apply() and remove_reno_sacks()
+  }
 
-  bool empty() const { return root_ == nullptr; }
-  Transmission* first() const { return first_; }
-  Transmission* last() const { return last_; }
-  Transmission* next(const Transmission& t) const;
-  Transmission* prev(const Transmission& t) const;
+  bool empty() const { return records_.empty(); }
+  Transmission* first() const { return records_.first(); }
+  Transmission* last() const { return records_.last(); }
+  Transmission* next(const Transmission& t) const { return records_.next(t); }
+  Transmission* prev(const Transmission& t) const { return records_.prev(t); }
   Transmission* find(SeqNum seq) const;               // the record that contains seq; O(log n)
-  Transmission* oldest_sent() const { return time_first_; }   // time order, for RACK
+  Transmission* oldest_sent() const { return time_first_; }   // time order, for RACK; SACKed records leave it
   Transmission* next_sent(const Transmission& t) const { return t.time_next; }
-  SeqNum highest_sacked() const { return highest_sacked_; }   // end of the highest SACKed record
+  // End of the highest SACKed record; snd.una while nothing is SACKed (Linux: tcp_highest_sack_seq).
+  SeqNum highest_sacked() const { return highest_sacked_; }
   std::size_t record_count() const { return record_count_; }
   void clear(TransmissionPool& pool);
 
  private:
-  Transmission* root_ = nullptr;
-  Transmission* first_ = nullptr;
-  Transmission* last_ = nullptr;
+  struct Pass;   // one apply()
+
+  Transmission* split(Transmission& t, SeqNum at, TransmissionPool& pool);
+  void recut(Transmission& t, std::uint16_t mss);
+  void adjust_counts(const Transmission& t, std::int32_t by);
+  void forget(Transmission& t, TransmissionPool& pool);
+  void sack_block(SeqRange block, bool duplicate, Pass& pass);
+  void sack(Transmission& t, Pass& pass);
+  Transmission* merge_sacked(Transmission& t, TransmissionPool& pool);
+  void acknowledge(SeqNum ack, Pass& pass);
+  void time_append(Transmission& t);
+  void time_insert_after(Transmission& t, Transmission& after);
+  void time_remove(Transmission& t);
+  void limit_reno_sacks();
+
+  SeqTree<Transmission> records_;
   Transmission* time_first_ = nullptr;
   Transmission* time_last_ = nullptr;
   std::uint32_t packets_out_ = 0;
-  std::uint32_t sacked_out_ = 0;
+  std::uint32_t sacked_ = 0;           // segments of records marked SACKed
+  std::uint32_t reno_sacked_ = 0;      // duplicate ACKs standing for segments, without SACK
   std::uint32_t lost_out_ = 0;
   std::uint32_t retrans_out_ = 0;
   std::uint32_t record_count_ = 0;

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tcp/scoreboard.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include "base/assert.h"
+
+namespace tapir::tcp {
+namespace {
+
+// Segments that `payload` bytes make; one that carries none is a segment too.
+std::uint16_t segments_of(std::uint32_t payload, std::uint16_t mss) {
+  const std::uint32_t n = payload == 0 ? 1 : (payload + mss - 1) / mss;
+  TAPIR_INVARIANT(n <= std::numeric_limits<std::uint16_t>::max(), "a super-segment is at most 64 KiB");
+  return static_cast<std::uint16_t>(n);
+}
+
+}  // namespace
+
+Scoreboard::~Scoreboard() { TAPIR_INVARIANT(records_.empty(), "a scoreboard is cleared before it goes"); }
+
+// ---- time order ----
+
+void Scoreboard::time_append(Transmission& t) {
+  t.time_prev = time_last_;
+  t.time_next = nullptr;
+  (time_last_ == nullptr ? time_first_ : time_last_->time_next) = &t;
+  time_last_ = &t;
+}
+
+void Scoreboard::time_insert_after(Transmission& t, Transmission& after) {
+  t.time_prev = &after;
+  t.time_next = after.time_next;
+  (after.time_next == nullptr ? time_last_ : after.time_next->time_prev) = &t;
+  after.time_next = &t;
+}
+
+void Scoreboard::time_remove(Transmission& t) {
+  if (t.time_prev == nullptr && time_first_ != &t) return;  // SACKed once, and so out of it already
+  (t.time_prev == nullptr ? time_first_ : t.time_prev->time_next) = t.time_next;
+  (t.time_next == nullptr ? time_last_ : t.time_next->time_prev) = t.time_prev;
+  t.time_prev = t.time_next = nullptr;
+}
+
+// ---- records ----
+
+void Scoreboard::adjust_counts(const Transmission& t, std::int32_t by) {
+  const auto add = [by](std::uint32_t& count) { count = static_cast<std::uint32_t>(static_cast<std::int32_t>(count) + by); };
+  add(packets_out_);
+  if (t.sacked) add(sacked_);
+  if (t.lost) add(lost_out_);
+  if (t.retransmitted) add(retrans_out_);
+}
+
+void Scoreboard::recut(Transmission& t, std::uint16_t mss) {
+  const std::uint16_t count = segments_of(t.payload(), mss);
+  adjust_counts(t, std::int32_t{count} - std::int32_t{t.segment_count});
+  t.mss = mss;
+  t.segment_count = count;
+}
+
+void Scoreboard::forget(Transmission& t, TransmissionPool& pool) {
+  time_remove(t);
+  records_.erase(t);
+  --record_count_;
+  pool.erase(t);
+}
+
+// `t` keeps [begin, at), a new record behind it gets the rest, what follows the data (FIN, PSH, end of record) with it.
+// Counts are kept when `at` is on a segment boundary; else the caller cuts both anew. Null: no record.
+Transmission* Scoreboard::split(Transmission& t, SeqNum at, TransmissionPool& pool) {
+  Transmission* rest = pool.get(pool.emplace());
+  if (rest == nullptr) return nullptr;
+  *rest = t;
+  rest->range.begin = at;
+  rest->syn = false;
+  rest->segment_count = 0;
+  t.range.end = at;
+  t.fin = t.push = t.end_of_record = false;
+  records_.insert(*rest);
+  ++record_count_;
+  const bool in_time_order = t.time_prev != nullptr || time_first_ == &t;
+  rest->time_prev = rest->time_next = nullptr;
+  if (in_time_order) time_insert_after(*rest, t);
+  recut(t, t.mss);
+  recut(*rest, rest->mss);
+  return rest;
+}
+
+Transmission* Scoreboard::on_sent(SeqRange range, std::uint16_t mss, Instant now, TransmissionPool& pool, bool syn, bool fin) {
+  TAPIR_INVARIANT(mss != 0 && !range.empty(), "a transmission takes sequence space and was cut at some size");
+  TAPIR_INVARIANT(records_.empty() || last()->range.end <= range.begin, "new data follows what is outstanding");
+  Transmission* t = pool.get(pool.emplace());
+  if (t == nullptr) return nullptr;
+  if (records_.empty()) highest_sacked_ = range.begin;
+  t->range = range;
+  t->mss = mss;
+  t->syn = syn;
+  t->fin = fin;
+  t->sent_at = t->first_sent_at = t->delivered_at = now;
+  t->segment_count = segments_of(t->payload(), mss);
+  packets_out_ += t->segment_count;
+  records_.insert(*t);
+  ++record_count_;
+  time_append(*t);
+  return t;
+}
+
+Transmission* Scoreboard::on_resent(Transmission& t, SeqNum end, std::uint16_t mss, Instant now, SeqNum snd_nxt, TransmissionPool& pool) {
+  TAPIR_INVARIANT(!t.sacked && t.range.begin < end, "what is sent again was not received, and is something");
+  if (end < t.range.end) {
+    Transmission* rest = split(t, end, pool);
+    if (rest == nullptr) return nullptr;
+    recut(*rest, mss);
+  }
+  recut(t, mss);
+  if (!t.retransmitted) retrans_out_ += t.segment_count;
+  t.retransmitted = t.ever_retransmitted = true;
+  if (t.times_sent != std::numeric_limits<std::uint8_t>::max()) ++t.times_sent;
+  t.sent_at = now;
+  t.ack_seq_at_retransmit = snd_nxt.value();
+  time_remove(t);
+  time_append(t);
+  return &t;
+}
+
+Transmission* Scoreboard::find(SeqNum seq) const {
+  Transmission* t = records_.floor(seq);
+  return t != nullptr && seq < t->range.end ? t : nullptr;
+}
+
+void Scoreboard::clear(TransmissionPool& pool) {
+  while (Transmission* t = last()) forget(*t, pool);
+  packets_out_ = sacked_ = reno_sacked_ = lost_out_ = retrans_out_ = 0;
+}
+
+// ---- marks ----
+
+void Scoreboard::mark_lost(Transmission& t) {
+  if (t.sacked) return;
+  if (!t.lost) {
+    t.lost = true;
+    lost_out_ += t.segment_count;
+    limit_reno_sacks();
+  } else if (t.retransmitted) {
+    t.retransmitted = false;
+    retrans_out_ -= t.segment_count;
+  }
+}
+
+void Scoreboard::unmark_lost(Transmission& t) {
+  if (!t.lost) return;
+  t.lost = false;
+  lost_out_ -= t.segment_count;
+}
+
+void Scoreboard::mark_all_lost(bool forget_sacks, SeqNum below) {
+  if (forget_sacks) {
+    for (Transmission* t = first(); t != nullptr; t = next(*t)) {
+      if (!t->sacked) continue;
+      t->sacked = false;
+      sacked_ -= t->segment_count;
+      highest_sacked_ = first()->range.begin;
+    }
+  }
+  for (Transmission* t = first(); t != nullptr && t->range.begin < below; t = next(*t)) {
+    if (t->sacked) continue;
+    if (t->retransmitted) {
+      t->retransmitted = false;
+      retrans_out_ -= t->segment_count;
+    }
+    mark_lost(*t);
+  }
+}
+
+void Scoreboard::limit_reno_sacks() {
+  const std::uint32_t holes = std::min(std::max(lost_out_, std::uint32_t{1}), packets_out_);
+  reno_sacked_ = std::min(reno_sacked_, packets_out_ - holes);
+}
+
+std::uint32_t Scoreboard::add_reno_sack(std::uint32_t n) {
+  const std::uint32_t before = reno_sacked_;
+  reno_sacked_ += n;
+  limit_reno_sacks();
+  return reno_sacked_ > before ? reno_sacked_ - before : 0;
+}
+
+std::uint32_t Scoreboard::remove_reno_sacks(std::uint32_t acked) {
+  std::uint32_t delivered = 0;
+  if (acked > 0) {
+    delivered = acked > reno_sacked_ + 1 ? acked - reno_sacked_ : 1;
+    reno_sacked_ -= std::min(reno_sacked_, acked - 1);
+  }
+  limit_reno_sacks();
+  return delivered;
+}
+
+// ---- what an ACK says ----
+
+// What the steps of one apply() hand on.
+struct Scoreboard::Pass {
+  Pass(AckSummary& to, Instant at, TransmissionPool& records, SeqNum highest_sacked)
+      : summary(to), now(at), pool(records), prior_highest_sacked(highest_sacked) {}
+
+  AckSummary& summary;
+  Instant now;
+  TransmissionPool& pool;
+  SeqNum prior_highest_sacked;      // before this ACK
+  bool reordered = false;           // something never sent again was delivered below what was SACKed:
+  SeqNum lowest_reordered;          // from here,
+  std::uint16_t reordered_mss = 1;  // cut at this size
+
+  // The most recently sent of what was delivered, by time and then by sequence (Linux: tcp_rack_sent_after).
+  void note_delivered(const Transmission& t, SeqNum end) {
+    const bool after = t.sent_at > summary.latest_sent_at || (t.sent_at == summary.latest_sent_at && end > summary.latest_end);
+    if (summary.anything_delivered && !after) return;
+    summary.anything_delivered = true;
+    summary.latest_sent_at = t.sent_at;
+    summary.latest_end = end;
+    summary.latest_retransmitted = t.ever_retransmitted;
+  }
+  // Something never sent again was delivered; `highest` is what was SACKed before it.
+  void note_original(const Transmission& t, SeqNum end, SeqNum highest) {
+    if (!summary.original_acked || end < summary.original_acked_end) summary.original_acked_end = end;
+    summary.original_acked = true;
+    if (t.range.begin >= highest || (reordered && lowest_reordered <= t.range.begin)) return;
+    reordered = true;
+    lowest_reordered = t.range.begin;
+    reordered_mss = t.mss;
+  }
+};
+
+// Linux: tcp_sacktag_one.
+void Scoreboard::sack(Transmission& t, Pass& pass) {
+  pass.note_delivered(t, t.range.end);
+  if (t.retransmitted) {
+    // Not known which copy arrived. Of one thought lost it is taken to be the second; else that one counts as in flight.
+    if (t.lost) {
+      t.lost = t.retransmitted = false;
+      lost_out_ -= t.segment_count;
+      retrans_out_ -= t.segment_count;
+    }
+  } else {
+    if (!t.ever_retransmitted) {
+      pass.note_original(t, t.range.end, highest_sacked_);
+      const Duration rtt = pass.now - t.sent_at;
+      if (pass.summary.sack_rtt < Duration::zero()) pass.summary.sack_rtt = rtt;
+      pass.summary.ca_rtt = rtt;
+    }
+    unmark_lost(t);
+  }
+  t.sacked = true;
+  sacked_ += t.segment_count;
+  pass.summary.newly_sacked += t.segment_count;
+  highest_sacked_ = max(highest_sacked_, t.range.end);
+  time_remove(t);
+}
+
+// Joins `t` with SACKed neighbours when nothing that matters later tells them apart. Returns the record `t` is part of.
+Transmission* Scoreboard::merge_sacked(Transmission& t, TransmissionPool& pool) {
+  const auto alike = [](const Transmission& a, const Transmission& b) {
+    return a.sacked && b.sacked && a.range.end == b.range.begin && a.mss == b.mss && a.retransmitted == b.retransmitted &&
+           a.ever_retransmitted == b.ever_retransmitted && !a.syn && !a.fin && !a.push && !a.end_of_record &&
+           a.payload() % a.mss == 0 && a.segment_count + b.segment_count <= std::numeric_limits<std::uint16_t>::max();
+  };
+  const auto join = [&](Transmission& a, Transmission& b) {
+    a.segment_count = static_cast<std::uint16_t>(a.segment_count + b.segment_count);
+    a.fin = b.fin;
+    a.push = b.push;
+    a.end_of_record = b.end_of_record;
+    a.sent_at = std::max(a.sent_at, b.sent_at);
+    a.range.end = b.range.end;
+    forget(b, pool);
+  };
+  if (Transmission* after = next(t); after != nullptr && alike(t, *after)) join(t, *after);
+  if (Transmission* before = prev(t); before != nullptr && alike(*before, t)) {
+    join(*before, t);
+    return before;
+  }
+  return &t;
+}
+
+// Marks what `block` covers whole segments of (Linux: tcp_sacktag_walk, tcp_match_skb_to_sack).
+void Scoreboard::sack_block(SeqRange block, bool duplicate, Pass& pass) {
+  Transmission* t = records_.floor(block.begin);
+  if (t == nullptr) t = first();
+  while (t != nullptr && t->range.begin < block.end) {
+    if (t->range.end <= block.begin) {
+      t = next(*t);
+      continue;
+    }
+    if (!t->sacked && t->range.begin < block.begin) {
+      // Whole segments only: the first one begins at or after the block.
+      const std::uint32_t cut = (block.begin - t->range.begin + t->mss - 1) / t->mss * t->mss;
+      Transmission* rest = cut >= t->payload() || record_count_ >= kSplitRecordsMax ? nullptr : split(*t, t->range.begin + cut, pass.pool);
+      t = rest != nullptr ? rest : next(*t);
+      continue;
+    }
+    if (!t->sacked && t->range.end > block.end) {
+      const std::uint32_t cut = (block.end - t->range.begin) / t->mss * t->mss;
+      if (cut == 0 || cut >= t->payload() || record_count_ >= kSplitRecordsMax || split(*t, t->range.begin + cut, pass.pool) == nullptr) return;
+    }
+    if (!t->sacked) {
+      sack(*t, pass);
+      t = merge_sacked(*t, pass.pool);
+    }
+    if (duplicate && t->retransmitted && t->range.end <= block.end) {
+      // Two copies arrived: the one sent again is not in flight either.
+      t->retransmitted = false;
+      retrans_out_ -= t->segment_count;
+    }
+    t = next(*t);
+  }
+}
+
+// Linux: tcp_clean_rtx_queue.
+void Scoreboard::acknowledge(SeqNum ack, Pass& pass) {
+  AckSummary& summary = pass.summary;
+  Duration last_rtt{-1};
+  while (Transmission* t = first()) {
+    if (ack <= t->range.begin) break;
+    const bool whole = t->range.end <= ack;
+    const SeqNum end = whole ? t->range.end : ack;
+    std::uint32_t gone = t->segment_count;
+    if (!whole) {
+      const bool syn = t->syn && end == t->range.begin + 1;
+      const std::uint32_t payload_acked = end - t->range.begin - (t->syn ? 1U : 0U);
+      gone = syn ? 0 : gone - segments_of(t->payload() - payload_acked, t->mss);
+    }
+    if (gone != 0) {
+      if (t->ever_retransmitted) {
+        summary.retransmitted_acked = true;
+      } else if (!t->sacked) {
+        last_rtt = pass.now - t->sent_at;
+        if (summary.rtt < Duration::zero()) summary.rtt = last_rtt;
+        pass.note_original(*t, end, pass.prior_highest_sacked);
+      }
+      if (t->sacked) {
+        summary.acked_sacked_before += gone;
+      } else {
+        summary.newly_acked += gone;
+        pass.note_delivered(*t, end);
+      }
+      adjust_counts(*t, -static_cast<std::int32_t>(gone));
+    }
+    summary.acked_bytes += end - t->range.begin;
+    summary.syn_acked |= t->syn;
+    if (!whole) {
+      t->range.begin = ack;
+      t->syn = false;
+      t->segment_count = static_cast<std::uint16_t>(t->segment_count - gone);
+      break;
+    }
+    summary.fin_acked |= t->fin;
+    forget(*t, pass.pool);
+  }
+  if (summary.retransmitted_acked) {
+    summary.rtt = Duration{-1};
+  } else if (summary.sack_rtt < Duration::zero()) {
+    summary.ca_rtt = last_rtt;
+  }
+}
+
+AckSummary Scoreboard::apply(SeqNum ack, std::span<const wire::SackBlock> blocks, bool first_is_dsack, Instant now, TransmissionPool& pool) {
+  AckSummary summary;
+  summary.dsack = first_is_dsack && !blocks.empty();
+  if (records_.empty()) return summary;
+  Pass pass{summary, now, pool, highest_sacked_};
+
+  // In ascending order: then a record counts as below the highest SACKed only for what came before it.
+  std::array<wire::SackBlock, wire::kSackBlocksMax> sorted;
+  std::size_t count = 0;
+  for (const wire::SackBlock& block : blocks)
+    if (block.begin > ack && block.begin < block.end && block.end <= last()->range.end && count < sorted.size()) sorted[count++] = block;
+  summary.sack_seen = count != 0;
+  const std::span<wire::SackBlock> valid(sorted.data(), count);
+  std::ranges::sort(valid, [](const wire::SackBlock& a, const wire::SackBlock& b) { return a.begin.value() - b.begin.value() > 0x80000000U; });
+  for (const wire::SackBlock& block : valid) sack_block({block.begin, block.end}, summary.dsack && block == blocks.front(), pass);
+
+  if (ack > first()->range.begin) {
+    summary.una_moved = true;
+    acknowledge(ack, pass);
+  }
+  if (sacked_ == 0) highest_sacked_ = max(ack, highest_sacked_);
+  if (pass.reordered) summary.reordering_seen = (highest_sacked_ - pass.lowest_reordered + pass.reordered_mss - 1) / pass.reordered_mss;
+  summary.reneged = first() != nullptr && first()->sacked;
+  summary.delivered = summary.newly_acked + summary.newly_sacked;
+  return summary;
+}
+
+}  // namespace tapir::tcp
