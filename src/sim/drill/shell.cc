@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/drill/shell.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+namespace tapir::sim::drill {
+
+namespace {
+
+// ../common/defaults.sh at any depth (Google's gtests/net/common/defaults.sh).
+struct DefaultSetting {
+  std::string_view name;
+  std::string_view value;
+};
+constexpr DefaultSetting kDefaults[] = {
+    {"net.ipv4.tcp_rmem", "4096 540000 15728640"},
+    {"net.ipv4.tcp_wmem", "4096 262144 4194304"},
+    {"net.ipv4.tcp_timestamps", "1"},
+    {"net.ipv4.tcp_syn_retries", "5"},
+    {"net.ipv4.tcp_synack_retries", "5"},
+    {"net.ipv4.tcp_frto", "2"},
+    {"net.ipv4.tcp_sack", "1"},
+    {"net.ipv4.tcp_dsack", "1"},
+    {"net.ipv4.tcp_fack", "0"},
+    {"net.ipv4.tcp_reordering", "3"},
+    {"net.ipv4.tcp_congestion_control", "cubic"},
+    {"net.ipv4.tcp_slow_start_after_idle", "0"},
+    {"net.ipv4.tcp_early_retrans", "4"},
+    {"net.ipv4.tcp_recovery", "1"},
+    {"net.ipv4.tcp_tso_win_divisor", "3"},
+    {"net.ipv4.tcp_ecn", "0"},
+    {"net.ipv4.tcp_ecn_option", "2"},
+    {"net.ipv4.tcp_pacing_ss_ratio", "200"},
+    {"net.ipv4.tcp_pacing_ca_ratio", "120"},
+    {"net.ipv4.tcp_notsent_lowat", "4294967295"},
+    {"net.ipv4.tcp_fastopen", "0x70403"},
+    {"net.ipv4.tcp_fastopen_key", "a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4"},
+    {"net.ipv4.tcp_syncookies", "1"},
+};
+
+// Settings of defaults.sh that a stack without the feature may lack or refuse: then they change nothing, and the scripts
+// that need the feature fail by themselves. A script that sets one of them on its own account is skipped instead.
+constexpr std::string_view kMayBeAbsent[] = {
+    "net.ipv4.tcp_frto",              "net.ipv4.tcp_dsack",         "net.ipv4.tcp_fack",            "net.ipv4.tcp_reordering",
+    "net.ipv4.tcp_congestion_control", "net.ipv4.tcp_slow_start_after_idle", "net.ipv4.tcp_early_retrans", "net.ipv4.tcp_recovery",
+    "net.ipv4.tcp_tso_win_divisor",   "net.ipv4.tcp_ecn",           "net.ipv4.tcp_ecn_option",      "net.ipv4.tcp_pacing_ss_ratio",
+    "net.ipv4.tcp_pacing_ca_ratio",   "net.ipv4.tcp_notsent_lowat", "net.ipv4.tcp_fastopen",        "net.ipv4.tcp_fastopen_key",
+    "net.ipv4.tcp_syncookies",
+};
+
+// "0x70403" as the decimal that sysctl files take.
+std::string decimal(std::string_view value) {
+  if (!value.starts_with("0x") && !value.starts_with("0X")) return std::string(value);
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(value.data() + 2, value.data() + value.size(), number, 16);
+  return error == std::errc{} && end == value.data() + value.size() ? std::to_string(number) : std::string(value);
+}
+
+// "/proc/sys/net/ipv4/tcp_ecn", "net/ipv4/tcp_ecn" -> "net.ipv4.tcp_ecn".
+std::string dotted(std::string_view name) {
+  constexpr std::string_view kRoot = "/proc/sys/";
+  if (name.starts_with(kRoot)) name.remove_prefix(kRoot.size());
+  std::string text(name);
+  std::replace(text.begin(), text.end(), '/', '.');
+  return text;
+}
+
+// What stands between two commands.
+enum class Separator { kEnd, kSequence, kAnd, kOr, kPipe };
+
+struct Command {
+  std::vector<std::string> words;
+  Separator after = Separator::kEnd;
+};
+
+// Splits a text as sh does, as far as the scripts go: quotes, comments, line continuation, redirections (dropped).
+std::vector<Command> split(std::string_view text) {
+  std::vector<Command> commands(1);
+  std::string word;
+  bool in_word = false;
+  bool drop_next = false;   // the target of a redirection
+  const auto end_word = [&] {
+    if (in_word && !drop_next) commands.back().words.push_back(word);
+    if (in_word) drop_next = false;
+    word.clear();
+    in_word = false;
+  };
+  const auto end_command = [&](Separator separator) {
+    end_word();
+    if (commands.back().words.empty()) return;
+    commands.back().after = separator;
+    commands.emplace_back();
+  };
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const char next = i + 1 < text.size() ? text[i + 1] : '\0';
+    if (c == '\\' && next == '\n') {
+      end_word();
+      ++i;
+    } else if (c == '\\' && next != '\0') {
+      word += next;
+      in_word = true;
+      ++i;
+    } else if (c == '\'' || c == '"') {
+      in_word = true;
+      for (++i; i < text.size() && text[i] != c; ++i) word += text[i];
+    } else if (c == '#' && !in_word) {
+      while (i + 1 < text.size() && text[i + 1] != '\n') ++i;
+    } else if (c == ' ' || c == '\t' || c == '\r') {
+      end_word();
+    } else if (c == '\n' || c == ';') {
+      end_command(Separator::kSequence);
+    } else if (c == '|' || (c == '&' && next != '>')) {
+      const bool twice = next == c;
+      end_command(c == '&' ? (twice ? Separator::kAnd : Separator::kSequence) : (twice ? Separator::kOr : Separator::kPipe));
+      if (twice) ++i;
+    } else if (c == '>' || c == '<' || (c == '&' && next == '>')) {
+      // "2>/dev/null", "> file", "&> file", "2>&1": a number just before it belongs to it.
+      if (in_word && word.size() == 1 && word[0] >= '0' && word[0] <= '9') {
+        word.clear();
+        in_word = false;
+      }
+      end_word();
+      if (c == '&') ++i;
+      while (i + 1 < text.size() && (text[i + 1] == '>' || text[i + 1] == '&')) ++i;
+      drop_next = true;
+    } else {
+      word += c;
+      in_word = true;
+    }
+  }
+  end_command(Separator::kEnd);
+  commands.pop_back();   // the one opened after the last
+  return commands;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+ShellOutcome skip(std::string why) { return {std::move(why), std::nullopt}; }
+ShellOutcome fail(std::string why) { return {std::nullopt, std::move(why)}; }
+
+}  // namespace
+
+ShellOutcome Shell::run(std::string_view text) {
+  Separator before = Separator::kSequence;
+  for (const Command& next : split(text)) {
+    // What comes after '||' runs only on failure, and a command that fails ends the script.
+    if (before != Separator::kOr && before != Separator::kPipe) {
+      if (ShellOutcome outcome = command(next.words); !outcome.ok()) return outcome;
+    }
+    before = next.after;
+  }
+  return {};
+}
+
+ShellOutcome Shell::command(const Words& words) {
+  const std::string_view path = words[0];
+  const std::string_view name = path.substr(path.rfind('/') == std::string_view::npos ? 0 : path.rfind('/') + 1);
+  if (name == "defaults.sh") return defaults();
+  if (name == "set_sysctls.py") return set_sysctls(words);
+  if (name.starts_with("sysctl_restore_")) {
+    for (const auto& [knob, value] : std::exchange(saved_, {}))
+      if (ShellOutcome outcome = set(knob, value, Origin::kScript); !outcome.ok()) return outcome;
+    return {};
+  }
+  if (name == "sysctl") return sysctl(words);
+  if (name == "ethtool") return ethtool(words);
+  if (name == "tc") return traffic_control(words);
+  if (name == "nstat" || name == "true" || name == ":" || name == "echo") {
+    // nstat only reads. An echo into a file of /sys sets a module's parameter: its target was dropped with the redirection,
+    // and without one it says nothing to anybody.
+    if (name != "echo") return {};
+    return skip(fmt::format("'{}' sets a parameter of a kernel module", joined(words)));
+  }
+  if (name == "ip" && words.size() > 1)
+    return skip(fmt::format("'{}' changes {}", joined(words), words[1] == "tcp_metrics" ? "the metrics cache" : "routes or links"));
+  return skip(fmt::format("no such command here: '{}'", joined(words)));
+}
+
+ShellOutcome Shell::defaults() {
+  for (const DefaultSetting& setting : kDefaults)
+    if (ShellOutcome outcome = set(std::string(setting.name), setting.value, Origin::kDefaults); !outcome.ok()) return outcome;
+  // Its last act puts a pfifo on the device, which means that no queue paces: so it is here.
+  return {};
+}
+
+ShellOutcome Shell::set(std::string name, std::string_view value, Origin origin) {
+  const auto names = machine_.stack().sysctl_names();
+  const bool known = std::find(names.begin(), names.end(), name) != names.end();
+  const std::string plain = decimal(value);
+  std::string problem = "not a knob of this stack";
+  if (known) {
+    const auto done = machine_.stack().sysctl_set(name, plain, machine_.now());
+    if (done) return {};
+    problem = done.error();
+  }
+  const std::string what = fmt::format("{}={}: {}", name, plain, problem);
+  const bool may_be_absent = std::find(std::begin(kMayBeAbsent), std::end(kMayBeAbsent), name) != std::end(kMayBeAbsent);
+  if (origin == Origin::kDefaults && may_be_absent) {
+    notes_.push_back("defaults.sh: " + what);
+    return {};
+  }
+  return known ? fail(what) : skip(what);
+}
+
+ShellOutcome Shell::sysctl(const Words& words) {
+  bool ignore_unknown = false;
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    const std::string& word = words[i];
+    if (word.starts_with("-")) {
+      ignore_unknown = ignore_unknown || word.find('e') != std::string::npos;
+      continue;
+    }
+    const std::size_t equals = word.find('=');
+    if (equals == std::string::npos) continue;   // reading one
+    const std::string name = dotted(std::string_view(word).substr(0, equals));
+    if (ignore_unknown && !machine_.stack().sysctl_get(name)) continue;
+    if (ShellOutcome outcome = set(name, std::string_view(word).substr(equals + 1), Origin::kScript); !outcome.ok()) return outcome;
+  }
+  return {};
+}
+
+ShellOutcome Shell::set_sysctls(const Words& words) {
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    const std::size_t equals = words[i].find('=');
+    if (equals == std::string::npos) return fail(fmt::format("set_sysctls.py: expected PATH=VALUE, found '{}'", words[i]));
+    const std::string name = dotted(std::string_view(words[i]).substr(0, equals));
+    if (const auto now = machine_.stack().sysctl_get(name)) saved_.emplace(name, *now);   // the first value it had stays
+    if (ShellOutcome outcome = set(name, std::string_view(words[i]).substr(equals + 1), Origin::kScript); !outcome.ok()) return outcome;
+  }
+  return {};
+}
+
+// ethtool -K tun0 gso off tso off
+ShellOutcome Shell::ethtool(const Words& words) {
+  if (words.size() < 3 || words[1] != "-K") return skip(fmt::format("no such command here: '{}'", joined(words)));
+  if (machine_.started()) return skip("ethtool changes offloads of a device in use");
+  bool on = true;
+  for (std::size_t i = 3; i + 1 < words.size(); i += 2) {
+    if (words[i] != "gso" && words[i] != "tso" && words[i] != "gro") return skip(fmt::format("no such offload here: '{}'", joined(words)));
+    if (words[i] != "gro" && words[i + 1] == "off") on = false;
+  }
+  machine_.set_segmentation_offload(on);
+  return {};
+}
+
+ShellOutcome Shell::traffic_control(const Words& words) {
+  return skip(fmt::format("'{}': the device has no queueing discipline to change", joined(words)));
+}
+
+}  // namespace tapir::sim::drill
