@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// A frame's way up: link, network, the protocol that owns it. Nothing here sends; after_input() lets out what is due.
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "stack/events.h"
+#include "stack/parts.h"
+#include "wire/arp.h"
+#include "wire/ethernet.h"
+#include "wire/ipv4.h"
+
+namespace tapir::stack {
+namespace {
+
+using trace::Counter;
+using trace::DropReason;
+
+ip::LinkDestination link_destination(const wire::MacAddress& destination, const wire::MacAddress& own) {
+  if (destination == own) return ip::LinkDestination::kHost;
+  if (wire::is_broadcast(destination)) return ip::LinkDestination::kBroadcast;
+  if (wire::is_multicast(destination)) return ip::LinkDestination::kMulticast;
+  return ip::LinkDestination::kOtherHost;
+}
+
+// A packet in a packet, which we take out for nobody.
+bool is_tunnel(IpProtocol protocol) {
+  return protocol == IpProtocol::kIpip || protocol == IpProtocol::kIpv6 || protocol == IpProtocol::kGre;
+}
+
+}  // namespace
+
+void Stack::Parts::drop(DropReason reason, InterfaceId interface, std::size_t bytes, Instant now) {
+  counters.drop(reason);
+  tracer.emit(now, Event::kDropped, interface, static_cast<std::uint64_t>(reason), bytes);
+}
+
+void Stack::Parts::input(InterfaceId interface, Frame frame, Instant now) {
+  if (!frame) return;
+  seen_now_ = now;
+  path_finder.set_now(now);
+  if (batch.borrows()) flush(now);
+  frame.meta().interface = interface;
+  const Attached* from = attached(interface);
+  const ip::Interface* on = interfaces.find(interface);
+  if (from == nullptr || on == nullptr || !on->up) return drop(DropReason::kDevReady, interface, frame.size(), now);
+  if (from->link_type == link::LinkType::kEthernet) {
+    input_ethernet(interface, std::move(frame), now);
+  } else {
+    tracer.emit(now, Event::kFrameReceived, interface, frame.size(), 0);
+    const bool v4 = frame.size() != 0 && frame.bytes()[0] >> 4 == 4;
+    if (!v4) return drop(DropReason::kL2Unknown, interface, frame.size(), now);
+    input_ipv4(std::move(frame), ip::LinkDestination::kHost, now);
+  }
+  after_input(now);
+}
+
+void Stack::Parts::input_ethernet(InterfaceId interface, Frame frame, Instant now) {
+  const auto header = wire::parse_ethernet(frame.bytes());
+  tracer.emit(now, Event::kFrameReceived, interface, frame.size(), header ? header->ethertype : 0);
+  if (!header) return drop(DropReason::kPktTooSmall, interface, frame.size(), now);
+  const ip::LinkDestination to = link_destination(header->dst, attached(interface)->mac);
+  if (to == ip::LinkDestination::kOtherHost) return drop(DropReason::kOtherHost, interface, frame.size(), now);
+  switch (header->ethertype) {
+    case wire::kEtherTypeIpv4:
+      frame.trim_front(wire::kEthernetHeaderLength);
+      return input_ipv4(std::move(frame), to, now);
+    case wire::kEtherTypeArp:
+      frame.trim_front(wire::kEthernetHeaderLength);
+      return input_arp(interface, frame, *header, to, now);
+    case wire::kEtherTypeVlan:
+      return drop(DropReason::kVlan, interface, frame.size(), now);
+    default:
+      return drop(DropReason::kL2Unknown, interface, frame.size(), now);
+  }
+}
+
+void Stack::Parts::input_arp(InterfaceId interface, const Frame& frame, const wire::EthernetHeader& header,
+                             ip::LinkDestination to, Instant now) {
+  const auto packet = wire::parse_arp(frame.bytes());
+  if (!packet) return drop(DropReason::kArpInvalid, interface, frame.size(), now);
+  // Neighbors counts and traces what it drops.
+  neighbors.on_arp(interface, *packet, header.src, to, now);
+}
+
+void Stack::Parts::input_ipv4(Frame frame, ip::LinkDestination to, Instant now) {
+  const InterfaceId arrived_on = frame.meta().interface;
+  auto datagram = ipv4_input.input(std::move(frame), to, now);
+  if (datagram) return deliver(std::move(*datagram), now);
+  const ip::Rejected& rejected = datagram.error();
+  if (rejected.error && rejected.frame) send_icmp_error(*rejected.error, rejected.frame.bytes(), to, arrived_on, now);
+}
+
+void Stack::Parts::send_icmp_error(const ip::IcmpErrorSpec& spec, Bytes packet, ip::LinkDestination to, InterfaceId arrived_on,
+                                   Instant now) {
+  if (auto reply = icmp.build_error(spec, packet, to, arrived_on, now)) queue_reply(std::move(*reply), now);
+}
+
+void Stack::Parts::deliver(ip::Datagram datagram, Instant now) {
+  switch (datagram.protocol) {
+    case IpProtocol::kTcp:
+      return deliver_tcp(std::move(datagram), now);
+    case IpProtocol::kUdp:
+      return deliver_udp(std::move(datagram), now);
+    case IpProtocol::kIcmp:
+      return deliver_icmp(datagram, now);
+    default:
+      counters.add(Counter::kIpInUnknownProtos);
+      send_icmp_error(ip::IcmpErrorSpec::protocol_unreachable(), datagram.packet(), datagram.link_destination, datagram.interface, now);
+      return drop(is_tunnel(datagram.protocol) ? DropReason::kTunnel : DropReason::kIpNoProto, datagram.interface,
+                  datagram.frame.size(), now);
+  }
+}
+
+void Stack::Parts::deliver_icmp(const ip::Datagram& datagram, Instant now) {
+  counters.add(Counter::kIpInDelivers);
+  ip::IcmpOutcome outcome = icmp.input(datagram, now);
+  if (outcome.reply) queue_reply(std::move(*outcome.reply), now);
+  if (outcome.error) deliver_error(*outcome.error, datagram.interface, now);
+  if (outcome.for_sockets && !pings.on_reply(datagram, now))
+    drop(DropReason::kNoSocket, datagram.interface, datagram.frame.size(), now);
+}
+
+void Stack::Parts::deliver_udp(ip::Datagram datagram, Instant now) {
+  counters.add(Counter::kIpInDelivers);
+  udp::Arrival arrival;
+  arrival.source = datagram.source;
+  arrival.destination = datagram.destination;
+  arrival.interface = datagram.interface;
+  arrival.tos = datagram.tos;
+  arrival.hop_limit = datagram.hop_limit;
+  arrival.group = datagram.destination_kind != ip::AddressKind::kLocal;
+  // The error quotes the packet, and the port consumes it: its first bytes are kept.
+  std::array<std::uint8_t, ip::Icmp::kErrorPacketMax> quoted;
+  const Bytes packet = datagram.packet();
+  const std::size_t quoted_size = std::min(packet.size(), quoted.size());
+  std::copy_n(packet.begin(), quoted_size, quoted.begin());
+
+  const udp::Outcome outcome = udp.input(arrival, std::move(datagram.frame), now);
+  for (const udp::PortHandle port : outcome.touched) touch(port, tcp::kTouchedReadable);
+  if (outcome.port_unreachable)
+    send_icmp_error(ip::IcmpErrorSpec::port_unreachable(), {quoted.data(), quoted_size}, datagram.link_destination,
+                    datagram.interface, now);
+}
+
+void Stack::Parts::deliver_tcp(ip::Datagram datagram, Instant now) {
+  counters.add(Counter::kIpInDelivers);
+  if (datagram.destination_kind != ip::AddressKind::kLocal || datagram.link_destination != ip::LinkDestination::kHost)
+    return drop(DropReason::kTcpMulticast, datagram.interface, datagram.frame.size(), now);
+  tcp::Arrival arrival;
+  arrival.source = datagram.source;
+  arrival.destination = datagram.destination;
+  arrival.interface = datagram.interface;
+  arrival.ecn = datagram.ecn();
+  arrival.tos = datagram.tos;
+  arrival.hop_limit = datagram.hop_limit;
+  tcp.on_datagram(std::move(datagram.frame), arrival, now);
+}
+
+void Stack::Parts::deliver_error(const DeliveryError& error, InterfaceId arrived_on, Instant now) {
+  const auto learn_path_mtu = [&] {
+    if (error.kind != DeliveryErrorKind::kFragmentationNeeded || !error.from_icmp) return;
+    const auto path = routes.resolve({.destination = error.quoted.remote.address, .source = std::nullopt}, now);
+    if (path) path_mtu.update(error.quoted.remote.address, error.mtu, path->mtu, now);
+  };
+  switch (error.protocol) {
+    case IpProtocol::kTcp:
+      flush(now);  // it may end a connection whose bytes wait in the batch
+      tcp.on_delivery_error(error, now);
+      return;
+    case IpProtocol::kUdp:
+      // Only a socket that could have sent the quoted datagram believes what is said of it (RFC 5927 §7).
+      if (!udp.lookup(error.quoted.local, error.quoted.remote, arrived_on))
+        return drop(DropReason::kIcmpNoFlow, arrived_on, 0, now);
+      learn_path_mtu();
+      if (const udp::PortHandle port = udp.on_error(error, arrived_on, now)) touch(port, tcp::kTouchedError);
+      return;
+    case IpProtocol::kIcmp:
+      if (!pings.on_error(error)) return drop(DropReason::kIcmpNoFlow, arrived_on, 0, now);
+      return learn_path_mtu();
+    default:
+      return drop(DropReason::kIcmpNoFlow, arrived_on, 0, now);
+  }
+}
+
+// What must leave before the next frame is looked at: answers, and what the connection owes at once. It goes into the batch, which is
+// handed to the device when full, or before anything else can free what it points into.
+void Stack::Parts::after_input(Instant now) {
+  drain_neighbors(now);
+  send_replies(now);
+  if (tcp.output_due()) send_segments(true, now);
+}
+
+std::size_t Stack::Parts::receive_from(InterfaceId id, std::size_t frames_max, Instant now) {
+  Attached& from = *attached(id);
+  const std::size_t count = from.device->receive(std::span(received_).first(frames_max), frames, now);
+  for (std::size_t i = 0; i < count; ++i) input(id, std::move(received_[i]), now);
+  return count;
+}
+
+}  // namespace tapir::stack

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one way out: replies, then segments, each through IP and the neighbour table into the batch of its interface.
+#include <algorithm>
+#include <utility>
+
+#include "ip/fragmenter.h"
+#include "stack/events.h"
+#include "stack/parts.h"
+#include "wire/arp.h"
+#include "wire/ethernet.h"
+#include "wire/tcp_segment.h"
+
+namespace tapir::stack {
+
+using trace::Counter;
+using trace::DropReason;
+
+bool Stack::Parts::has_room(InterfaceId interface) {
+  const std::size_t promised = batch.interface() == interface ? batch.size() : 0;
+  const Attached* to = attached(interface);
+  return to == nullptr || to->device->room() > promised;
+}
+
+// tcp/ chooses which connection sends next, so any device may be the one.
+bool Stack::Parts::all_have_room() {
+  for (InterfaceId id = 1; id <= devices.size(); ++id)
+    if (!has_room(id)) return false;
+  return true;
+}
+
+OutgoingFrame& Stack::Parts::slot(Instant now) {
+  if (batch.full()) flush(now);
+  batch.slot().clear();
+  return batch.slot();
+}
+
+void Stack::Parts::flush(Instant now) {
+  if (batch.empty()) return;
+  const InterfaceId id = batch.interface();
+  const std::span<const OutgoingFrame> sent = batch.frames();
+  if (tracer.on())
+    for (const OutgoingFrame& frame : sent) tracer.emit(now, Event::kFrameSent, id, frame.size(), frame.gso.size);
+  const std::size_t accepted = attached(id)->device->transmit(sent, now);
+  if (accepted < sent.size()) {
+    const std::size_t lost = sent.size() - accepted;
+    counters.drop(DropReason::kDevRefused, lost);
+    tracer.emit(now, Event::kFrameRefused, id, lost);
+  }
+  batch.clear();
+}
+
+void Stack::Parts::commit(InterfaceId interface, Frame kept, Instant now) {
+  if (!batch.empty() && batch.interface() != interface) flush(now);
+  batch.slot().interface = interface;
+  batch.commit(interface, std::move(kept));
+}
+
+void Stack::Parts::push_ethernet(const link::MacAddress& destination, const link::MacAddress& source, std::uint16_t ethertype) {
+  wire::emit_ethernet({destination, source, ethertype}, batch.slot().push_header(wire::kEthernetHeaderLength));
+}
+
+// The packet in the slot begins at its IP header.
+void Stack::Parts::send_packet(InterfaceId interface, const IpAddress& next_hop, const IpAddress& source, Frame kept, Instant now) {
+  const Attached* to = attached(interface);
+  const ip::Interface* on = interfaces.find(interface);
+  if (to == nullptr || on == nullptr || !on->up) {
+    counters.add(Counter::kIpOutDiscards);
+    return drop(DropReason::kDevReady, interface, batch.slot().size(), now);
+  }
+  if (to->link_type == link::LinkType::kEthernet) {
+    const ip::Resolution resolution = neighbors.resolve(interface, next_hop, source, batch.slot(), now);
+    if (resolution.status != ip::ResolveStatus::kResolved) return;  // parked as a copy, or lost and counted there
+    push_ethernet(resolution.mac, to->mac, wire::kEtherTypeIpv4);
+  }
+  if (!has_room(interface)) {
+    counters.add(Counter::kIpOutDiscards);
+    return drop(DropReason::kDevRefused, interface, batch.slot().size(), now);
+  }
+  counters.add(Counter::kIpOutTransmits);
+  commit(interface, std::move(kept), now);
+}
+
+std::expected<void, DeliveryError> Stack::Parts::send_slot(const Path& path, const ip::Ipv4Fields& fields, Frame kept, Instant now) {
+  const auto verdict = ipv4_output.push_header(batch.slot(), path, fields, now);
+  if (!verdict) return std::unexpected(verdict.error());
+  if (*verdict == ip::OutputVerdict::kFragment) {
+    if (whole_ == nullptr) whole_ = std::make_unique<OutgoingFrame>();
+    *whole_ = batch.slot();
+    const std::uint32_t mtu = ip::Ipv4Output::limit(path, fields.discovery);
+    ip::Fragmenter fragmenter(*whole_, mtu);
+    // The pieces point into the packet: they leave before it goes.
+    std::uint64_t pieces = 0;
+    for (; fragmenter.next(slot(now)); ++pieces) send_packet(path.interface, path.next_hop, path.source, {}, now);
+    flush(now);
+    counters.add(pieces != 0 ? Counter::kIpFragOKs : Counter::kIpFragFails);
+    counters.add(Counter::kIpFragCreates, pieces);
+    return {};
+  }
+  send_packet(path.interface, path.next_hop, path.source, std::move(kept), now);
+  return {};
+}
+
+std::expected<bool, DeliveryError> Stack::Parts::send_datagram(const FourTuple& tuple, const Path& path,
+                                                               std::span<const Bytes> payload, const udp::SendOptions& options,
+                                                               const ip::Ipv4Fields& fields, Instant now) {
+  seen_now_ = now;
+  path_finder.set_now(now);
+  if (!has_room(path.interface)) flush(now);
+  if (!has_room(path.interface)) {
+    counters.add(Counter::kIpOutDiscards);
+    drop(DropReason::kDevRefused, path.interface, 0, now);
+    return false;
+  }
+  const udp::SendVerdict verdict = udp::build_datagram(slot(now), tuple, payload, options, counters);
+  TAPIR_INVARIANT(verdict == udp::SendVerdict::kBuilt, "socket/ checks a datagram's size and joins its pieces before it is sent");
+  const auto sent = send_slot(path, fields, {}, now);
+  if (!sent) return std::unexpected(sent.error());
+  // The payload is the caller's, and the call ends here.
+  drain_neighbors(now);
+  flush(now);
+  return true;
+}
+
+void Stack::Parts::queue_reply(ip::Reply reply, Instant now) {
+  const InterfaceId interface = reply.layer == ip::Reply::Layer::kIp ? reply.path.interface : reply.interface;
+  const std::size_t bytes = reply.frame ? reply.frame.size() : 0;
+  if (!replies.push(std::move(reply))) return drop(DropReason::kReplyQueueFull, interface, bytes, now);
+  tracer.emit(now, Event::kReplyQueued, interface, replies.size());
+}
+
+void Stack::Parts::send_replies(Instant now) {
+  while (!replies.empty()) {
+    const ip::Reply& next = replies.front();
+    const InterfaceId interface = next.layer == ip::Reply::Layer::kIp ? next.path.interface : next.interface;
+    if (!has_room(interface)) flush(now);
+    if (!has_room(interface)) {
+      output_retry_at_ = later(now, kRoomRetry);
+      break;
+    }
+    ip::Reply reply = replies.pop();
+    reply.fill(slot(now));
+    if (reply.layer == ip::Reply::Layer::kLink) {
+      const Attached* to = attached(reply.interface);
+      if (to == nullptr) continue;
+      push_ethernet(reply.mac, to->mac, reply.ethertype);
+      commit(reply.interface, std::move(reply.frame), now);
+      continue;
+    }
+    // Too big to be sent unfragmented, though it answers a packet: nobody is to be told.
+    if (!send_slot(reply.path, reply.fields, std::move(reply.frame), now)) drop(DropReason::kPktTooBig, interface, 0, now);
+  }
+  send_tcp_replies(now);
+}
+
+void Stack::Parts::send_tcp_replies(Instant now) {
+  for (;;) {
+    if (!all_have_room()) flush(now);
+    if (!all_have_room()) {
+      output_retry_at_ = later(now, kRoomRetry);
+      return;
+    }
+    const auto reply = tcp.poll_reply();
+    if (!reply) return;
+    ip::RouteQuery query;
+    query.destination = reply->destination;
+    query.source = reply->source;
+    query.source_may_be_foreign = true;
+    const auto path = routes.resolve(query, now);
+    if (!path) {
+      counters.add(Counter::kIpOutNoRoutes);
+      drop(DropReason::kIpOutNoRoutes, reply->interface, 0, now);
+      continue;
+    }
+    OutgoingFrame& out = slot(now);
+    const bool syn = reply->segment.has(wire::kSyn);
+    const std::size_t length = wire::tcp_header_length(reply->segment.options, syn);
+    wire::emit_tcp(reply->segment, out.append_header(length));
+    out.checksum = {true, 0, wire::kTcpChecksumOffset};
+    out.ecn = reply->ecn;
+    ip::Ipv4Fields fields;
+    fields.tos = reply->tos;
+    fields.may_fragment = false;
+    if (!send_slot(*path, fields, {}, now)) drop(DropReason::kPktTooBig, path->interface, length, now);
+  }
+}
+
+void Stack::Parts::send_segments(bool only_due, Instant now) {
+  for (std::size_t count = 0; count < kSegmentsPerPollMax; ++count) {
+    if (!all_have_room()) flush(now);
+    if (!all_have_room()) {
+      output_retry_at_ = later(now, kRoomRetry);
+      return;
+    }
+    tcp::Engine::Output how;
+    OutgoingFrame& out = slot(now);
+    if (!tcp.poll_segment(out, how, only_due, now)) return;
+    out.checksum = {true, 0, wire::kTcpChecksumOffset};
+    ip::Ipv4Fields fields;
+    fields.tos = how.tos;
+    fields.hop_limit = how.hop_limit;
+    fields.discovery = how.dont_fragment ? ip::PathMtuDiscovery::kWant : ip::PathMtuDiscovery::kDont;
+    fields.may_fragment = false;
+    const Path path = *how.path;
+    if (const auto sent = send_slot(path, fields, {}, now); !sent) deliver_error(sent.error(), path.interface, now);
+  }
+  output_retry_at_ = now;
+}
+
+void Stack::Parts::drain_neighbors(Instant now) {
+  if (draining_neighbors_) return;
+  draining_neighbors_ = true;
+  while (const auto arp = neighbors.poll_arp()) {
+    if (attached(arp->interface) == nullptr) continue;
+    OutgoingFrame& out = slot(now);
+    wire::emit_arp(arp->packet, out.append_header(wire::kArpLength));
+    push_ethernet(arp->destination, arp->packet.sender_mac, wire::kEtherTypeArp);
+    if (has_room(arp->interface))
+      commit(arp->interface, {}, now);
+    else
+      drop(DropReason::kDevRefused, arp->interface, out.size(), now);
+  }
+  while (auto released = neighbors.poll_released()) {
+    released->fill(slot(now));
+    const Attached* to = attached(released->interface);
+    if (to == nullptr) continue;
+    push_ethernet(released->mac, to->mac, wire::kEtherTypeIpv4);
+    if (has_room(released->interface))
+      commit(released->interface, std::move(released->frame), now);
+    else
+      drop(DropReason::kDevRefused, released->interface, batch.slot().size(), now);
+  }
+  while (const auto failure = neighbors.poll_failure()) deliver_error(*failure, kNoInterface, now);
+  draining_neighbors_ = false;
+}
+
+// Connections ask for a new path when they next send.
+void Stack::Parts::notice_route_changes(Instant now) {
+  if (routes.generation() == routes_generation_) return;
+  routes_generation_ = routes.generation();
+  tcp.on_routes_changed(now);
+}
+
+void Stack::Parts::poll_output(Instant now) {
+  seen_now_ = now;
+  path_finder.set_now(now);
+  output_retry_at_ = kNever;
+  notice_route_changes(now);
+  std::size_t loopback_left = kLoopbackFramesPerPoll;
+  const InterfaceId loopback = interfaces.loopback();
+  for (;;) {
+    drain_neighbors(now);
+    send_replies(now);
+    send_segments(false, now);
+    drain_neighbors(now);
+    flush(now);
+    // What went to ourselves comes back now: the program's next look finds it arrived, as in Linux.
+    const std::size_t fed = loopback_left == 0 ? 0 : receive_from(loopback, loopback_left, now);
+    if (fed == 0) return;
+    loopback_left -= fed;
+  }
+}
+
+}  // namespace tapir::stack

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// The protocols of one stack, and how the hub moves packets between them. For stack/ and socket/; observe/ reads.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "inet/delivery_error.h"
+#include "ip/fragments.h"
+#include "ip/icmp.h"
+#include "ip/input.h"
+#include "ip/interfaces.h"
+#include "ip/neighbors.h"
+#include "ip/output.h"
+#include "ip/path_mtu.h"
+#include "ip/reply.h"
+#include "ip/routes.h"
+#include "stack/knobs.h"
+#include "stack/path_finder.h"
+#include "stack/ping.h"
+#include "stack/ports.h"
+#include "stack/reply_queue.h"
+#include "stack/stack.h"
+#include "stack/transmit_batch.h"
+#include "tcp/engine.h"
+#include "udp/output.h"
+#include "udp/ports.h"
+
+namespace tapir::stack {
+
+// Segments that one poll_output() sends at most; the rest make next_timeout() = now. Without it a loopback connection with
+// itself could keep the stack busy for ever.
+inline constexpr std::size_t kSegmentsPerPollMax = 1024;
+// Frames to ourselves that one poll_output() feeds back.
+inline constexpr std::size_t kLoopbackFramesPerPoll = link::kTurnFramesMax;
+// When to ask again a device that had no room: none tells that it has.
+inline constexpr Duration kRoomRetry = 1ms;
+// Datagram ports touched between two looks; beyond, all count as touched.
+inline constexpr std::size_t kTouchedPortsMax = 256;
+
+// A datagram port that something happened to.
+struct TouchedPort {
+  udp::PortHandle port;
+  std::uint8_t events = 0;     // tcp::Touched bits: readable, error
+};
+
+struct Stack::Parts {
+  // A device and what is asked of it often.
+  struct Attached {
+    std::unique_ptr<link::Device> device;
+    link::LinkType link_type = link::LinkType::kEthernet;
+    link::MacAddress mac{};
+  };
+
+  Parts(const StackConfig& with, Instant now);
+  ~Parts();
+  Parts(const Parts&) = delete;
+  Parts& operator=(const Parts&) = delete;
+
+  // ---- input.cc ----
+  void input(InterfaceId interface, Frame frame, Instant now);
+  // ---- output.cc ----
+  void poll_output(Instant now);
+  // Sends a UDP datagram now (the spans need live no longer than the call). Error: what ip/ says of its size, or of the path.
+  // False: the device has no room, or no memory: the datagram is lost, as in a full qdisc (Linux: ENOBUFS with IP_RECVERR only).
+  std::expected<bool, DeliveryError> send_datagram(const FourTuple& tuple, const Path& path, std::span<const Bytes> payload,
+                                                   const udp::SendOptions& options, const ip::Ipv4Fields& fields, Instant now);
+  // A reply (or an echo request of our own) to be sent by the next poll_output().
+  void queue_reply(ip::Reply reply, Instant now);
+  // Hands the batch to its device.
+  void flush(Instant now);
+
+  // What ICMP, the neighbour table or the MTU says of something we sent, to whom it concerns.
+  void deliver_error(const DeliveryError& error, InterfaceId arrived_on, Instant now);
+  // When `on_timeout` or another poll_output() is needed.
+  Instant next_timeout() const;
+  void on_timeout(Instant now);
+  bool turn(Instant now);
+
+  void touch(udp::PortHandle port, std::uint8_t events);
+  // What was touched since the last call; `all`: more than could be kept. Valid until the next call into the stack.
+  struct TouchedPorts {
+    std::span<const TouchedPort> ports;
+    bool all = false;
+  };
+  TouchedPorts take_touched_ports();
+
+  // `now` of a call that does nothing else with it.
+  void seen_at(Instant now) { seen_now_ = now; }
+
+  Attached* attached(InterfaceId id) { return id == kNoInterface || id > devices.size() ? nullptr : &devices[id - 1u]; }
+
+  StackConfig config;
+  Rng rng;
+  MemoryBudget budget;
+  FramePool frames;
+  trace::Counters counters;
+  trace::Tracer tracer;
+  ip::Knobs ip_knobs;
+  tcp::Knobs tcp_knobs;
+  Knobs knobs;
+
+  ip::Interfaces interfaces;
+  ip::PathMtuCache path_mtu;
+  ip::Routes routes;
+  ip::Neighbors neighbors;
+  ip::Fragments fragments;
+  ip::Ipv4Input ipv4_input;
+  ip::Ipv4Output ipv4_output;
+  ip::Icmp icmp;
+  udp::UdpPorts udp;
+  RoutePathFinder path_finder;
+  Rng tcp_rng;
+  tcp::Engine tcp;
+  Ports ports;
+  Pings pings;
+
+  std::vector<Attached> devices;     // index = InterfaceId - 1
+  ReplyQueue replies;
+  TransmitBatch batch;
+
+ private:
+  // input.cc
+  void input_ethernet(InterfaceId interface, Frame frame, Instant now);
+  void input_arp(InterfaceId interface, const Frame& frame, const wire::EthernetHeader& header, ip::LinkDestination to, Instant now);
+  void input_ipv4(Frame frame, ip::LinkDestination to, Instant now);
+  void deliver(ip::Datagram datagram, Instant now);
+  void deliver_icmp(const ip::Datagram& datagram, Instant now);
+  void deliver_udp(ip::Datagram datagram, Instant now);
+  void deliver_tcp(ip::Datagram datagram, Instant now);
+  void send_icmp_error(const ip::IcmpErrorSpec& spec, Bytes packet, ip::LinkDestination to, InterfaceId arrived_on, Instant now);
+  void drop(trace::DropReason reason, InterfaceId interface, std::size_t bytes, Instant now);
+  void after_input(Instant now);
+  std::size_t receive_from(InterfaceId id, std::size_t frames_max, Instant now);
+
+  // output.cc
+  bool has_room(InterfaceId interface);
+  bool all_have_room();
+  OutgoingFrame& slot(Instant now);
+  // The packet in the slot, which begins at its transport header: IP header, neighbour, link header, batch.
+  std::expected<void, DeliveryError> send_slot(const Path& path, const ip::Ipv4Fields& fields, Frame kept, Instant now);
+  void send_packet(InterfaceId interface, const IpAddress& next_hop, const IpAddress& source, Frame kept, Instant now);
+  void commit(InterfaceId interface, Frame kept, Instant now);
+  void push_ethernet(const link::MacAddress& destination, const link::MacAddress& source, std::uint16_t ethertype);
+  void drain_neighbors(Instant now);
+  void send_replies(Instant now);
+  void send_tcp_replies(Instant now);
+  void send_segments(bool only_due, Instant now);
+  void notice_route_changes(Instant now);
+
+  std::uint32_t routes_generation_ = 0;
+  std::unique_ptr<OutgoingFrame> whole_;   // a packet while it is cut to fragments
+  std::array<Frame, link::kTurnFramesMax> received_;
+  std::array<TouchedPort, kTouchedPortsMax> touched_ports_{};
+  std::size_t touched_port_count_ = 0;
+  bool touched_all_ports_ = false;
+  bool touched_ports_taken_ = false;
+  Instant seen_now_;                       // the last `now` we were called with
+  Instant output_retry_at_ = kNever;       // something waits for room, or for another poll
+  bool draining_neighbors_ = false;
+};
+
+}  // namespace tapir::stack

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// tcp/'s view of the routing table.
+#pragma once
+
+#include <expected>
+
+#include "ip/routes.h"
+#include "tcp/engine.h"
+
+namespace tapir::stack {
+
+class RoutePathFinder final : public tcp::PathFinder {
+ public:
+  explicit RoutePathFinder(const ip::Routes& routes) : routes_(routes) {}
+
+  std::expected<Path, tcp::CloseCause> find_path(const IpAddress& source, const IpAddress& destination, InterfaceId bound) override;
+  // The hub says what time it is before each call into tcp/: path MTUs expire.
+  void set_now(Instant now) { now_ = now; }
+
+ private:
+  const ip::Routes& routes_;
+  Instant now_{};
+};
+
+// What a failed route look-up means to a connection.
+tcp::CloseCause close_cause(ip::RouteError error);
+
+}  // namespace tapir::stack
