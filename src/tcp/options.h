@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "base/time.h"
+#include "inet/protocol.h"
 
 namespace tapir::tcp {
 
@@ -21,6 +22,7 @@ struct SocketOptions {
   std::int32_t keepalive_interval = 0;
   std::int32_t linger2 = 0;              // seconds; 0 = tcp_fin_timeout, < 0 = at once
   std::uint16_t max_segment = 0;         // TCP_MAXSEG
+  InterfaceId bound_interface = kNoInterface;   // SO_BINDTODEVICE
   std::uint8_t keepalive_probes = 0;
   std::uint8_t syn_count = 0;            // TCP_SYNCNT
   std::uint8_t defer_accept = 0;         // TCP_DEFER_ACCEPT as retransmissions
