@@ -2,8 +2,8 @@
 // ICMP (RFC 792, 1122 §3.2.2, 1812 §4.3): echo, errors received for the connections concerned, errors sent within limits.
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <expected>
 #include <optional>
 #include <vector>
 
@@ -27,13 +27,16 @@ namespace tapir::ip {
 // How many ICMP errors may leave: over all destinations and to each one. Integer token buckets.
 class IcmpRateLimit {
  public:
+  // What one destination may have saved up, in messages (Linux's XRLIM_BURST_FACTOR).
+  static constexpr std::uint64_t kBurstFactor = 6;
+
   IcmpRateLimit(SipKey key, Rng rng, const Knobs& knobs) : key_(key), rng_(rng), knobs_(knobs) {}
 
-  // Linux's icmp_global_allow: icmp_msgs_per_sec with a burst of icmp_msgs_burst. What one message costs is random in 0–2, so that
-  // counting answers does not tell about others' (CVE-2020-25705).
-  bool allow_globally(Instant now);
-  // Linux's inet_peer_xrlim_allow: one per icmp_ratelimit ms, six saved up.
-  bool allow_to(const IpAddress& destination, Instant now);
+  enum class Verdict : std::uint8_t { kAllowed, kOverGlobal, kOverDestination };
+  // May an error go to `destination` now? If so, it is charged. Over all destinations: icmp_msgs_per_sec with a burst of
+  // icmp_msgs_burst (Linux's icmp_global_allow); what one message costs is random in 0–2, so that counting answers does not tell about
+  // others' (CVE-2020-25705). To one: a message per icmp_ratelimit ms (Linux's inet_peer_xrlim_allow).
+  Verdict ask(const IpAddress& destination, Instant now);
 
  private:
   // Destinations remembered (sets of four, oldest forgotten); one forgotten starts afresh, and the global limit still holds.
@@ -41,17 +44,19 @@ class IcmpRateLimit {
   static constexpr std::size_t kWays = 4;
   struct Bucket {
     IpAddress destination;
-    std::uint64_t tokens_ms = 0;
+    std::uint64_t tokens_ms = 0;   // milliseconds saved up; a message costs icmp_ratelimit_ms
     Instant stamp{};
     bool used = false;
   };
+  void refill(Instant now);
+  bool take_from(const IpAddress& destination, Instant now);
 
   SipKey key_;
   Rng rng_;
   const Knobs& knobs_;
   bool started_ = false;
-  Instant global_stamp_{};
-  std::uint64_t global_credit_ = 0;     // messages
+  Instant stamp_{};                     // when credit_ was last refilled
+  std::uint64_t credit_ = 0;            // messages
   std::vector<Bucket> buckets_;         // empty until the first is needed
 };
 
@@ -67,6 +72,8 @@ class Icmp {
  public:
   // Bytes of an error packet of ours, IP header included (RFC 1812 §4.3.2.3).
   static constexpr std::size_t kErrorPacketMax = 576;
+  // Two headers, the quoted one with all its options, and eight bytes: what every link must carry (RFC 791 §3.2: 68) and a little more.
+  static constexpr std::size_t kErrorPacketMin = 96;
   // Transport bytes that a quote must have to be of use (RFC 792).
   static constexpr std::size_t kQuoteMin = 8;
 
@@ -82,7 +89,7 @@ class Icmp {
 
  private:
   std::optional<Reply> echo_reply(const Datagram& datagram, Instant now);
-  std::optional<DeliveryError> delivery_error(const Datagram& datagram, Instant now);
+  std::expected<DeliveryError, trace::DropReason> delivery_error(const Datagram& datagram, const wire::IcmpMessage& message) const;
 
   const Interfaces& interfaces_;
   const Routes& routes_;

@@ -96,8 +96,10 @@ class Neighbors {
  public:
   // ARP packets that wait for poll_arp(); beyond, requests are counted as sent and lost (they are retried).
   static constexpr std::size_t kArpQueueMax = 64;
-  // Failures that wait for poll_failure(). Failing entries wait in a list, so this bounds nothing but one answer's size.
-  static constexpr Duration kReachableTimeRedraw = 300s;   // Linux's neigh_periodic_work
+  // What no setting of gc_thresh3 exceeds.
+  static constexpr std::uint32_t kEntriesMax = 65536;
+  // How long one draw of the random reachable time holds (Linux's neigh_periodic_work).
+  static constexpr Duration kReachableTimeRedraw = 300s;
 
   Neighbors(const Interfaces& interfaces, FramePool& pool, SipKey key, Rng rng, const Knobs& knobs, trace::Counters& counters,
             trace::Tracer& tracer, Instant now);
@@ -111,10 +113,12 @@ class Neighbors {
   // An upper layer saw proof that packets reach `next_hop` (new data acknowledged): no probing is needed. Cheap: call it at will.
   void confirm(InterfaceId interface, const IpAddress& next_hop, Instant now);
 
-  // An ARP packet arrived, from the Ethernet source `link_source`. RFC 826's order as Linux's arp_process does it: entries that exist are updated (not within
-  // locktime of the last change); a request for one of our addresses is answered and makes a STALE entry; nothing else makes entries.
-  // The Ethernet source must equal the sender address: Linux does not ask, tapip did (its "ARP cheating" check); proxies that answer for others by rewriting only ARP's field
-  // do not exist on a TAP, and a forged one costs more. Returns why it was dropped, if it was.
+  // An ARP packet arrived, from the Ethernet source `link_source`. RFC 826's order as in Linux's arp_process: entries that exist are updated
+  // (by replies not within locktime of the last change); a request for one of our addresses is answered and makes a STALE entry; nothing else makes entries. Returns
+  // why it was dropped, if it was. Two rules are stricter than Linux's, against forged packets (docs/departures.md):
+  // - the sender's MAC address must be the Ethernet source (tapip's "ARP cheating" check; RFC 826 would allow a proxy to differ);
+  // - a new address for a REACHABLE neighbour is not believed at once: the old one is probed first (RFC 4861 §7.2.5's override flag clear), and
+  //   only when it is silent is everybody asked again.
   std::optional<trace::DropReason> on_arp(InterfaceId interface, const wire::ArpPacket& packet, const MacAddress& link_source,
                                           LinkDestination link_destination, Instant now);
 
@@ -155,29 +159,27 @@ class Neighbors {
     TimerEntry timer;
     FrameQueue parked;             // each frame: a ParkedHeader, then the packet
   };
-  // The lists an entry may be in: those that may be evicted, least recently used first, and those with results to collect.
-  struct Outbox {
-    InterfaceId interface = kNoInterface;
-    MacAddress mac{};
-    FrameQueue frames;
-  };
-
   std::uint64_t hash_of(InterfaceId interface, const IpAddress& address) const;
   Entry* lookup(InterfaceId interface, const IpAddress& address) const;
+  std::optional<MacAddress> group_mac(const Interface& interface, const IpAddress& next_hop) const;
   Entry* create(InterfaceId interface, const IpAddress& address, bool passive, Instant now);
   bool evict_one(bool for_passive);
+  void answer(const Interface& interface, const wire::ArpPacket& request);
+  void send_arp(const ArpToSend& arp);
   void erase(Entry& entry);
   void enter(Entry& entry, NeighborState state, Instant now);
   void unlist(Entry& entry);
   void enlist(Entry& entry);
   void begin_resolution(Entry& entry, Instant now);
-  void solicit(Entry& entry);
-  bool park(Entry& entry, const OutgoingFrame& packet, Instant now);
+  void solicit(Entry& entry, Instant now);
+  bool park(Entry& entry, const OutgoingFrame& packet);
   void learn(Entry& entry, const MacAddress& mac, NeighborState state, bool override_address, Instant now);
+  void drop_parked(Entry& entry, trace::DropReason reason);
   void release_parked(Entry& entry);
-  void fail_parked(Entry& entry);
+  void fail(Entry& entry, Instant now);
   void on_timer(Entry& entry, Instant now);
   void collect(Instant now);
+  void erase_if_on(InterfaceId interface, bool permanent_too);
   NeighborInfo describe(const Entry& entry) const;
 
   const Interfaces& interfaces_;
@@ -190,6 +192,7 @@ class Neighbors {
   TimerWheel wheel_;
   mutable Slab<Entry> entries_;
   KeyedTable<> table_;
+  mutable Handle<Entry> last_;         // found last: most lookups repeat
   IntrusiveList<Entry> passive_;       // STALE, never used by us: first to go
   IntrusiveList<Entry> idle_;          // STALE and FAILED: next to go
   FrameQueue released_;                // parked packets whose neighbour answered; each with its address in its ParkedHeader
@@ -198,9 +201,9 @@ class Neighbors {
   std::size_t arp_head_ = 0;
   std::size_t arp_count_ = 0;
   std::size_t parked_bytes_ = 0;
-  Duration reachable_time_;            // base_reachable_time times 0.5–1.5
+  Duration reachable_time_{};          // base_reachable_time times 0.5–1.5
   Instant redraw_at_;                  // when to draw reachable_time_ again
-  Instant collect_at_ = kNever;
+  Instant collect_at_ = kNever;        // when to look for entries unused for long; armed above gc_thresh1
 };
 
 }  // namespace tapir::ip

@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cstdint>
-#include <expected>
 #include <optional>
 #include <span>
 
@@ -57,6 +56,15 @@ struct Received {
   Frame frame;                       // take() only
 };
 
+// What stands in front of every queued payload, in the same buffer (where the headers were).
+struct StoredHeader {
+  Endpoint from;
+  Endpoint to;
+  InterfaceId interface = kNoInterface;
+  std::uint8_t tos = 0;
+  std::uint8_t hop_limit = 0;
+};
+
 // An endpoint: bound, perhaps connected. UdpPorts changes what demultiplexing depends on; options are the owner's to set.
 class DatagramPort {
  public:
@@ -106,7 +114,8 @@ using PortHandle = Handle<DatagramPort>;
 // What became of an arriving datagram.
 struct Outcome {
   std::optional<trace::DropReason> dropped;
-  bool port_unreachable = false;        // nobody there: the hub answers with the ICMP error
+  bool port_unreachable = false;        // nobody there: the hub answers with the ICMP error, quoting …
+  Frame rejected;                       // … this frame (its IP header still lies in front); empty otherwise
   std::span<const PortHandle> touched;  // who has something to read now; valid until the next input()
 };
 
@@ -151,22 +160,21 @@ class UdpPorts {
   // Takes the first datagram; nothing when there is none. Counts UdpInDatagrams.
   std::optional<Received> take(PortHandle port);
 
-  // An error about a datagram of ours: sets the pending error of the endpoint concerned when Linux's __udp4_lib_err would. Answers whom it touched.
-  PortHandle on_error(const DeliveryError& error, InterfaceId arrived_on = kNoInterface);
+  // An error about a datagram of ours (by ICMP, or our own): sets the pending error of the endpoint concerned when Linux's __udp4_lib_err would. Answers whom it touched.
+  PortHandle on_error(const DeliveryError& error, InterfaceId arrived_on, Instant now);
 
  private:
-  struct StoredHeader;
   std::uint64_t hash_of(const IpAddress& local, std::uint16_t port) const;
   void list(DatagramPort& port);
   void unlist(DatagramPort& port);
   // −1: not for it.
-  static int score(const DatagramPort& port, const Endpoint& local, const Endpoint& remote, InterfaceId interface);
+  static int score(const DatagramPort& port, const Endpoint& remote, InterfaceId interface);
   PortHandle best_of(const IpAddress& address, const Endpoint& local, const Endpoint& remote, InterfaceId interface) const;
-  bool checksum_holds(const Arrival& arrival, const Frame& frame, std::size_t length) const;
-  // Appends the payload to the port's queue; nothing when it was.
+  static bool checksum_holds(const Arrival& arrival, const Frame& frame, std::uint16_t field);
+  // Appends the payload to the port's queue; why not, if it could not.
   std::optional<trace::DropReason> enqueue(DatagramPort& port, const StoredHeader& header, Frame payload);
   std::optional<trace::DropReason> deliver(DatagramPort& port, const StoredHeader& header, Frame payload);
-  Outcome deliver_to_group(const Arrival& arrival, const StoredHeader& header, Frame payload, Instant now);
+  Outcome deliver_to_group(const StoredHeader& header, Frame payload, Instant now);
   Outcome drop(trace::DropReason reason, Instant now);
 
   FramePool& pool_;
