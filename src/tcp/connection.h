@@ -25,6 +25,7 @@
 #include "tcp/ack_policy.h"
 #include "tcp/congestion.h"
 #include "tcp/env.h"
+#include "tcp/events.h"
 #include "tcp/options.h"
 #include "tcp/reassembly.h"
 #include "tcp/receive_queue.h"
@@ -147,7 +148,7 @@ class Connection {
   SocketOptions& options() { return options_; }
   const SocketOptions& options() const { return options_; }
   bool set_congestion_control(std::string_view name);
-  void set_quickack(int value, Env& env, Instant now);
+  void set_quickack(int value);
 
   // ---- what it is like ----
   State state() const { return state_; }
@@ -213,8 +214,10 @@ class Connection {
   };
   Info info(Instant now, const Env& env) const;
 
-  // For the engine: the entry in the wheel, the place in the output list.
+  // For the engine: the entry in the wheel, the places in the lists of output and of what was touched, its name.
+  void set_subject(trace::Subject subject) { subject_ = subject; }
   TimerEntry wheel_entry;
+  std::uint32_t touched_slot = 0;  // index + 1
   std::uint32_t output_next = 0;   // index + 1
   bool in_output_list = false;
   bool attached = true;            // a socket refers to it
@@ -329,6 +332,7 @@ class Connection {
   bool poll_probe(OutgoingFrame& out, Env& env, Instant now);
   bool poll_ack(OutgoingFrame& out, Env& env, Instant now);
   bool emit_syn(OutgoingFrame& out, Env& env, Instant now);
+  void trace_segment(Event event, const wire::TcpSegment& segment, std::uint32_t payload, Env& env, Instant now) const;
   void emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRange payload, Env& env, Instant now);
   std::uint32_t next_segment_limit(const UnsentRecord& record, Env& env, Instant now, bool& cwnd_limited) const;
   bool nagle_holds(bool partial) const;
@@ -368,7 +372,7 @@ class Connection {
   void grow_receive_window(std::uint32_t payload, std::size_t true_size, Env& env);
   void measure_receive_rtt(const wire::TcpSegment& segment, Instant now);
   void adjust_receive_space(Env& env, Instant now);
-  void offer_after_read(Env& env, Instant now);
+  void offer_after_read();
   void set_up_receive_window(std::uint32_t rcv_wnd, std::uint32_t window_clamp);
 
   // ---- connection.cc ----

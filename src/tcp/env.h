@@ -23,8 +23,10 @@ struct Env {
   ChunkPool& chunks;
   TransmissionPool& transmissions;
   UnsentPool& unsent;
-  // Pages' worth of bytes in use by all sockets' buffers against tcp_mem[2] (bytes). Beyond it new data is refused.
-  bool memory_pressure() const { return chunks.in_use() * kChunkBytes > static_cast<std::size_t>(knobs.tcp_mem[1]) * 4096; }
+  // What all connections hold to send, against tcp_mem (pages of 4 KiB): above [1] buffers grow no more, above [2] nothing new is taken.
+  std::size_t pages_in_use() const { return chunks.in_use() * (kChunkBytes / 4096); }
+  bool memory_pressure() const { return pages_in_use() > static_cast<std::size_t>(knobs.tcp_mem[1]); }
+  bool memory_exhausted() const { return pages_in_use() > static_cast<std::size_t>(knobs.tcp_mem[2]); }
 };
 
 }  // namespace tapir::tcp

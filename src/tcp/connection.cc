@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: Apache-2.0
+// Birth, the program's calls, and the end of a connection.
+#include "tcp/connection.h"
+
+#include <algorithm>
+
+#include "tcp/events.h"
+#include "tcp/initial_window.h"
+
+namespace tapir::tcp {
+
+using trace::Counter;
+
+namespace {
+
+// What a (super-)segment costs the send buffer besides its bytes: Linux's truesize of an empty skb for TCP (a cloned sk_buff
+// pair's share and a 1 KiB head). SO_SNDBUF's arithmetic, and so EAGAIN and POLLOUT, follow it.
+constexpr std::size_t kRecordCharge = 1280;
+
+// Linux: tcp_sndbuf_expand's estimate of what one segment costs: the MSS with headers, rounded up to a power of two, and the skb.
+std::int64_t send_buffer_per_segment(std::uint32_t mss) {
+  return static_cast<std::int64_t>(std::bit_ceil(mss + 640)) + 256;
+}
+
+}  // namespace
+
+Connection::Connection(const SocketOptions& options, trace::Subject subject) : options_(options), subject_(subject) {
+  deadlines_.fill(kNever);
+}
+
+Connection::~Connection() = default;
+
+// ---- birth ----
+
+void Connection::open_active(const FourTuple& tuple, const Path& path, SeqNum iss, std::uint32_t ts_offset, Env& env, Instant now) {
+  tuple_ = tuple;
+  path_ = path;
+  ts_.offset = ts_offset;
+  ts_.on = env.knobs.tcp_timestamps != 0;
+  sack_ = env.knobs.tcp_sack != 0;
+  window_scaling_ = env.knobs.tcp_window_scaling != 0;
+  snd_.iss = snd_.una = snd_.nxt = snd_.wl1 = snd_.sml = snd_.pushed = iss;
+  send_buffer_.start(iss + 1);
+  send_limit_ = options_.send_buffer != 0 ? options_.send_buffer : env.knobs.tcp_wmem[1];
+  receive_limit_ = options_.receive_buffer != 0 ? options_.receive_buffer : env.knobs.tcp_rmem[1];
+  rcv_.advmss = options_.max_segment != 0 ? std::min(options_.max_segment, path.advmss) : path.advmss;
+  const InitialWindow initial = select_initial_window(window_from_space(receive_limit_), rcv_.advmss, options_.window_clamp,
+                                                      window_scaling_, path.initrwnd, env.knobs);
+  rcv_.wscale = initial.wscale;
+  rcv_.wnd = initial.rcv_wnd;
+  rcv_.ssthresh = initial.rcv_wnd;
+  rcv_.window_clamp = initial.window_clamp;
+  window_.cwnd = path.initcwnd;
+  refresh_mss(env);
+  rto_.set(1s, env.knobs);
+  cwnd_stamp_ = first_syn_at_ = last_received_at_ = now;
+  if (options_.congestion[0] != 0) control_.select(options_.congestion.data());
+  else control_.select(env.knobs.tcp_congestion_control);
+  syn_owed_ = true;
+  enter(State::kSynSent, env, now);
+}
+
+void Connection::open_passive(const Handshake& handshake, const Path& path, Env& env, Instant now) {
+  passive_ = true;
+  tuple_ = handshake.tuple;
+  path_ = path;
+  ts_.on = handshake.timestamps;
+  ts_.offset = handshake.ts_offset;
+  ts_.recent = handshake.ts_recent;
+  ts_.recent_at = now;
+  sack_ = handshake.sack;
+  window_scaling_ = handshake.window_scaling;
+  snd_.iss = handshake.iss;
+  snd_.una = snd_.nxt = snd_.sml = snd_.pushed = handshake.iss + 1;
+  snd_.wl1 = handshake.irs;
+  snd_.wscale = handshake.snd_wscale;
+  snd_.peer_mss = handshake.peer_mss;
+  send_buffer_.start(handshake.iss + 1);
+  rcv_.irs = handshake.irs;
+  rcv_.nxt = rcv_.wup = rcv_.copied = handshake.irs + 1;
+  ts_.last_ack_sent = rcv_.nxt;
+  rcv_.wscale = handshake.rcv_wscale;
+  rcv_.advmss = options_.max_segment != 0 ? std::min(options_.max_segment, path.advmss) : path.advmss;
+  send_limit_ = options_.send_buffer != 0 ? options_.send_buffer : env.knobs.tcp_wmem[1];
+  receive_limit_ = options_.receive_buffer != 0 ? options_.receive_buffer : env.knobs.tcp_rmem[1];
+  set_up_receive_window(handshake.rcv_wnd, handshake.window_clamp);
+  window_.cwnd = path.initcwnd;
+  refresh_mss(env);
+  rto_.set(1s, env.knobs);
+  total_retransmits_ = handshake.syn_ack_retransmits;
+  // RFC 6298 §5.7: a lost SYN-ACK gives no sample, and the window starts from one segment (Linux: tcp_init_cwnd keeps 10 unless lost).
+  if (handshake.syn_ack_retransmits == 0) {
+    rtt_.on_sample(std::max<Duration>(now - handshake.syn_ack_sent_at, 1us), now, snd_.una.value(), snd_.nxt.value(), env.knobs);
+    rto_.set(rtt_.base_rto(env.knobs), env.knobs);
+  } else {
+    window_.cwnd = 1;
+  }
+  cwnd_stamp_ = last_received_at_ = now;
+  if (options_.congestion[0] != 0) control_.select(options_.congestion.data());
+  else control_.select(env.knobs.tcp_congestion_control);
+  enter(State::kEstablished, env, now);
+  become_established(env, now);
+  // The ACK of the handshake is about to be given to on_segment(), which takes the window from it.
+}
+
+void Connection::become_established(Env& env, Instant now) {
+  ack_policy_.set_initial_rcv_mss(static_cast<std::uint16_t>(std::clamp<std::uint32_t>(std::min<std::uint32_t>(rcv_.advmss, snd_.mss), 88, 536)));
+  sizing_.space = std::min<std::uint32_t>(rcv_.wnd, 10U * rcv_.advmss);
+  sizing_.seq = rcv_.copied;
+  sizing_.began = now;
+  expand_send_limit(env);
+  last_sent_at_ = now;
+  update_pacing_rate(env);
+  arm_keepalive(env, now);
+  touch(kTouchedWritable | kTouchedConnected);
+}
+
+// The only writer of state_.
+void Connection::enter(State to, Env& env, Instant now) {
+  if (state_ == to) return;
+  TAPIR_INVARIANT(legal_move(state_, to), "states move along RFC 9293's figure 5");
+  const bool was_counted = state_ == State::kEstablished || state_ == State::kCloseWait;
+  const bool is_counted = to == State::kEstablished || to == State::kCloseWait;
+  if (is_counted && !was_counted) env.counters.add(Counter::kTcpCurrEstab);
+  if (was_counted && !is_counted) {
+    env.counters.subtract(Counter::kTcpCurrEstab);
+    if (to == State::kClosed) env.counters.add(Counter::kTcpEstabResets);
+  }
+  if ((state_ == State::kSynSent || state_ == State::kSynReceived) && to == State::kClosed) env.counters.add(Counter::kTcpAttemptFails);
+  env.tracer.emit(now, Event::kState, subject_, static_cast<std::uint64_t>(state_), static_cast<std::uint64_t>(to));
+  state_ = to;
+}
+
+// ---- the send side ----
+
+std::size_t Connection::send_charge() const {
+  return send_buffer_.size() + kRecordCharge * (scoreboard_.record_count() + unsent_.count());
+}
+
+bool Connection::may_write() const {
+  return static_cast<std::int64_t>(send_charge()) < send_limit_;
+}
+
+bool Connection::writable() const {
+  const auto charge = static_cast<std::int64_t>(send_charge());
+  if (send_limit_ - charge < charge / 2) return false;
+  const std::uint32_t low_water = options_.notsent_low_water != 0 ? options_.notsent_low_water : 0xffffffffU;
+  return unsent_bytes() < low_water;
+}
+
+std::size_t Connection::unsent_bytes() const {
+  const SeqNum sent = min(snd_.nxt, send_buffer_.end());
+  return send_buffer_.end() - max(sent, send_buffer_.begin());
+}
+
+// How many bytes one record may hold (Linux: tcp_xmit_size_goal, tcp_bound_to_half_wnd): whole segments, at most half of the largest
+// window the peer offered, so that it need not wait for one record to be complete before it can acknowledge.
+std::uint32_t Connection::size_goal() const {
+  if (path_.offloads.gso_max_size == 0) return snd_.mss;
+  std::uint32_t goal = path_.offloads.gso_max_size;
+  const std::uint32_t cutoff = snd_.max_wnd > 536 ? snd_.max_wnd / 2 : snd_.max_wnd;
+  if (cutoff != 0 && goal > cutoff) goal = std::max<std::uint32_t>(cutoff, 68 - wire::kTcpHeaderMin);
+  std::uint32_t segments = goal / snd_.mss;
+  if (path_.offloads.gso_max_segs != 0) segments = std::min<std::uint32_t>(segments, path_.offloads.gso_max_segs);
+  return std::max<std::uint32_t>(segments * snd_.mss, snd_.mss);
+}
+
+// Takes at most what fills the last record, so that the caller can let poll_segment() have it before the next one is begun: Linux's
+// sendmsg sends each skb as it becomes full, and what remains of it is topped up first.
+std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant now) {
+  if (data.empty() || send_shutdown_ || state_ == State::kClosed) return 0;
+  restart_after_idle(env, now);
+  UnsentRecord* tail = unsent_.back(env.unsent);
+  const std::uint32_t goal = size_goal();
+  if (tail != nullptr && (tail->end_of_record || tail->end - tail->begin >= goal)) tail = nullptr;
+  const bool fresh = tail == nullptr;
+  if (fresh) {
+    if (!may_write() || env.memory_exhausted()) {
+      no_space_ = true;
+      return 0;
+    }
+    tail = unsent_.push_back(send_buffer_.end(), env.unsent);
+    if (tail == nullptr) {
+      no_space_ = true;
+      return 0;
+    }
+  }
+  const std::size_t room = goal - (tail->end - tail->begin);
+  const std::size_t copied = send_buffer_.append(data.first(std::min(room, data.size())), env.chunks);
+  if (copied == 0) {
+    if (fresh) unsent_.pop_back(env.unsent);
+    no_space_ = true;
+    return 0;
+  }
+  tail->push = false;
+  tail->end += static_cast<std::uint32_t>(copied);
+  corked_now_ = flags.more;
+  const bool all = copied == data.size();
+  if (all && flags.end_of_record) tail->end_of_record = true;
+  // PSH goes with the end of what the program wrote, and in between once half the peer's window is filled (Linux: forced_push).
+  const bool forced = send_buffer_.end() > snd_.pushed + snd_.max_wnd / 2;
+  if ((all && !flags.more) || forced || !may_write()) {
+    tail->push = true;
+    snd_.pushed = send_buffer_.end();
+  }
+  return copied;
+}
+
+void Connection::expand_send_limit(Env& env) {
+  if (options_.send_buffer != 0) return;
+  const std::uint32_t segments = std::max({static_cast<std::uint32_t>(path_.initcwnd), window_.cwnd, static_cast<std::uint32_t>(env.knobs.tcp_reordering) + 1});
+  const std::int64_t wanted = 2 * std::int64_t{segments} * send_buffer_per_segment(std::max(snd_.peer_mss, snd_.mss));
+  send_limit_ = std::max(send_limit_, std::min(wanted, env.knobs.tcp_wmem[2]));
+}
+
+// After an ACK: there may be room again (Linux: tcp_check_space).
+void Connection::check_writable(Env& env) {
+  if (!no_space_) return;
+  if (scoreboard_.in_flight() < window_.cwnd && !env.memory_pressure()) expand_send_limit(env);
+  if (!writable()) return;
+  no_space_ = false;
+  touch(kTouchedWritable);
+}
+
+void Connection::shutdown_send(Env& env, Instant now) {
+  if (send_shutdown_) return;
+  send_shutdown_ = true;
+  switch (state_) {
+    case State::kSynReceived:
+    case State::kEstablished:
+      fin_owed_ = true;
+      enter(State::kFinWait1, env, now);
+      break;
+    case State::kCloseWait:
+      fin_owed_ = true;
+      enter(State::kLastAck, env, now);
+      break;
+    default: break;
+  }
+  if (fin_owed_ && has_unsent()) unsent_.back(env.unsent)->push = true;
+  corked_now_ = false;
+}
+
+void Connection::shutdown_receive() { receive_shutdown_ = true; }
+
+// ---- the receive side ----
+
+std::size_t Connection::read(MutableBytes out, Env& env, Instant now) {
+  const std::size_t count = receive_queue_.read(out);
+  if (count == 0) return 0;
+  rcv_.copied += static_cast<std::uint32_t>(count);
+  adjust_receive_space(env, now);
+  offer_after_read();
+  return count;
+}
+
+std::size_t Connection::peek(MutableBytes out, std::size_t offset) const { return receive_queue_.peek(out, offset); }
+
+std::size_t Connection::discard(std::size_t count, Env& env, Instant now) {
+  const std::size_t dropped = receive_queue_.discard(count);
+  if (dropped == 0) return 0;
+  rcv_.copied += static_cast<std::uint32_t>(dropped);
+  adjust_receive_space(env, now);
+  offer_after_read();
+  return dropped;
+}
+
+// ---- the end ----
+
+Duration Connection::fin_timeout(const Env& env) const {
+  const Duration asked = std::chrono::seconds(options_.linger2 > 0 ? options_.linger2 : env.knobs.tcp_fin_timeout);
+  return std::max<Duration>(asked, rto_.value() * 4 - rto_.value() / 2);
+}
+
+void Connection::enter_fin_wait_2_orphan(Env& env, Instant now) {
+  if (options_.linger2 < 0) {
+    env.counters.add(Counter::kTcpExtTCPAbortOnLinger);
+    abort(CloseCause::kAborted, env, now);
+    return;
+  }
+  const Duration timeout = fin_timeout(env);
+  // What is longer than TIME-WAIT waits as a whole connection first, as in Linux.
+  if (timeout > 60s) arm(Timer::kKeepalive, now + (timeout - Duration(60s)), env, now);
+  else time_wait_owed_ = true;
+}
+
+void Connection::close(Env& env, Instant now) {
+  orphan_ = true;
+  receive_shutdown_ = true;
+  if (state_ == State::kClosed) return;
+  const bool unread = receive_queue_.size() > 0;
+  if (unread) {
+    env.counters.add(Counter::kTcpExtTCPAbortOnClose);
+    abort(CloseCause::kAborted, env, now);
+    return;
+  }
+  if (state_ == State::kSynSent) {
+    finish(CloseCause::kAborted, env, now);
+    return;
+  }
+  shutdown_send(env, now);
+  if (state_ == State::kFinWait2) enter_fin_wait_2_orphan(env, now);
+}
+
+void Connection::abort(CloseCause cause, Env& env, Instant now) {
+  const bool tell = state_ != State::kClosed && state_ != State::kSynSent && state_ != State::kTimeWait && state_ != State::kLastAck &&
+                    state_ != State::kClosing;
+  if (tell) {
+    reset_ = {.owed = true, .with_ack = true, .seq = snd_.nxt, .ack = rcv_.nxt};
+    due_ = true;
+  }
+  finish(cause, env, now);
+}
+
+// Everything stops; what was received may still be read (Linux: tcp_done).
+void Connection::finish(CloseCause cause, Env& env, Instant now) {
+  if (state_ == State::kClosed) return;
+  if (cause_ == CloseCause::kNone) cause_ = cause;
+  if (cause != CloseCause::kNone && cause != CloseCause::kAborted) {
+    pending_cause_ = cause;
+    touch(kTouchedError);
+  }
+  deadlines_.fill(kNever);
+  syn_owed_ = fin_owed_ = probe_owed_ = ack_now_ = challenge_owed_ = false;
+  send_shutdown_ = receive_shutdown_ = true;
+  time_wait_owed_ = false;
+  scoreboard_.clear(env.transmissions);
+  unsent_.clear(env.unsent);
+  send_buffer_.release_all(env.chunks);
+  reassembly_.clear();
+  enter(State::kClosed, env, now);
+  touch(kTouchedReadable | kTouchedWritable | kTouchedHangUp | kTouchedPeerFin);
+}
+
+CloseCause Connection::take_cause() { return std::exchange(pending_cause_, CloseCause::kNone); }
+
+Connection::Remains Connection::take_remains(Env& env, Instant now) {
+  Remains remains;
+  remains.tuple = tuple_;
+  remains.snd_nxt = snd_.nxt;
+  remains.rcv_nxt = rcv_.nxt;
+  remains.rcv_wnd = receive_window();
+  remains.rcv_wscale = rcv_.wscale;
+  remains.timestamps = ts_.on;
+  remains.ts_recent = ts_.recent;
+  remains.ts_recent_at = ts_.recent_at;
+  remains.ts_offset = ts_.offset;
+  remains.tos = options_.tos;
+  remains.fin_wait_2 = state_ == State::kFinWait2;
+  remains.timeout = remains.fin_wait_2 ? std::min<Duration>(fin_timeout(env), 60s) : Duration(60s);
+  finish(CloseCause::kNone, env, now);
+  return remains;
+}
+
+void Connection::release(Env& env) {
+  scoreboard_.clear(env.transmissions);
+  unsent_.clear(env.unsent);
+  send_buffer_.release_all(env.chunks);
+  receive_queue_.clear();
+  reassembly_.clear();
+}
+
+// ---- options and paths ----
+
+// The payload of a full segment: what the peer takes and the path carries, less the options of every segment (Linux: tcp_mtu_to_mss).
+void Connection::refresh_mss(Env& env) {
+  std::uint32_t mss = path_.mtu > 40 ? path_.mtu - 40 : 1;
+  mss = std::min<std::uint32_t>(mss, snd_.peer_mss == 0 ? 536 : snd_.peer_mss);
+  if (state_ == State::kClosed && !passive_) mss = std::min<std::uint32_t>(path_.mtu - 40, path_.advmss);
+  if (options_.max_segment != 0) mss = std::min<std::uint32_t>(mss, options_.max_segment);
+  mss = std::max<std::uint32_t>(mss, static_cast<std::uint32_t>(env.knobs.tcp_min_snd_mss));
+  if (ts_.on) mss -= 12;
+  snd_.mss = static_cast<std::uint16_t>(std::min<std::uint32_t>(mss, 65535));
+}
+
+void Connection::on_path(const Path& path, Env& env, Instant now) {
+  const std::uint16_t before = snd_.mss;
+  path_ = path;
+  if (state_ == State::kClosed) return;
+  refresh_mss(env);
+  if (snd_.mss >= before) return;
+  // Records cut for the larger path cannot get through: they are lost, but not by congestion (Linux: tcp_simple_retransmit).
+  bool any = false;
+  for (Transmission* t = scoreboard_.first(); t != nullptr; t = scoreboard_.next(*t)) {
+    if (t->sacked || t->payload() <= snd_.mss || t->mss <= snd_.mss) continue;
+    scoreboard_.mark_lost(*t);
+    recovery_.note_lost(t->range.begin);
+    any = true;
+  }
+  if (any) arm(Timer::kRetransmit, later(now, rto_.value()), env, now);
+}
+
+void Connection::on_options_changed(Env& env, Instant now) {
+  if (options_.send_buffer != 0) send_limit_ = options_.send_buffer;
+  if (options_.receive_buffer != 0) receive_limit_ = options_.receive_buffer;
+  if (options_.window_clamp != 0) {
+    rcv_.window_clamp = options_.window_clamp;
+    rcv_.ssthresh = std::min(rcv_.ssthresh, rcv_.window_clamp);
+  }
+  if (state_ == State::kClosed) return;
+  refresh_mss(env);
+  arm_keepalive(env, now);
+  // TCP_NODELAY and the end of TCP_CORK push what they held back.
+  if (options_.no_delay || !options_.cork) corked_now_ = false;
+  check_writable(env);
+}
+
+bool Connection::set_congestion_control(std::string_view name) { return control_.select(name); }
+
+void Connection::set_quickack(int value) {
+  if (ack_policy_.set_quickack(value) && receive_queue_.empty()) ack_now_ = true;
+}
+
+std::size_t Connection::memory_used() const {
+  return send_charge() + receive_queue_.true_size() + reassembly_.true_size();
+}
+
+Connection::Info Connection::info(Instant now, const Env& env) const {
+  Info i;
+  i.state = state_;
+  i.ca_state = recovery_.state();
+  i.retransmits = retransmits_;
+  i.probes = probes_out_;
+  i.backoff = backoff_;
+  i.timestamps = ts_.on;
+  i.sack = sack_;
+  i.window_scaling = window_scaling_;
+  i.snd_wscale = snd_.wscale;
+  i.rcv_wscale = rcv_.wscale;
+  i.rto = rto_.value();
+  i.ato = ack_policy_.ato();
+  i.snd_mss = snd_.mss;
+  i.rcv_mss = ack_policy_.rcv_mss();
+  i.advmss = rcv_.advmss;
+  i.unacked = scoreboard_.packets_out();
+  i.sacked = scoreboard_.sacked_out();
+  i.lost = scoreboard_.lost_out();
+  i.retrans = scoreboard_.retrans_out();
+  i.reordering = static_cast<std::uint32_t>(env.knobs.tcp_reordering);
+  i.since_data_sent = now - last_sent_at_;
+  i.since_data_received = now - ack_policy_.last_data_at();
+  i.since_ack_received = now - last_received_at_;
+  i.pmtu = path_.mtu;
+  i.rcv_ssthresh = rcv_.ssthresh;
+  i.rtt_us = rtt_.srtt_us8() >> 3;
+  i.rttvar_us = rtt_.mdev_us();
+  i.rcv_rtt_us = sizing_.rtt_us;
+  i.rcv_space = sizing_.space;
+  i.min_rtt_us = rtt_.min_rtt() == Duration::max() ? 0xffffffffU : static_cast<std::uint32_t>(to_usec(rtt_.min_rtt()));
+  i.snd_ssthresh = window_.ssthresh;
+  i.snd_cwnd = window_.cwnd;
+  i.total_retrans = total_retransmits_;
+  i.pacing_rate = window_.pacing_rate;
+  i.bytes_acked = bytes_acked_;
+  i.bytes_received = bytes_received_;
+  i.bytes_sent = bytes_sent_;
+  i.bytes_retrans = bytes_retransmitted_;
+  i.segs_out = segments_out_;
+  i.segs_in = segments_in_;
+  i.data_segs_in = data_segments_in_;
+  i.data_segs_out = data_segments_out_;
+  i.notsent_bytes = static_cast<std::uint32_t>(unsent_bytes());
+  i.delivered = delivered_;
+  i.dsack_dups = dsack_dups_;
+  i.snd_wnd = snd_.wnd;
+  i.rcv_wnd = rcv_.wnd;
+  i.total_rto = total_rto_;
+  i.congestion_control = control_->name();
+  return i;
+}
+
+}  // namespace tapir::tcp

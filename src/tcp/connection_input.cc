@@ -1,0 +1,529 @@
+// SPDX-License-Identifier: Apache-2.0
+// A segment arrived: RFC 9293 §3.10.7, a step a call, in its order. Nothing is sent here; what is owed is noted.
+#include <algorithm>
+
+#include "tcp/connection.h"
+#include "tcp/events.h"
+
+namespace tapir::tcp {
+
+using trace::Counter;
+using trace::DropReason;
+using namespace wire;  // the names of flags and options
+
+namespace {
+
+// RFC 7323 §5.5: a TS.Recent older than this says nothing any more.
+constexpr Duration kPawsIdle = std::chrono::hours(24 * 24);
+// How far a timestamp may run backwards and still be believed (Linux: TCP_PAWS_WINDOW): reordering within a tick.
+constexpr std::int32_t kPawsWindow = 1;
+
+}  // namespace
+
+void Connection::on_segment(const TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now) {
+  ++segments_in_;
+  trace_segment(Event::kSegmentIn, segment, static_cast<std::uint32_t>(segment.payload.size()), env, now);
+  if (state_ == State::kClosed) return;
+  if (state_ == State::kSynSent) return on_syn_sent(segment, context, std::move(frame), env, now);
+
+  if (check_timestamps(segment, env, now) == Verdict::kDone) return;
+  if (check_sequence(segment, env, now) == Verdict::kDone) return;
+  if (check_rst(segment, env, now) == Verdict::kDone) return;
+  if (check_syn(segment, env, now) == Verdict::kDone) return;
+  if (check_ack(segment, context, env, now) == Verdict::kDone) return;
+  if (check_state(segment, env, now) == Verdict::kDone) return;
+  take_payload(segment, context, std::move(frame), env, now);
+  if (state_ == State::kClosed || time_wait_owed_) return;
+  decide_ack(env, now);
+  check_writable(env);
+}
+
+void Connection::drop(DropReason reason, Env& env, Instant now) {
+  env.counters.drop(reason);
+  env.tracer.emit(now, Event::kDrop, subject_, static_cast<std::uint64_t>(reason));
+}
+
+// ---- RFC 9293 §3.10.7.3: SYN-SENT ----
+
+void Connection::on_syn_sent(const TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now) {
+  const bool ack = segment.has(kAck);
+  if (ack && (segment.ack <= snd_.iss || segment.ack > snd_.nxt)) {
+    if (!segment.has(kRst)) {
+      reset_ = {.owed = true, .with_ack = false, .seq = segment.ack, .ack = {}};
+      due_ = true;
+    }
+    return drop(DropReason::kTcpInvalidAckSequence, env, now);
+  }
+  if (ack && ts_.on && segment.options.timestamps && segment.options.timestamps->echo != 0) {
+    // The echo must be of a SYN of ours (RFC 7323 §5.2; Linux: PAWSACTIVE).
+    const std::uint32_t echo = segment.options.timestamps->echo;
+    const bool between = SeqNum(echo) >= SeqNum(timestamp_clock(first_syn_at_)) && SeqNum(echo) <= SeqNum(timestamp_clock(now));
+    if (!between) {
+      env.counters.add(Counter::kTcpExtPAWSActive);
+      if (!segment.has(kRst)) {
+        reset_ = {.owed = true, .with_ack = false, .seq = segment.ack, .ack = {}};
+        due_ = true;
+      }
+      return drop(DropReason::kTcpRfc7323Paws, env, now);
+    }
+  }
+  if (segment.has(kRst)) {
+    if (ack) return finish(CloseCause::kRefused, env, now);
+    return drop(DropReason::kTcpReset, env, now);
+  }
+  if (!segment.has(kSyn)) return drop(DropReason::kTcpFlags, env, now);
+
+  rcv_.irs = segment.seq;
+  rcv_.nxt = rcv_.wup = rcv_.copied = segment.seq + 1;
+  snd_.wl1 = segment.seq;
+  snd_.peer_mss = segment.options.mss.value_or(536);
+  sack_ = sack_ && segment.options.sack_permitted;
+  window_scaling_ = window_scaling_ && segment.options.window_scale.has_value();
+  snd_.wscale = window_scaling_ ? *segment.options.window_scale : std::uint8_t{0};
+  if (!window_scaling_) {
+    rcv_.wscale = 0;
+    rcv_.window_clamp = std::min<std::uint32_t>(rcv_.window_clamp, 65535);
+  }
+  ts_.on = ts_.on && segment.options.timestamps.has_value();
+  if (ts_.on) {
+    ts_.recent = segment.options.timestamps->value;
+    ts_.recent_at = now;
+  }
+  ts_.last_ack_sent = rcv_.nxt;
+  refresh_mss(env);
+  snd_.wnd = segment.window;  // never scaled on a SYN (RFC 7323 §2.2)
+  snd_.max_wnd = std::max(snd_.max_wnd, snd_.wnd);
+  last_received_at_ = now;
+  set_up_receive_window(rcv_.wnd, rcv_.window_clamp);
+
+  if (!ack) return on_simultaneous_open(segment, env, now);
+
+  enter(State::kEstablished, env, now);
+  AckEffects effects;
+  effects.window_moved = true;
+  on_ack(segment, effects, false, env, now);
+  become_established(env, now);
+  disarm(Timer::kRetransmit);
+  retransmits_ = backoff_ = 0;
+  ack_policy_.enter_quick(kQuickAcksMax, rcv_.wnd);
+  ack_now_ = true;
+  // What a SYN-ACK carries besides is taken as of any segment (RFC 9293 §3.10.7.3, fifth; the data may be a Fast Open server's).
+  if (!segment.payload.empty() || segment.has(kFin)) {
+    TcpSegment rest = segment;
+    rest.seq = segment.seq + 1;
+    rest.flags = static_cast<std::uint16_t>(segment.flags & ~kSyn);
+    take_payload(rest, context, std::move(frame), env, now);
+  }
+}
+
+// RFC 9293 figure 8: both ends sent a SYN.
+void Connection::on_simultaneous_open(const TcpSegment& segment, Env& env, Instant now) {
+  (void)segment;
+  enter(State::kSynReceived, env, now);
+  syn_owed_ = true;
+  due_ = true;
+  disarm(Timer::kRetransmit);
+}
+
+// ---- first: sequence number ----
+
+// RFC 7323 §5.3, before anything else looks at the segment.
+Connection::Verdict Connection::check_timestamps(const TcpSegment& segment, Env& env, Instant now) {
+  if (!ts_.on || !segment.options.timestamps) return Verdict::kContinue;
+  const auto behind = static_cast<std::int32_t>(ts_.recent - segment.options.timestamps->value);
+  if (behind <= kPawsWindow || now - ts_.recent_at >= kPawsIdle || segment.has(kRst)) return Verdict::kContinue;
+  // A pure ACK overtaken by its successor is harmless, and common with several queues (Linux: tcp_disordered_ack).
+  const Duration tolerated = rto_.value();
+  const bool disordered_ack = segment.has(kAck) && segment.sequence_length() == 0 && segment.seq == rcv_.nxt && segment.ack == snd_.una &&
+                              (std::uint32_t{segment.window} << snd_.wscale) == snd_.wnd && std::chrono::milliseconds(behind) <= tolerated;
+  if (disordered_ack) return Verdict::kContinue;
+  env.counters.add(Counter::kTcpExtPAWSEstab);
+  if (!out_of_window_limited(segment, Counter::kTcpExtTCPACKSkippedPAWS, env, now)) owe_duplicate_ack(segment, env, now);
+  drop(DropReason::kTcpRfc7323Paws, env, now);
+  return Verdict::kDone;
+}
+
+// RFC 9293 §3.4, table 6, as Linux reads it: some of the segment in [rcv.wup, rcv.nxt + window], so that a segment sent before our
+// last ACK is not answered as if it were wrong.
+bool Connection::acceptable(SeqNum seq, SeqNum end) const {
+  return end >= rcv_.wup && seq <= rcv_.nxt + receive_window();
+}
+
+Connection::Verdict Connection::check_sequence(const TcpSegment& segment, Env& env, Instant now) {
+  if (acceptable(segment.seq, segment.end())) return Verdict::kContinue;
+  if (!segment.has(kRst)) {
+    if (segment.has(kSyn)) {
+      owe_challenge_ack(env, now);
+    } else if (!out_of_window_limited(segment, Counter::kTcpExtTCPACKSkippedSeq, env, now)) {
+      owe_duplicate_ack(segment, env, now);
+    }
+  }
+  drop(segment.end() < rcv_.wup ? DropReason::kTcpOldSequence : DropReason::kTcpInvalidSequence, env, now);
+  return Verdict::kDone;
+}
+
+// Segments without data that fall outside are answered at most once in tcp_invalid_ratelimit: two ends out of step must not fill the
+// network with ACKs (Linux: tcp_oow_rate_limited).
+bool Connection::out_of_window_limited(const TcpSegment& segment, Counter skipped, Env& env, Instant now) {
+  if (!segment.payload.empty() && !segment.has(kSyn)) return false;
+  if (last_out_of_window_at_ != Instant{} && now - last_out_of_window_at_ < env.knobs.tcp_invalid_ratelimit) {
+    env.counters.add(skipped);
+    return true;
+  }
+  last_out_of_window_at_ = now;
+  return false;
+}
+
+void Connection::owe_duplicate_ack(const TcpSegment& segment, Env& env, Instant now) {
+  if (segment.sequence_length() > 0 && segment.seq < rcv_.nxt) {
+    ack_policy_.enter_quick(kQuickAcksMax, rcv_.wnd);
+    if (sack_ && env.knobs.tcp_dsack != 0) {
+      env.counters.add(Counter::kTcpExtTCPDSACKOldSent);
+      dsack_ = {segment.seq, min(segment.end(), rcv_.nxt)};
+    }
+  }
+  env.counters.add(Counter::kTcpExtDelayedACKLost);
+  ack_now_ = due_ = true;
+  (void)now;
+}
+
+// RFC 5961 §7, per connection: counting one's own challenge ACKs tells nothing of another connection (CVE-2016-5696).
+void Connection::owe_challenge_ack(Env& env, Instant now) {
+  if (last_challenge_at_ != Instant{} && now - last_challenge_at_ < env.knobs.tcp_invalid_ratelimit) {
+    env.counters.add(Counter::kTcpExtTCPACKSkippedChallenge);
+    return;
+  }
+  last_challenge_at_ = now;
+  env.counters.add(Counter::kTcpExtTCPChallengeACK);
+  challenge_owed_ = due_ = true;
+}
+
+// ---- second: RST (RFC 9293 §3.10.7.4, RFC 5961 §3) ----
+
+Connection::Verdict Connection::check_rst(const TcpSegment& segment, Env& env, Instant now) {
+  if (!segment.has(kRst)) return Verdict::kContinue;
+  // Exactly the next byte, or the right edge of the highest interval we told of: a sender that lost its state answers a SACK with that.
+  const bool exact = segment.seq == rcv_.nxt || (sack_ && !reassembly_.empty() && segment.seq == reassembly_.highest_end());
+  if (!exact) {
+    owe_challenge_ack(env, now);
+    drop(DropReason::kTcpReset, env, now);
+    return Verdict::kDone;
+  }
+  switch (state_) {
+    case State::kSynReceived: finish(CloseCause::kRefused, env, now); break;
+    case State::kCloseWait: finish(CloseCause::kResetAfterFin, env, now); break;
+    default: finish(CloseCause::kReset, env, now); break;
+  }
+  return Verdict::kDone;
+}
+
+// ---- third and fourth: SYN (RFC 5961 §4) ----
+
+Connection::Verdict Connection::check_syn(const TcpSegment& segment, Env& env, Instant now) {
+  if (!segment.has(kSyn)) return Verdict::kContinue;
+  // The SYN-ACK of a simultaneous open repeats the peer's SYN: its ACK is what counts.
+  if (state_ == State::kSynReceived && segment.has(kAck) && segment.seq == rcv_.irs) return Verdict::kContinue;
+  env.counters.add(Counter::kTcpExtTCPSYNChallenge);
+  owe_challenge_ack(env, now);
+  drop(DropReason::kTcpInvalidSyn, env, now);
+  return Verdict::kDone;
+}
+
+// ---- fifth: ACK ----
+
+void Connection::note_timestamp(const TcpSegment& segment, Instant now) {
+  if (!ts_.on || !segment.options.timestamps) return;
+  // RFC 7323 §4.3 (2): only a segment that covers the last ACK sent moves TS.Recent.
+  if (segment.seq > ts_.last_ack_sent) return;
+  const auto ahead = static_cast<std::int32_t>(segment.options.timestamps->value - ts_.recent);
+  if (ahead < 0 && now - ts_.recent_at < kPawsIdle) return;
+  ts_.recent = segment.options.timestamps->value;
+  ts_.recent_at = now;
+}
+
+// RFC 9293 §3.10.7.4: the window of an older segment must not overwrite a newer one's.
+void Connection::update_send_window(const TcpSegment& segment, SeqNum ack, bool& moved) {
+  const std::uint32_t window = segment.has(kSyn) ? segment.window : std::uint32_t{segment.window} << snd_.wscale;
+  const bool newer = ack > snd_.una || segment.seq > snd_.wl1 || (segment.seq == snd_.wl1 && (window > snd_.wnd || window == 0));
+  if (!newer) return;
+  snd_.wl1 = segment.seq;
+  if (snd_.wnd == window) return;
+  snd_.wnd = window;
+  snd_.max_wnd = std::max(snd_.max_wnd, window);
+  moved = true;
+}
+
+Connection::Verdict Connection::check_ack(const TcpSegment& segment, const SegmentContext& context, Env& env, Instant now) {
+  (void)context;
+  if (!segment.has(kAck)) {
+    drop(DropReason::kTcpFlags, env, now);
+    return Verdict::kDone;
+  }
+  if (state_ == State::kSynReceived) {
+    if (segment.ack <= snd_.iss || segment.ack > snd_.nxt) {
+      reset_ = {.owed = true, .with_ack = false, .seq = segment.ack, .ack = {}};
+      due_ = true;
+      drop(DropReason::kTcpInvalidAckSequence, env, now);
+      return Verdict::kDone;
+    }
+    snd_.wl1 = segment.seq - 1;
+    enter(State::kEstablished, env, now);
+    become_established(env, now);
+    retransmits_ = backoff_ = 0;
+    disarm(Timer::kRetransmit);
+  }
+  // RFC 5961 §5.2: an ACK from before the oldest window is a guess.
+  if (segment.ack < snd_.una) {
+    if (segment.ack < snd_.una - snd_.max_wnd) {
+      owe_challenge_ack(env, now);
+      drop(DropReason::kTcpTooOldAck, env, now);
+      return Verdict::kDone;
+    }
+    note_timestamp(segment, now);  // old, but its data may be new
+    return Verdict::kContinue;
+  }
+  if (segment.ack > snd_.nxt) {
+    owe_challenge_ack(env, now);
+    drop(DropReason::kTcpAckUnsentData, env, now);
+    return Verdict::kDone;
+  }
+  note_timestamp(segment, now);
+  AckEffects effects;
+  effects.carried_data = segment.sequence_length() > 0;
+  update_send_window(segment, segment.ack, effects.window_moved);
+  last_received_at_ = now;
+  probes_out_ = 0;
+  on_ack(segment, effects, segment.has(kEce), env, now);
+  return state_ == State::kClosed ? Verdict::kDone : Verdict::kContinue;
+}
+
+// What the ACK means for the state (RFC 9293 §3.10.7.4, fifth, by state).
+Connection::Verdict Connection::check_state(const TcpSegment& segment, Env& env, Instant now) {
+  const bool fin_acked = fin_sent_ && snd_.una == snd_.nxt && scoreboard_.empty();
+  switch (state_) {
+    case State::kFinWait1:
+      if (!fin_acked) break;
+      enter(State::kFinWait2, env, now);
+      touch(kTouchedWritable);
+      if (!orphan_) break;
+      if (segment.payload.empty() && !segment.has(kFin)) {
+        enter_fin_wait_2_orphan(env, now);
+        if (state_ == State::kClosed) return Verdict::kDone;
+      }
+      break;
+    case State::kClosing:
+      if (!fin_acked) break;
+      enter(State::kTimeWait, env, now);
+      time_wait_owed_ = true;
+      return Verdict::kDone;
+    case State::kLastAck:
+      if (!fin_acked) break;
+      finish(CloseCause::kNone, env, now);
+      return Verdict::kDone;
+    default: break;
+  }
+  // Nobody is left to read: data is answered with a RST, so that the peer does not wait for ever (RFC 9293 §3.6.1; RFC 2525 §2.17).
+  const bool may_not_read = receive_shutdown_ && (state_ == State::kFinWait1 || state_ == State::kFinWait2);
+  if (may_not_read && !segment.payload.empty() && segment.seq + static_cast<std::uint32_t>(segment.payload.size()) > rcv_.nxt) {
+    env.counters.add(Counter::kTcpExtTCPAbortOnData);
+    reset_ = {.owed = true, .with_ack = false, .seq = segment.ack, .ack = {}};
+    due_ = true;
+    finish(CloseCause::kReset, env, now);
+    return Verdict::kDone;
+  }
+  return Verdict::kContinue;
+}
+
+// ---- sixth to eighth: the segment's text and FIN ----
+
+void Connection::take_payload(const TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now) {
+  (void)context;
+  const auto size = static_cast<std::uint32_t>(segment.payload.size());
+  const bool fin = segment.has(kFin);
+  if (size == 0 && !fin) return;
+  // After the peer's FIN nothing more can come (RFC 9293: "This should not occur, since a FIN has been received").
+  if (fin_received_) {
+    if (segment.end() <= rcv_.nxt) owe_duplicate_ack(segment, env, now);
+    return;
+  }
+  ++data_segments_in_;
+  const SeqNum seq = segment.seq;
+  const SeqNum text_end = seq + size;
+  if (segment.end() <= rcv_.nxt) {  // all of it is old: a retransmission
+    owe_duplicate_ack(segment, env, now);
+    return drop(DropReason::kTcpOldData, env, now);
+  }
+  const SeqNum right_edge = rcv_.nxt + receive_window();
+  if (seq > rcv_.nxt) {
+    if (seq >= right_edge && !(size == 0 && fin && seq == right_edge)) {
+      ack_policy_.enter_quick(kQuickAcksMax, rcv_.wnd);
+      ack_now_ = due_ = true;
+      return drop(DropReason::kTcpOverWindow, env, now);
+    }
+    return take_out_of_order(segment, seq, std::move(frame), env, now);
+  }
+  // In order, perhaps with a front that we have.
+  if (seq < rcv_.nxt && size > 0) {
+    const std::uint32_t old = std::min(rcv_.nxt - seq, size);
+    frame.trim_front(old);
+    if (sack_ && env.knobs.tcp_dsack != 0) {
+      dsack_ = {seq, rcv_.nxt};
+      env.counters.add(Counter::kTcpExtTCPDSACKOldSent);
+    }
+    ack_now_ = due_ = true;
+  }
+  bool fin_in_order = fin;
+  if (size > 0 && text_end > rcv_.nxt) {
+    if (receive_window() == 0) {
+      env.counters.add(Counter::kTcpExtTCPZeroWindowDrop);
+      ack_policy_.enter_quick(kQuickAcksMax, rcv_.wnd);
+      ack_now_ = due_ = true;
+      return drop(DropReason::kTcpZeroWindow, env, now);
+    }
+    // What lies beyond the window is not taken (RFC 9293 §3.10.7.4: "trimmed to fit"); its FIN neither.
+    if (text_end > right_edge) {
+      const std::uint32_t beyond = text_end - right_edge;
+      frame.trim_back(beyond);
+      fin_in_order = false;
+      env.counters.add(Counter::kTcpExtBeyondWindow);
+    }
+    if (!make_room(frame.meta().true_size, env)) {
+      env.counters.add(Counter::kTcpExtTCPRcvQDrop);
+      ack_now_ = due_ = true;
+      return drop(DropReason::kProtoMem, env, now);
+    }
+    queue_in_order(std::move(frame), context.gso_size != 0 ? context.gso_size : size, segment.has(kPsh), env, now);
+  }
+  const bool had_holes = !reassembly_.empty();
+  if (fin_in_order) {
+    check_fin(text_end, env, now);
+  } else {
+    drain_reassembly(env, now);
+  }
+  // RFC 5681 §4.2: what fills all or part of a hole is acknowledged at once.
+  if (had_holes) ack_now_ = due_ = true;
+}
+
+void Connection::queue_in_order(Frame frame, std::uint32_t segment_size, bool push, Env& env, Instant now) {
+  const auto size = static_cast<std::uint32_t>(frame.size());
+  const std::size_t true_size = frame.meta().true_size;
+  rcv_.nxt += size;
+  bytes_received_ += size;
+  ack_policy_.on_data(segment_size, push, rcv_.wnd, now, rtt_.srtt(), env.knobs);
+  ack_policy_.schedule();
+  grow_receive_window(size, true_size, env);
+  // A program that will read no more still has its peer acknowledged; the bytes are let go.
+  if (!orphan_) receive_queue_.push(std::move(frame), env.frames);
+  touch(kTouchedReadable);
+}
+
+void Connection::drain_reassembly(Env& env, Instant now) {
+  while (!reassembly_.empty()) {
+    Reassembly::Taken taken = reassembly_.pop_at(rcv_.nxt);
+    if (!taken.present) return;
+    const bool has_bytes = taken.payload && taken.payload.size() > 0;
+    if (has_bytes) {
+      const auto size = static_cast<std::uint32_t>(taken.payload.size());
+      queue_in_order(std::move(taken.payload), size, false, env, now);
+    }
+    if (taken.fin) return check_fin(rcv_.nxt, env, now);
+  }
+}
+
+void Connection::take_out_of_order(const TcpSegment& segment, SeqNum seq, Frame frame, Env& env, Instant now) {
+  env.counters.add(Counter::kTcpExtTCPOFOQueue);
+  ack_policy_.enter_quick(kQuickAcksMax, rcv_.wnd);
+  ack_policy_.schedule();
+  ack_now_ = due_ = true;
+  const SeqNum right_edge = rcv_.nxt + receive_window();
+  bool fin = segment.has(kFin);
+  const SeqNum text_end = seq + static_cast<std::uint32_t>(segment.payload.size());
+  if (text_end > right_edge) {
+    frame.trim_back(text_end - right_edge);
+    fin = false;
+  }
+  if (!frame && !fin) return;
+  if (frame && !make_room(frame.meta().true_size, env)) {
+    env.counters.add(Counter::kTcpExtTCPOFODrop);
+    return drop(DropReason::kTcpOfoDrop, env, now);
+  }
+  const std::size_t true_size = frame ? frame.meta().true_size : 0;
+  const Reassembly::Inserted inserted = reassembly_.insert(seq, std::move(frame), fin, env.frames);
+  if (inserted.no_memory) {
+    env.counters.add(Counter::kTcpExtTCPOFODrop);
+    return drop(DropReason::kTcpOfoDrop, env, now);
+  }
+  if (!inserted.duplicate.empty() && sack_ && env.knobs.tcp_dsack != 0) {
+    dsack_ = inserted.duplicate;
+    env.counters.add(Counter::kTcpExtTCPDSACKOfoSent);
+  }
+  if (!inserted.accepted) {
+    env.counters.add(Counter::kTcpExtTCPOFOMerge);
+    return drop(DropReason::kTcpOfoMerge, env, now);
+  }
+  grow_receive_window(text_end - seq, true_size, env);
+}
+
+// Linux: tcp_try_rmem_schedule and tcp_prune_queue. In-order data may overdraw a buffer that its own window allowed; what is out of
+// order goes first.
+bool Connection::make_room(std::size_t true_size, Env& env) {
+  const auto limit = static_cast<std::size_t>(receive_limit_);
+  const auto used = [this] { return receive_queue_.true_size() + reassembly_.true_size(); };
+  if (used() + true_size <= limit) return true;
+  env.counters.add(Counter::kTcpExtPruneCalled);
+  const std::size_t queued = receive_queue_.true_size() + true_size;
+  if (!reassembly_.empty()) {
+    env.counters.add(Counter::kTcpExtOfoPruned);
+    reassembly_.prune(queued < limit ? limit - queued : 0);
+  }
+  return used() <= limit || receive_queue_.empty();
+}
+
+// RFC 9293 §3.10.7.4, eighth. `fin_seq` is the FIN's own sequence number, which is rcv.nxt.
+void Connection::check_fin(SeqNum fin_seq, Env& env, Instant now) {
+  rcv_.nxt = fin_seq + 1;
+  fin_received_ = true;
+  ack_policy_.schedule();
+  ack_now_ = true;
+  reassembly_.clear();
+  touch(kTouchedReadable | kTouchedPeerFin);
+  switch (state_) {
+    case State::kSynReceived:
+    case State::kEstablished:
+      enter(State::kCloseWait, env, now);
+      break;
+    case State::kFinWait1:
+      enter(State::kClosing, env, now);
+      touch(kTouchedHangUp);
+      break;
+    case State::kFinWait2:
+      enter(State::kTimeWait, env, now);
+      touch(kTouchedHangUp);
+      time_wait_owed_ = true;
+      break;
+    default: break;
+  }
+}
+
+// After data: now, with the next, or later (Linux: __tcp_ack_snd_check).
+void Connection::decide_ack(Env& env, Instant now) {
+  if (ack_now_ || !ack_policy_.ack_owed()) return;
+  const std::uint32_t unacked = rcv_.nxt - rcv_.wup;
+  const bool more_than_one = unacked > ack_policy_.rcv_mss();
+  const std::uint32_t offered = receive_window();
+  // The second full segment is acknowledged at once when the window would not shrink by it, as a reader that keeps up wants.
+  const bool grows = more_than_one && window_from_space(receive_space()) >= offered;
+  if (ack_policy_.due_now(unacked, grows)) {
+    ack_now_ = true;
+    return;
+  }
+  const Duration delay = ack_policy_.delay(rtt_.srtt(), env.knobs.rto_min, env.knobs);
+  const Instant standing = deadlines_[static_cast<std::size_t>(Timer::kDelayedAck)];
+  if (standing != kNever && AckPolicy::nearly_due(standing, now, delay)) {
+    ack_now_ = true;
+    return;
+  }
+  arm(Timer::kDelayedAck, std::min(standing, now + delay), env, now);
+}
+
+}  // namespace tapir::tcp

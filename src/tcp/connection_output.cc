@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything that leaves a connection leaves through poll_segment(). Asked in this order: abort's RST, challenge ACK, SYN and SYN-ACK,
+// what is to be sent again, new data (the FIN on its last), FIN, a probe, an ACK owed.
+#include <algorithm>
+#include <bit>
+
+#include "tcp/connection.h"
+#include "tcp/events.h"
+
+namespace tapir::tcp {
+
+using trace::Counter;
+using namespace wire;  // the names of flags and options
+
+bool Connection::output_wanted(Env& env, Instant now) const {
+  if (reset_.owed || challenge_owed_ || syn_owed_ || ack_now_ || probe_owed_) return true;
+  if (state_ == State::kClosed) return false;
+  if (scoreboard_.lost_out() > 0) return true;
+  (void)env;
+  (void)now;
+  return has_unsent() || fin_due();
+}
+
+bool Connection::poll_segment(OutgoingFrame& out, Env& env, Instant now) {
+  due_ = false;
+  out.clear();
+  if (poll_reset(out, env, now)) return true;
+  if (state_ == State::kClosed) return false;
+  if (poll_challenge(out, env, now)) return true;
+  if (poll_resend(out, env, now)) return true;
+  if (state_ == State::kSynSent || state_ == State::kSynReceived) {
+    if (syn_owed_) return emit_syn(out, env, now);
+    return state_ == State::kSynReceived && poll_ack(out, env, now);
+  }
+  if (poll_new_data(out, env, now)) return true;
+  if (poll_fin(out, env, now)) return true;
+  if (poll_probe(out, env, now)) return true;
+  arm_probe_if_stuck(env, now);
+  return poll_ack(out, env, now);
+}
+
+// ---- building ----
+
+void Connection::trace_segment(Event event, const TcpSegment& segment, std::uint32_t payload, Env& env, Instant now) const {
+  if (!env.tracer.on()) [[likely]] return;
+  const SegmentWords words = pack_segment(segment, payload);
+  env.tracer.emit(now, event, subject_, words.a, words.b, words.c, words.d);
+}
+
+std::uint32_t Connection::timestamp_clock(Instant now) const {
+  return static_cast<std::uint32_t>(to_msec(now.time_since_epoch())) + ts_.offset;
+}
+
+TcpOptions Connection::common_options(Instant now) const {
+  TcpOptions options;
+  if (ts_.on) options.timestamps = TcpTimestamps{timestamp_clock(now), ts_.recent};
+  return options;
+}
+
+// RFC 2018 §4: the block of the latest segment first; a D-SACK (RFC 2883) before it.
+void Connection::add_sack_blocks(TcpOptions& options) {
+  if (!sack_) return;
+  const std::size_t fits = sack_blocks_that_fit(options);
+  std::size_t count = 0;
+  if (!dsack_.empty()) options.sack[count++] = SackBlock{dsack_.begin, dsack_.end};
+  if (!reassembly_.empty() && count < fits) {
+    std::array<SackBlock, kSackBlocksMax> blocks{};
+    const std::size_t found = reassembly_.sack_blocks(blocks, fits - count, rcv_.nxt);
+    for (std::size_t i = 0; i < found; ++i) options.sack[count++] = blocks[i];
+  }
+  options.sack_count = static_cast<std::uint8_t>(count);
+  dsack_ = {};
+}
+
+// The one place where a segment of a synchronised connection becomes bytes. `payload` lies in the send buffer.
+void Connection::emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRange payload, Env& env, Instant now) {
+  TcpSegment segment;
+  segment.src_port = tuple_.local.port;
+  segment.dst_port = tuple_.remote.port;
+  segment.seq = seq;
+  segment.flags = flags;
+  segment.options = common_options(now);
+  if ((flags & kAck) != 0) {
+    segment.ack = rcv_.nxt;
+    add_sack_blocks(segment.options);
+  }
+  const std::uint32_t window = choose_window(env) >> rcv_.wscale;
+  segment.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(window, 65535));
+  const std::size_t length = tcp_header_length(segment.options, false);
+  const MutableBytes header = out.append_header(length);
+  emit_tcp(segment, header);
+  if (!payload.empty()) send_buffer_.collect(payload, out);
+  out.checksum = {.wanted = true, .start = 0, .offset = static_cast<std::uint16_t>(kTcpChecksumOffset)};
+  if (payload.length() > snd_.mss) out.gso = {.type = GsoType::kTcpV4, .size = snd_.mss};
+
+  const std::uint32_t segments = payload.length() <= snd_.mss ? 1 : (payload.length() + snd_.mss - 1) / snd_.mss;
+  segments_out_ += segments;
+  env.counters.add(Counter::kTcpOutSegs, segments);
+  trace_segment(Event::kSegmentOut, segment, payload.length(), env, now);
+  if ((flags & kAck) != 0) note_ack_sent(env, now);
+}
+
+void Connection::note_ack_sent(Env& env, Instant now) {
+  ack_now_ = false;
+  ts_.last_ack_sent = rcv_.nxt;
+  ack_policy_.on_ack_sent(1);
+  disarm(Timer::kDelayedAck);
+  disarm(Timer::kCompressedAck);
+  (void)env;
+  (void)now;
+}
+
+// ---- RST, challenge ACK, SYN ----
+
+bool Connection::poll_reset(OutgoingFrame& out, Env& env, Instant now) {
+  if (!reset_.owed) return false;
+  reset_.owed = false;
+  TcpSegment segment;
+  segment.src_port = tuple_.local.port;
+  segment.dst_port = tuple_.remote.port;
+  segment.seq = reset_.seq;
+  segment.flags = kRst;
+  if (reset_.with_ack) {
+    segment.flags |= kAck;
+    segment.ack = reset_.ack;
+    if (ts_.on && state_ != State::kSynSent) segment.options = common_options(now);
+  }
+  const MutableBytes header = out.append_header(tcp_header_length(segment.options, false));
+  emit_tcp(segment, header);
+  out.checksum = {.wanted = true, .start = 0, .offset = static_cast<std::uint16_t>(kTcpChecksumOffset)};
+  ++segments_out_;
+  env.counters.add(Counter::kTcpOutSegs);
+  env.counters.add(Counter::kTcpOutRsts);
+  trace_segment(Event::kSegmentOut, segment, 0, env, now);
+  return true;
+}
+
+bool Connection::poll_challenge(OutgoingFrame& out, Env& env, Instant now) {
+  if (!challenge_owed_) return false;
+  challenge_owed_ = false;
+  if (state_ == State::kSynSent) return false;
+  emit(out, kAck, snd_.nxt, {}, env, now);
+  return true;
+}
+
+bool Connection::emit_syn(OutgoingFrame& out, Env& env, Instant now) {
+  const bool answer = state_ == State::kSynReceived;
+  Transmission* record = scoreboard_.first();
+  const bool again = record != nullptr && record->syn;
+  if (!again) {
+    record = scoreboard_.on_sent({snd_.iss, snd_.iss + 1}, snd_.mss, now, env.transmissions);
+    if (record == nullptr) return false;  // no memory: the timer asks again
+    record->syn = true;
+    snd_.nxt = snd_.iss + 1;
+    rto_.set(1s, env.knobs);
+  } else {
+    scoreboard_.on_resent(*record, record->range.end, snd_.mss, now, snd_.nxt, env.transmissions);
+    env.counters.add(Counter::kTcpRetransSegs);
+    env.counters.add(Counter::kTcpExtTCPSynRetrans);
+    ++total_retransmits_;
+  }
+  syn_owed_ = false;
+
+  TcpSegment segment;
+  segment.src_port = tuple_.local.port;
+  segment.dst_port = tuple_.remote.port;
+  segment.seq = snd_.iss;
+  segment.flags = kSyn;
+  if (answer) {
+    segment.flags |= kAck;
+    segment.ack = rcv_.nxt;
+  }
+  segment.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(rcv_.wnd, 65535));
+  segment.options.mss = rcv_.advmss;
+  if (ts_.on) segment.options.timestamps = TcpTimestamps{timestamp_clock(now), answer ? ts_.recent : 0};
+  segment.options.sack_permitted = sack_;
+  if (window_scaling_) segment.options.window_scale = rcv_.wscale;
+  const MutableBytes header = out.append_header(tcp_header_length(segment.options, true));
+  emit_tcp(segment, header);
+  out.checksum = {.wanted = true, .start = 0, .offset = static_cast<std::uint16_t>(kTcpChecksumOffset)};
+  ++segments_out_;
+  env.counters.add(Counter::kTcpOutSegs);
+  trace_segment(Event::kSegmentOut, segment, 0, env, now);
+  if (answer) {
+    note_ack_sent(env, now);
+    rcv_.wup = rcv_.nxt;
+  }
+  if (!armed(Timer::kRetransmit)) arm(Timer::kRetransmit, now + rto_.value(), env, now);
+  return true;
+}
+
+// ---- sending again ----
+
+bool Connection::poll_resend(OutgoingFrame& out, Env& env, Instant now) {
+  Transmission* record = recovery_.poll(scoreboard_);
+  if (record == nullptr) return false;
+  if (record->syn) return emit_syn(out, env, now);
+  const bool head = record == scoreboard_.first();
+  const std::uint32_t in_flight = scoreboard_.in_flight();
+  if (in_flight >= window_.cwnd) return false;
+  // A closed or shrunk window does not stop the head: that is how a zero-window peer is asked (RFC 9293 §3.8.6).
+  const SeqNum right_edge = snd_.una + snd_.wnd;
+  if (record->range.begin >= right_edge && !head) return false;
+
+  const std::uint32_t quota = std::min(window_.cwnd - in_flight, max_segments_per_send(env));
+  std::uint32_t length = std::min(record->payload(), quota * snd_.mss);
+  const SeqNum begin = record->range.begin;
+  if (begin + length > right_edge) {
+    const std::uint32_t open = begin < right_edge ? right_edge - begin : 0;
+    length = std::max(open / snd_.mss * snd_.mss, std::min<std::uint32_t>(snd_.mss, record->payload()));
+  }
+  const bool whole = length == record->payload();
+  const SeqNum end = whole ? record->range.end : begin + length;
+  Transmission* const sent = scoreboard_.on_resent(*record, end, snd_.mss, now, snd_.nxt, env.transmissions);
+  if (sent == nullptr) {
+    env.counters.add(Counter::kTcpExtTCPRetransFail);
+    return false;
+  }
+  std::uint16_t flags = kAck;
+  if (sent->fin) flags |= kFin;
+  if (sent->push || sent->payload() > snd_.mss) flags |= kPsh;
+  const std::uint32_t segments = sent->segments();
+  if (retransmits_began_ == Instant{}) retransmits_began_ = sent->first_sent_at;
+  const std::uint32_t payload = sent->payload();
+  emit(out, flags, begin, {begin, begin + payload}, env, now);
+  recovery_.on_resent(segments);
+  total_retransmits_ += segments;
+  bytes_retransmitted_ += payload;
+  bytes_sent_ += payload;
+  if (payload > 0) data_segments_out_ += segments;
+  env.counters.add(Counter::kTcpRetransSegs, segments);
+  env.counters.add(recovery_.state() == CaState::kLoss ? Counter::kTcpExtTCPSlowStartRetrans : Counter::kTcpExtTCPFastRetrans, segments);
+  env.tracer.emit(now, Event::kRetransmit, subject_, begin.value(), payload, static_cast<std::uint64_t>(recovery_.state()), segments);
+  if (head) arm(Timer::kRetransmit, now + rto_.value(), env, now);
+  if (!armed(Timer::kRetransmit)) arm(Timer::kRetransmit, now + rto_.value(), env, now);
+  return true;
+}
+
+// ---- new data ----
+
+// Linux: tcp_tso_autosize. About a millisecond of the pacing rate, more when the peer is near, at least tcp_min_tso_segs.
+std::uint32_t Connection::max_segments_per_send(const Env& env) const {
+  if (path_.offloads.gso_max_size == 0) return 1;
+  const std::uint64_t gso_max = path_.offloads.gso_max_size;
+  std::uint64_t bytes = std::min<std::uint64_t>(window_.pacing_rate >> 10, gso_max);
+  if (rtt_.min_rtt() != Duration::max() && env.knobs.tcp_tso_rtt_log > 0) {
+    const std::uint64_t shift = to_usec(rtt_.min_rtt()) >> env.knobs.tcp_tso_rtt_log;
+    if (shift < 32) bytes += gso_max >> shift;
+  }
+  bytes = std::min(bytes, gso_max - 1);
+  std::uint32_t segments = std::max<std::uint32_t>(static_cast<std::uint32_t>(bytes / snd_.mss), static_cast<std::uint32_t>(env.knobs.tcp_min_tso_segs));
+  segments = std::min<std::uint32_t>(segments, static_cast<std::uint32_t>((gso_max - 1) / snd_.mss));
+  if (path_.offloads.gso_max_segs != 0) segments = std::min<std::uint32_t>(segments, path_.offloads.gso_max_segs);
+  return std::max<std::uint32_t>(segments, 1);
+}
+
+// RFC 9293 §3.7.4 with Minshall's change: a partial segment waits while another partial one is in flight, not while any is.
+bool Connection::nagle_holds(bool partial) const {
+  if (!partial) return false;
+  if (options_.cork || corked_now_) return true;
+  if (options_.no_delay || scoreboard_.empty()) return false;
+  return snd_.sml > snd_.una && snd_.sml <= snd_.nxt;
+}
+
+// Linux: tcp_tso_should_defer. An ACK that is about to come would let a larger super-segment go.
+bool Connection::should_defer(std::uint32_t record_left, bool last_record, std::uint32_t max_segments, bool ends_stream, Env& env,
+                              Instant now, bool& cwnd_limited) const {
+  if (recovery_.state() >= CaState::kRecovery) return false;
+  if (now - last_sent_at_ > 1ms) return false;
+  const std::uint64_t send_window = snd_.una + snd_.wnd - snd_.nxt;
+  const std::uint64_t congestion_window = std::uint64_t{window_.cwnd - scoreboard_.in_flight()} * snd_.mss;
+  const std::uint64_t limit = std::min(send_window, congestion_window);
+  if (limit >= std::uint64_t{max_segments} * snd_.mss) return false;
+  if (!last_record && limit >= record_left) return false;
+  if (env.knobs.tcp_tso_win_divisor > 0) {
+    const std::uint64_t chunk = std::min<std::uint64_t>(snd_.wnd, std::uint64_t{window_.cwnd} * snd_.mss) / static_cast<std::uint64_t>(env.knobs.tcp_tso_win_divisor);
+    if (limit >= chunk) return false;
+  } else if (limit > std::uint64_t{3} * snd_.mss) {
+    return false;
+  }
+  const Transmission* const head = scoreboard_.first();
+  if (head == nullptr) return false;
+  // The next ACK comes a round trip after the head was sent: too late if that is more than half of one from now.
+  if (now - head->sent_at < rtt_.srtt() / 2) return false;
+  if (congestion_window < send_window) {
+    if (congestion_window <= record_left) {
+      cwnd_limited = true;
+      return true;
+    }
+  } else if (send_window <= record_left) {
+    return true;
+  }
+  return !ends_stream;
+}
+
+// How many bytes of `record` may leave now; 0: none.
+std::uint32_t Connection::next_segment_limit(const UnsentRecord& record, Env& env, Instant now, bool& cwnd_limited) const {
+  const std::uint32_t in_flight = scoreboard_.in_flight();
+  if (in_flight >= window_.cwnd) {
+    cwnd_limited = true;
+    return 0;
+  }
+  const SeqNum right_edge = snd_.una + snd_.wnd;
+  const std::uint32_t left = record.end - record.begin;
+  const std::uint32_t mss = snd_.mss;
+  if (record.begin + std::min(left, mss) > right_edge) return 0;
+  const bool last = unsent_.count() == 1;
+  const bool ends_stream = last && fin_due();
+  const std::uint32_t max_segments = max_segments_per_send(env);
+  if (left <= mss) {
+    const bool holds = last && !ends_stream && nagle_holds(left < mss);
+    return holds ? 0 : left;
+  }
+  if (should_defer(left, last, max_segments, ends_stream || record.end_of_record, env, now, cwnd_limited)) return 0;
+  const std::uint32_t quota = std::min(window_.cwnd - in_flight, max_segments);
+  const std::uint32_t window = right_edge - record.begin;
+  const std::uint64_t most = std::uint64_t{quota} * mss;
+  if (most <= window && !last && most < left) return static_cast<std::uint32_t>(most);
+  const std::uint32_t needed = std::min(left, window);
+  if (most <= needed) return static_cast<std::uint32_t>(most);
+  const std::uint32_t partial = needed % mss;
+  const bool cut = partial != 0 && (needed < left || (last && !ends_stream && nagle_holds(true)));
+  // What is cut by the window keeps to whole segments (RFC 9293 §3.8.6.2.1); the end of the data follows Nagle.
+  return cut && needed > partial ? needed - partial : needed;
+}
+
+bool Connection::poll_new_data(OutgoingFrame& out, Env& env, Instant now) {
+  UnsentRecord* const record = unsent_.front(env.unsent);
+  if (record == nullptr) return false;
+  bool cwnd_limited = false;
+  const std::uint32_t length = next_segment_limit(*record, env, now, cwnd_limited);
+  if (length == 0) {
+    validate_window(cwnd_limited, env, now);
+    return false;
+  }
+  const bool whole = length == record->end - record->begin;
+  const bool with_fin = whole && unsent_.count() == 1 && fin_due();
+  const SeqNum begin = record->begin;
+  const SeqNum end = begin + length;
+  Transmission* const sent = scoreboard_.on_sent({begin, with_fin ? end + 1 : end}, snd_.mss, now, env.transmissions);
+  if (sent == nullptr) return false;
+  sent->push = whole && record->push;
+  sent->end_of_record = whole && record->end_of_record;
+  sent->fin = with_fin;
+
+  // A super-segment always carries PSH: the receiver's GRO may hand it up at once (Linux does the same).
+  std::uint16_t flags = kAck;
+  if (sent->push || length > snd_.mss) flags |= kPsh;
+  if (with_fin) flags |= kFin;
+  snd_.nxt = sent->range.end;
+  if (whole) unsent_.pop_front(env.unsent);
+  else record->begin = end;
+  if (with_fin) fin_sent_ = true;
+  const std::uint32_t segments = sent->segments();
+  emit(out, flags, begin, {begin, end}, env, now);
+  recovery_.on_new_data_sent(segments);
+  data_segments_out_ += segments;
+  bytes_sent_ += length;
+  env.counters.add(Counter::kTcpExtTCPOrigDataSent, segments);
+  note_data_sent(end, length % snd_.mss != 0, env, now);
+  validate_window(cwnd_limited || scoreboard_.in_flight() >= window_.cwnd, env, now);
+  return true;
+}
+
+void Connection::note_data_sent(SeqNum end, bool partial, Env& env, Instant now) {
+  if (partial) snd_.sml = end;
+  last_sent_at_ = now;
+  ack_policy_.on_data_sent(now);
+  disarm(Timer::kProbe);
+  if (!armed(Timer::kRetransmit)) arm(Timer::kRetransmit, now + rto_.value(), env, now);
+}
+
+bool Connection::poll_fin(OutgoingFrame& out, Env& env, Instant now) {
+  if (!fin_due() || has_unsent()) return false;
+  const SeqNum seq = stream_end();
+  Transmission* const sent = scoreboard_.on_sent({seq, seq + 1}, snd_.mss, now, env.transmissions);
+  if (sent == nullptr) return false;
+  sent->fin = true;
+  fin_sent_ = true;
+  snd_.nxt = seq + 1;
+  emit(out, kFin | kAck, seq, {}, env, now);
+  if (!armed(Timer::kRetransmit)) arm(Timer::kRetransmit, now + rto_.value(), env, now);
+  return true;
+}
+
+// A closed window is asked with a sequence number from before it, so that the answer is an ACK and nothing is taken (as Linux does;
+// RFC 9293 §3.8.4 describes it for keepalives). An open one is asked with the data that waited.
+bool Connection::poll_probe(OutgoingFrame& out, Env& env, Instant now) {
+  if (!probe_owed_) return false;
+  probe_owed_ = false;
+  UnsentRecord* const record = unsent_.front(env.unsent);
+  const SeqNum right_edge = snd_.una + snd_.wnd;
+  if (probe_data_ && record != nullptr && record->begin < right_edge) {
+    const std::uint32_t length = std::min({record->end - record->begin, static_cast<std::uint32_t>(snd_.mss), right_edge - record->begin});
+    const SeqNum begin = record->begin;
+    const SeqNum end = begin + length;
+    Transmission* const sent = scoreboard_.on_sent({begin, end}, snd_.mss, now, env.transmissions);
+    if (sent == nullptr) return false;
+    sent->push = true;
+    if (end == record->end) unsent_.pop_front(env.unsent);
+    else record->begin = end;
+    snd_.nxt = end;
+    emit(out, kAck | kPsh, begin, {begin, end}, env, now);
+    ++data_segments_out_;
+    bytes_sent_ += length;
+    note_data_sent(end, length < snd_.mss, env, now);
+    return true;
+  }
+  emit(out, kAck, snd_.una - 1, {}, env, now);
+  return true;
+}
+
+bool Connection::poll_ack(OutgoingFrame& out, Env& env, Instant now) {
+  if (!ack_now_) return false;
+  // RFC 9293 §3.10.7.4: an ACK's own sequence number is snd.nxt, unless the window shrank below it.
+  emit(out, kAck, snd_.nxt, {}, env, now);
+  return true;
+}
+
+// ---- the congestion window's validity (RFC 7661's concern; Linux: tcp_cwnd_validate, tcp_cwnd_application_limited) ----
+
+void Connection::validate_window(bool cwnd_limited, Env& env, Instant now) {
+  const std::uint32_t out = scoreboard_.packets_out();
+  if (snd_.una >= cwnd_usage_seq_ || cwnd_limited || (!cwnd_limited_ && out > max_packets_out_)) {
+    cwnd_limited_ = cwnd_limited;
+    max_packets_out_ = out;
+    cwnd_usage_seq_ = snd_.nxt;
+  }
+  const bool limited = cwnd_limited_ || (window_.in_slow_start() && window_.cwnd < 2 * max_packets_out_);
+  if (limited) {
+    window_.cwnd_used = 0;
+    cwnd_stamp_ = now;
+    return;
+  }
+  window_.cwnd_used = std::max(window_.cwnd_used, out);
+  if (env.knobs.tcp_slow_start_after_idle == 0 || now - cwnd_stamp_ < rto_.value()) return;
+  if (recovery_.state() == CaState::kOpen) {
+    const std::uint32_t used = std::max<std::uint32_t>(window_.cwnd_used, path_.initcwnd);
+    if (used < window_.cwnd) {
+      window_.ssthresh = std::max(window_.ssthresh, window_.cwnd * 3 / 4);
+      window_.cwnd = (window_.cwnd + used) / 2;
+    }
+    window_.cwnd_used = 0;
+  }
+  cwnd_stamp_ = now;
+}
+
+// RFC 5681 §4.1: after a pause of more than an RTO the ACK clock is gone.
+void Connection::restart_after_idle(Env& env, Instant now) {
+  if (env.knobs.tcp_slow_start_after_idle == 0 || !scoreboard_.empty() || has_unsent() || !synchronised()) return;
+  Duration idle = now - last_sent_at_;
+  if (idle <= rto_.value()) return;
+  const std::uint32_t restart = std::min<std::uint32_t>(path_.initcwnd, window_.cwnd);
+  control_->on_idle_restart(window_, now);
+  window_.ssthresh = std::max(window_.ssthresh, window_.cwnd * 3 / 4);
+  std::uint32_t cwnd = window_.cwnd;
+  for (idle -= rto_.value(); idle > Duration::zero() && cwnd > restart; idle -= rto_.value()) cwnd /= 2;
+  window_.cwnd = std::max(cwnd, restart);
+  cwnd_stamp_ = now;
+  window_.cwnd_used = 0;
+}
+
+}  // namespace tapir::tcp

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the timers of a connection do. One table of deadlines, one switch.
+#include <algorithm>
+#include <bit>
+
+#include "tcp/connection.h"
+#include "tcp/events.h"
+
+namespace tapir::tcp {
+
+using trace::Counter;
+
+namespace {
+
+// Back-off never goes below this (Linux: TCP_RTO_MIN), also for a closed window's probes.
+constexpr Duration kProbeMin = 200ms;
+// Tries of an orphan that still hears from its peer, when tcp_orphan_retries is 0 (Linux: tcp_orphan_retries).
+constexpr int kOrphanRetries = 8;
+
+}  // namespace
+
+Instant Connection::next_deadline() const { return *std::min_element(deadlines_.begin(), deadlines_.end()); }
+
+void Connection::arm(Timer timer, Instant deadline, Env& env, Instant now) {
+  deadlines_[static_cast<std::size_t>(timer)] = deadline;
+  env.tracer.emit(now, Event::kTimerArmed, subject_, static_cast<std::uint64_t>(timer), to_nsec(deadline));
+}
+
+void Connection::on_timeout(Env& env, Instant now) {
+  for (std::size_t i = 0; i < kTimerCount && state_ != State::kClosed; ++i) {
+    if (deadlines_[i] > now) continue;
+    deadlines_[i] = kNever;
+    const auto timer = static_cast<Timer>(i);
+    env.tracer.emit(now, Event::kTimerFired, subject_, i);
+    switch (timer) {
+      case Timer::kRetransmit: on_retransmit_timeout(env, now); break;
+      case Timer::kProbe: on_probe_timeout(env, now); break;
+      case Timer::kDelayedAck: on_delayed_ack_timeout(env, now); break;
+      case Timer::kKeepalive: on_keepalive_timeout(env, now); break;
+      case Timer::kReorder: on_reorder_timeout(env, now); break;
+      case Timer::kTailProbe:
+      case Timer::kPace: break;
+      case Timer::kCompressedAck: ack_now_ = true; break;
+    }
+  }
+}
+
+// ---- retransmission ----
+
+// Would `boundary` back-offs of `base` have passed since the first retransmission? By time, so that a change of the RTO does not
+// change how long a connection lives (Linux: retransmits_timed_out).
+bool Connection::retransmits_exhausted(int boundary, Duration user_timeout, Duration base, const Env& env, Instant now) const {
+  if (retransmits_ == 0) return false;
+  Duration limit = user_timeout;
+  if (limit == Duration::zero()) {
+    const auto ratio = static_cast<std::uint64_t>(env.knobs.rto_max / base);
+    const int doublings = ratio == 0 ? 0 : static_cast<int>(std::bit_width(ratio)) - 1;
+    if (boundary <= doublings) limit = ((std::int64_t{2} << boundary) - 1) * base;
+    else limit = ((std::int64_t{2} << doublings) - 1) * base + (boundary - doublings) * env.knobs.rto_max;
+  }
+  return now - retransmits_began_ >= limit;
+}
+
+int Connection::orphan_retries(bool alive, const Env& env) const {
+  int retries = env.knobs.tcp_orphan_retries;
+  if (soft_cause_ != CloseCause::kNone && !alive) retries = 0;
+  if (retries == 0 && alive) retries = kOrphanRetries;
+  return retries;
+}
+
+// Linux: tcp_write_timeout. True: the connection is over.
+bool Connection::give_up(Env& env, Instant now) {
+  bool expired = false;
+  bool tell = false;
+  if (state_ == State::kSynSent || state_ == State::kSynReceived) {
+    int tries = options_.syn_count != 0 ? options_.syn_count : env.knobs.tcp_syn_retries;
+    if (state_ == State::kSynSent) tries += env.knobs.tcp_syn_linear_timeouts;
+    expired = retransmits_ >= tries;
+    if (!expired && options_.user_timeout != Duration::zero()) expired = retransmits_exhausted(0, options_.user_timeout, 1s, env, now);
+  } else {
+    int tries = env.knobs.tcp_retries2;
+    if (orphan_) {
+      const bool alive = rto_.value() < env.knobs.rto_max;
+      tries = orphan_retries(alive, env);
+      tell = alive || !retransmits_exhausted(tries, Duration::zero(), env.knobs.rto_min, env, now);
+    }
+    expired = retransmits_exhausted(tries, options_.user_timeout, env.knobs.rto_min, env, now);
+  }
+  if (!expired) return false;
+  env.counters.add(Counter::kTcpExtTCPAbortOnTimeout);
+  const CloseCause cause = soft_cause_ != CloseCause::kNone ? soft_cause_ : CloseCause::kTimedOut;
+  if (tell) abort(cause, env, now);
+  else finish(cause, env, now);
+  return true;
+}
+
+void Connection::on_retransmit_timeout(Env& env, Instant now) {
+  if (scoreboard_.empty()) {
+    // A SYN that found no memory.
+    if (state_ == State::kSynSent) syn_owed_ = true;
+    return;
+  }
+  const bool handshake = state_ == State::kSynSent || state_ == State::kSynReceived;
+  if (retransmits_began_ == Instant{}) retransmits_began_ = scoreboard_.first()->sent_at;
+  if (snd_.wnd == 0 && !orphan_ && !handshake) {
+    // The receiver took back its window. It lives while it answers (RFC 9293 §3.8.6.1).
+    const Duration silent = now - last_received_at_;
+    const bool over = silent > env.knobs.rto_max || (options_.user_timeout != Duration::zero() && silent > options_.user_timeout);
+    if (over && retransmits_ > 0) {
+      env.counters.add(Counter::kTcpExtTCPAbortOnTimeout);
+      return finish(CloseCause::kTimedOut, env, now);
+    }
+  } else if (give_up(env, now)) {
+    return;
+  }
+  env.counters.add(Counter::kTcpExtTCPTimeouts);
+  ++total_rto_;
+  if (handshake) {
+    syn_owed_ = true;
+  } else {
+    if (retransmits_ == 0) {
+      if (recovery_.state() == CaState::kRecovery) env.counters.add(sack_ ? Counter::kTcpExtTCPSackRecoveryFail : Counter::kTcpExtTCPRenoRecoveryFail);
+      else if (recovery_.state() == CaState::kLoss) env.counters.add(Counter::kTcpExtTCPLossFailures);
+    }
+    recovery_.on_rto(scoreboard_, window_, *control_, snd_.una, snd_.nxt, retransmits_ == 0, now);
+  }
+  if (retransmits_ < 255) ++retransmits_;
+  // The first SYNs are sent a second apart (tcp_syn_linear_timeouts); all else backs off (RFC 6298 §5.5).
+  const bool linear = state_ == State::kSynSent && total_rto_ <= static_cast<std::uint32_t>(env.knobs.tcp_syn_linear_timeouts);
+  if (!linear) {
+    if (backoff_ < 255) ++backoff_;
+    rto_.back_off(env.knobs);
+  }
+  Duration wait = rto_.value();
+  if (options_.user_timeout != Duration::zero()) {
+    const Duration left = options_.user_timeout - (now - retransmits_began_);
+    wait = std::min(wait, std::max<Duration>(left, 1ms));
+  }
+  arm(Timer::kRetransmit, later(now, wait), env, now);
+}
+
+void Connection::on_reorder_timeout(Env& env, Instant now) {
+  const AckSummary nothing;
+  const Duration again = recovery_.on_reorder_timeout(recovery_ack(nothing, false, env, now), scoreboard_, window_, *control_, env.counters);
+  if (again > Duration::zero()) arm(Timer::kReorder, now + again, env, now);
+}
+
+// ---- the closed window ----
+
+Duration Connection::probe_delay(const Env& env) const {
+  Duration delay = std::max(rto_.value(), kProbeMin);
+  for (int i = 0; i < backoff_ && delay < env.knobs.rto_max; ++i) delay *= 2;
+  return std::min(delay, env.knobs.rto_max);
+}
+
+// Data waits, nothing is in flight: no ACK will come by itself. Also what Nagle or TCP_CORK holds is let go by this timer.
+void Connection::arm_probe_if_stuck(Env& env, Instant now) {
+  if (!has_unsent() || !scoreboard_.empty() || armed(Timer::kProbe) || !synchronised()) return;
+  arm(Timer::kProbe, now + probe_delay(env), env, now);
+}
+
+void Connection::on_probe_timeout(Env& env, Instant now) {
+  if (!scoreboard_.empty() || !has_unsent()) {
+    probes_out_ = 0;
+    probes_began_ = {};
+    return;
+  }
+  if (probes_began_ == Instant{}) probes_began_ = now;
+  else if (options_.user_timeout != Duration::zero() && now - probes_began_ >= options_.user_timeout) {
+    env.counters.add(Counter::kTcpExtTCPAbortOnTimeout);
+    return finish(soft_cause_ != CloseCause::kNone ? soft_cause_ : CloseCause::kTimedOut, env, now);
+  }
+  int tries = env.knobs.tcp_retries2;
+  if (orphan_) tries = orphan_retries(rto_.value() < env.knobs.rto_max, env);
+  if (probes_out_ >= tries) {
+    env.counters.add(Counter::kTcpExtTCPAbortOnTimeout);
+    return finish(soft_cause_ != CloseCause::kNone ? soft_cause_ : CloseCause::kTimedOut, env, now);
+  }
+  env.counters.add(Counter::kTcpExtTCPWinProbe);
+  probe_owed_ = true;
+  probe_data_ = true;
+  ++probes_out_;
+  if (backoff_ < env.knobs.tcp_retries2) ++backoff_;
+  arm(Timer::kProbe, later(now, probe_delay(env)), env, now);
+}
+
+// ---- acknowledging late ----
+
+void Connection::on_delayed_ack_timeout(Env& env, Instant now) {
+  (void)now;
+  if (!ack_policy_.ack_owed()) return;
+  env.counters.add(Counter::kTcpExtDelayedACKs);
+  ack_policy_.on_timeout(env.knobs);
+  ack_now_ = true;
+}
+
+// ---- keepalive (RFC 9293 §3.8.4) ----
+
+void Connection::arm_keepalive(Env& env, Instant now) {
+  if (orphan_ && state_ == State::kFinWait2) return;  // the timer ends FIN-WAIT-2 then
+  if (!options_.keepalive || state_ == State::kClosed || state_ == State::kSynSent || state_ == State::kTimeWait) {
+    disarm(Timer::kKeepalive);
+    return;
+  }
+  const int idle = options_.keepalive_idle != 0 ? options_.keepalive_idle : env.knobs.tcp_keepalive_time;
+  arm(Timer::kKeepalive, std::max(now, std::max(last_received_at_, ack_policy_.last_data_at()) + std::chrono::seconds(idle)), env, now);
+}
+
+void Connection::on_keepalive_timeout(Env& env, Instant now) {
+  if (orphan_ && state_ == State::kFinWait2) {
+    // The long part of FIN-WAIT-2 is over; the rest is the small record's.
+    if (options_.linger2 >= 0) time_wait_owed_ = true;
+    else abort(CloseCause::kAborted, env, now);
+    return;
+  }
+  if (!options_.keepalive || state_ == State::kSynSent) return;
+  const Duration idle = std::chrono::seconds(options_.keepalive_idle != 0 ? options_.keepalive_idle : env.knobs.tcp_keepalive_time);
+  const Duration interval = std::chrono::seconds(options_.keepalive_interval != 0 ? options_.keepalive_interval : env.knobs.tcp_keepalive_intvl);
+  const int tries = options_.keepalive_probes != 0 ? options_.keepalive_probes : env.knobs.tcp_keepalive_probes;
+  if (!scoreboard_.empty() || has_unsent()) return arm(Timer::kKeepalive, now + idle, env, now);
+  const Duration silent = now - std::max(last_received_at_, ack_policy_.last_data_at());
+  if (silent < idle) return arm(Timer::kKeepalive, now + (idle - silent), env, now);
+  const bool user_timeout = options_.user_timeout != Duration::zero();
+  const bool over = user_timeout ? silent >= options_.user_timeout && probes_out_ > 0 : probes_out_ >= tries;
+  if (over) {
+    env.counters.add(Counter::kTcpExtTCPAbortOnTimeout);
+    return abort(soft_cause_ != CloseCause::kNone ? soft_cause_ : CloseCause::kTimedOut, env, now);
+  }
+  env.counters.add(Counter::kTcpExtTCPKeepAlive);
+  probe_owed_ = true;
+  probe_data_ = false;
+  ++probes_out_;
+  arm(Timer::kKeepalive, now + interval, env, now);
+}
+
+// ---- what ICMP says (RFC 5927: believed only of what is in flight; RFC 1122 §4.2.3.9: soft once established) ----
+
+void Connection::on_delivery_error(const DeliveryError& error, Env& env, Instant now) {
+  if (state_ == State::kClosed) return;
+  if (error.quoted_seq && (*error.quoted_seq < snd_.una || *error.quoted_seq > snd_.nxt)) {
+    env.counters.add(Counter::kTcpExtOutOfWindowIcmps);
+    return;
+  }
+  CloseCause cause = CloseCause::kHostUnreachable;
+  switch (error.kind) {
+    case DeliveryErrorKind::kFragmentationNeeded: return;  // the path changes: on_path()
+    case DeliveryErrorKind::kNetUnreachable: cause = CloseCause::kNetUnreachable; break;
+    case DeliveryErrorKind::kProtocolUnreachable: cause = CloseCause::kProtocolUnreachable; break;
+    case DeliveryErrorKind::kPortUnreachable: cause = CloseCause::kPortUnreachable; break;
+    case DeliveryErrorKind::kSourceRouteFailed: cause = CloseCause::kProhibited; break;
+    case DeliveryErrorKind::kHostUnreachable:
+    case DeliveryErrorKind::kAdminProhibited:
+    case DeliveryErrorKind::kTimeExceeded: break;
+    case DeliveryErrorKind::kParameterProblem: return;
+  }
+  if (state_ == State::kSynSent || state_ == State::kSynReceived) return finish(cause, env, now);
+  soft_cause_ = cause;
+  // RFC 6069: the path was broken, not congested: take back one doubling, and try as soon as that says.
+  const bool unreachable = error.kind == DeliveryErrorKind::kNetUnreachable || error.kind == DeliveryErrorKind::kHostUnreachable;
+  if (!unreachable || !error.from_icmp || backoff_ == 0 || retransmits_ == 0 || scoreboard_.empty()) return;
+  if (!error.quoted_seq || *error.quoted_seq != snd_.una) return;
+  --backoff_;
+  Duration rto = rtt_.has_sample() ? rtt_.base_rto(env.knobs) : Duration(1s);
+  for (int i = 0; i < backoff_; ++i) rto = std::min(rto * 2, env.knobs.rto_max);
+  rto_.set(rto, env.knobs);
+  arm(Timer::kRetransmit, std::max(now, scoreboard_.first()->sent_at + rto), env, now);
+}
+
+}  // namespace tapir::tcp
