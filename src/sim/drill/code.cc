@@ -407,7 +407,12 @@ class CodeParser {
 };
 
 std::optional<CodeFailure> CodeInterpreter::run(const CodeEvent& event, const CodeSnapshot& snapshot) {
-  for (const auto& [name, value] : snapshot) names_[name] = CodeValue{false, value, {}};
+  for (const std::string& name : snapshot_names_) names_.erase(name);
+  snapshot_names_.clear();
+  for (const auto& [name, value] : snapshot) {
+    names_[name] = CodeValue{false, value, {}};
+    snapshot_names_.push_back(name);
+  }
   return CodeParser(*this, event).run();
 }
 

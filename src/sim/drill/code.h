@@ -38,7 +38,8 @@ struct CodeFailure {
 // Runs snippets in order; names keep their values from one to the next, as in packetdrill's single Python process.
 class CodeInterpreter {
  public:
-  // The names of `snapshot` first, then the code. The first assertion that does not hold, or error, ends it.
+  // The names of `snapshot` take the place of the last one's, then the code runs. The first assertion that does not hold,
+  // or error, ends it.
   std::optional<CodeFailure> run(const CodeEvent& event, const CodeSnapshot& snapshot);
   // What print() wrote, a line each.
   const std::vector<std::string>& output() const { return output_; }
@@ -46,6 +47,7 @@ class CodeInterpreter {
  private:
   friend class CodeParser;
   std::map<std::string, CodeValue, std::less<>> names_;
+  std::vector<std::string> snapshot_names_;
   std::vector<std::string> output_;
 };
 

@@ -26,14 +26,16 @@ struct Connection {
   SeqNum live_local_isn;
   std::uint32_t script_remote_isn = 0;
   SeqNum live_remote_isn;
+  bool local_isn_known = false;
+  bool remote_isn_known = false;
+  SeqNum last_injected_syn;  // sequence number of the peer's last SYN: a new incarnation of the tuple begins with it
 
   // Timestamps of outbound segments: the script's value to the one that was sent; and how far the first lay apart.
   std::map<std::uint32_t, std::uint32_t> timestamps;
   std::optional<std::uint32_t> timestamp_offset;   // live - script
 
-  // What the teardown's RST needs: the highest number we acknowledged (the peer's next).
-  SeqNum peer_next;
-  bool spoke = false;        // a segment of ours with an ACK was seen
+  // What the teardown's RST needs: the last number we acknowledged, if we did.
+  std::optional<SeqNum> peer_next;
 
   // What to add to a number of the script to get the one on the wire.
   std::uint32_t local_offset(bool syn) const { return syn ? live_local_isn.value() - script_local_isn : live_local_isn.value(); }

@@ -30,6 +30,7 @@ class Machine::Wire final : public link::Device {
     for (const OutgoingFrame& frame : batch) {
       SentPacket packet;
       packet.at = now;
+      packet.order = machine_.next_order();
       packet.bytes.resize(frame.size());
       frame.copy_to(packet.bytes);
       if (frame.gso.type != GsoType::kNone) packet.segment_size = frame.gso.size;
@@ -110,6 +111,11 @@ void Machine::wait_for(CallInFlight call, std::function<void(socket::Result<long
   in_flight_ = std::move(call);
   answered_ = std::move(answered);
   step_call();
+}
+
+void Machine::forget_call() {
+  in_flight_.reset();
+  answered_ = {};
 }
 
 Instant Machine::next_timeout() const {

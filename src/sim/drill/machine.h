@@ -63,10 +63,14 @@ class Machine {
   Instant next_timeout() const;
 
   std::deque<SentPacket>& sent() { return sent_; }
+  // Numbers packets in the order in which they crossed the device, both ways.
+  std::uint64_t next_order() { return next_order_++; }
 
   // At most one call is in flight. `answered` is called, once, as soon as a step answers.
   void wait_for(CallInFlight call, std::function<void(socket::Result<long>)> answered);
   bool call_in_flight() const { return in_flight_.has_value(); }
+  // Gives up waiting for it: nothing will be answered.
+  void forget_call();
 
   // A sentence when the stack broke a rule of the machine (a clock that cannot move on, a queue that overflows).
   const std::string& broken() const { return broken_; }
@@ -79,6 +83,7 @@ class Machine {
   Settings settings_;
   Instant now_ = kStart;
   std::deque<SentPacket> sent_;
+  std::uint64_t next_order_ = 0;
   std::unique_ptr<stack::Stack> stack_;
   std::unique_ptr<socket::Sockets> sockets_;
   InterfaceId interface_ = kNoInterface;

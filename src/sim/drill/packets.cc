@@ -35,14 +35,6 @@ void shift_sack(MutableBytes options, std::uint32_t offset) {
   }
 }
 
-// Where in the list the timestamps' value is; the echo is 4 further.
-std::optional<std::size_t> timestamp_at(Bytes options) {
-  wire::TcpOptionReader reader(options);
-  while (const auto item = reader.next())
-    if (item->kind == wire::kTcpOptionTimestamps && item->data.size() == 8) return item->offset + 2;
-  return std::nullopt;
-}
-
 std::uint8_t tos_of(const IpSpec& ip) {
   if (ip.tos) return *ip.tos;
   return static_cast<std::uint8_t>(ip.ecn);
@@ -97,6 +89,13 @@ std::string segment_text(std::uint16_t flags, std::uint32_t seq, std::uint32_t a
 }
 
 }  // namespace
+
+std::optional<std::size_t> timestamp_at(Bytes options) {
+  wire::TcpOptionReader reader(options);
+  while (const auto item = reader.next())
+    if (item->kind == wire::kTcpOptionTimestamps && item->data.size() == 8) return item->offset + 2;
+  return std::nullopt;
+}
 
 std::expected<std::vector<std::uint8_t>, std::string> build_segment(const TcpSpec& spec, const IpSpec& ip, const Connection& connection,
                                                                      const Settings& settings) {
@@ -160,7 +159,7 @@ std::vector<std::uint8_t> build_reset(const Connection& connection) {
   tcp.src_port = connection.tuple.remote.port;
   tcp.dst_port = connection.tuple.local.port;
   tcp.flags = wire::kRst | wire::kAck;
-  tcp.seq = connection.peer_next;
+  tcp.seq = connection.peer_next.value_or(connection.live_remote_isn + 1);
   tcp.ack = connection.live_local_isn + 1;
   return emit(ip_header(connection.tuple.remote.address, connection.tuple.local.address, IpProtocol::kTcp, 0), tcp, {}, 0);
 }
@@ -173,6 +172,7 @@ std::optional<SeenSegment> read_segment(const SentPacket& packet) {
   if (!tcp) return std::nullopt;
   SeenSegment seen;
   seen.at = packet.at;
+  seen.order = packet.order;
   seen.tos = ip->tos;
   seen.ttl = ip->ttl;
   seen.tuple = {{ip->src, tcp->src_port}, {ip->dst, tcp->dst_port}};

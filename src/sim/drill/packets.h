@@ -19,6 +19,7 @@ namespace tapir::sim::drill {
 // One IP packet that the stack sent.
 struct SentPacket {
   Instant at{};
+  std::uint64_t order = 0;            // among all packets of the script, both ways
   std::vector<std::uint8_t> bytes;    // from the IP header on, checksums complete
   std::uint16_t segment_size = 0;     // of a super-segment: payload bytes of each part but the last; else 0
 };
@@ -26,6 +27,7 @@ struct SentPacket {
 // A sent segment in the script's number spaces.
 struct SeenSegment {
   Instant at{};
+  std::uint64_t order = 0;
   std::uint8_t tos = 0;
   std::uint8_t ttl = 0;
   FourTuple tuple;                    // ours first
@@ -64,9 +66,12 @@ SeenSegment take_front(SeenSegment& segment, std::uint32_t bytes);
 // Appends `next` if it continues `segment` as a later part of the same data: sequence, flags, options and ports agree.
 bool merge(SeenSegment& segment, const SeenSegment& next);
 
-// The first difference between what the script expects and what came, in words; nothing when there is none. The seen
-// timestamps are `wire_timestamp`'s when the option is there (the value as sent).
+// The first difference between what the script expects and what came, in words; nothing when there is none. Values of
+// timestamps are not compared, only that the option is there.
 std::optional<std::string> difference(const TcpSpec& expected, const IpSpec& ip, const SeenSegment& seen);
+
+// Where in a raw option list the value of the timestamps option is; its echo is 4 bytes further.
+std::optional<std::size_t> timestamp_at(Bytes options);
 
 // packetdrill's notation.
 std::string to_text(const TcpSpec& spec, const IpSpec& ip = {});
