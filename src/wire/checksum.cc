@@ -47,12 +47,23 @@ std::uint64_t sum_words(const std::uint8_t* src, std::size_t size, std::uint8_t*
     src += 16;
     size -= 16;
   }
-  std::uint8_t tail[16] = {};
-  if (size != 0) {
-    std::memcpy(tail, src, size);
-    if constexpr (kCopy) std::memcpy(dst, tail, size);
-    a = add_with_carry(a, load<std::uint64_t>(tail));
-    b = add_with_carry(b, load<std::uint64_t>(tail + 8));
+  // Loads of fixed size: the headers of every packet end here, and a memcpy of any length would cost more than the sum.
+  const auto take = [&]<typename T>(T) {
+    const T piece = load<T>(src);
+    if constexpr (kCopy) {
+      std::memcpy(dst, &piece, sizeof(T));
+      dst += sizeof(T);
+    }
+    a = add_with_carry(a, piece);
+    src += sizeof(T);
+  };
+  if ((size & 8) != 0) take(std::uint64_t{});
+  if ((size & 4) != 0) take(std::uint32_t{});
+  if ((size & 2) != 0) take(std::uint16_t{});
+  if ((size & 1) != 0) {
+    const std::uint8_t padded[2] = {*src, 0};
+    if constexpr (kCopy) *dst = *src;
+    a = add_with_carry(a, load<std::uint16_t>(padded));
   }
   return add_with_carry(a, b);
 }
