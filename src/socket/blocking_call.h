@@ -50,6 +50,11 @@ class BlockingSend {
   BlockingSend(Descriptor fd, const msghdr& message, int flags);
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return deadline_; }
+  // What a signal makes of it: what is done counts (signal(7)), else EINTR.
+  Result<long> interrupted() const {
+    if (sent_ != 0) return static_cast<long>(sent_);
+    return fail(EINTR);
+  }
 
  private:
   Descriptor fd_;
@@ -67,6 +72,11 @@ class BlockingReceive {
   BlockingReceive(Descriptor fd, msghdr* message, int flags);
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return deadline_; }
+  // What a signal makes of it: what is done counts (signal(7)), else EINTR.
+  Result<long> interrupted() const {
+    if (received_ != 0) return static_cast<long>(received_);
+    return fail(EINTR);
+  }
 
  private:
   Descriptor fd_;

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The asking side of a control socket (control_socket.h has the protocol).
+#pragma once
+
+#include <expected>
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "drivers/descriptor.h"
+
+namespace tapir::runtime {
+
+class ControlClient {
+ public:
+  // Error, a sentence: nobody serves the path, or it may not be used.
+  static std::expected<ControlClient, std::string> connect(const std::string& path);
+
+  // Asks, and hands each answer's data to `take` as it arrives until the answer ends or `take` answers false (then the
+  // connection is of no more use). Error: the server's sentence, or that it has gone.
+  std::expected<void, std::string> ask(const nlohmann::json& question, const std::function<bool(const nlohmann::json& data)>& take);
+  // Asks for one table: the data of the answer.
+  std::expected<nlohmann::json, std::string> ask(const nlohmann::json& question);
+
+ private:
+  explicit ControlClient(drivers::KernelDescriptor fd) : fd_(std::move(fd)) {}
+  std::expected<std::string, std::string> read_line();
+
+  drivers::KernelDescriptor fd_;
+  std::string buffered_;   // received, not yet a line
+};
+
+}  // namespace tapir::runtime

@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/stack_host.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "runtime/entropy.h"
+#include "runtime/restart.h"
+
+namespace tapir::runtime {
+namespace {
+
+// Rounds of output and completions after one call. What still follows then is the driver's next turn; without it two calls
+// that feed each other over loopback would hold the lock for ever.
+constexpr int kSettleRoundsMax = 64;
+// Ticks without a turn after which the service thread sleeps for good, until a driver that leaves wakes it.
+constexpr int kIdleTicksMax = 64;
+// Looks in a row that find a device in error: then its interface is gone, and to look on would be to look without end. A packet
+// socket tells of an interface that went down once or twice, and recovers.
+constexpr int kDeviceErrorsMax = 16;
+
+HostConfig completed(HostConfig config) {
+  if (config.stack.seed == 0) config.stack.seed = random_seed();
+  if (config.stack.wall_clock_offset_ns == 0) config.stack.wall_clock_offset_ns = wall_clock_offset_ns();
+  return config;
+}
+
+}  // namespace
+
+StackHost::StackHost(HostConfig config)
+    : config_(completed(std::move(config))), stack_(config_.stack, monotonic_now()),
+      sockets_(stack_, config_.first_descriptor, config_.descriptors_max), kick_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  TAPIR_INVARIANT(kick_, "the process has a descriptor left for an eventfd");
+  polled_.push_back({kick_.get(), POLLIN, 0});
+  device_errors_.push_back(0);
+  if (config_.service_thread) service_thread_ = std::thread([this] { serve(); });
+}
+
+StackHost::~StackHost() {
+  {
+    Lock lock(*this);
+    TAPIR_INVARIANT(newest_ == nullptr, "no call is under way when its stack is destroyed");
+    stopping_ = true;
+    wake(service_futex_);
+    kick();
+  }
+  if (service_thread_.joinable()) service_thread_.join();
+}
+
+// ---- the lock ------------------------------------------------------------------------------------------------------
+
+void StackHost::Lock::acquire() {
+  if (host_.mutex_.try_lock()) return;
+  host_.contenders_.fetch_add(1, std::memory_order_relaxed);
+  host_.mutex_.lock();
+  host_.contenders_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void StackHost::Lock::release() {
+  const std::array<const Futex*, 16> to_wake = host_.to_wake_;
+  const std::size_t count = std::exchange(host_.to_wake_count_, 0);
+  host_.mutex_.unlock();
+  for (std::size_t i = 0; i < count; ++i) Futex::wake(to_wake[i]);
+}
+
+void StackHost::let_others_in(Lock& lock) {
+  if (contenders_.load(std::memory_order_relaxed) == 0 && to_wake_count_ == 0) return;
+  lock.release();
+  ::sched_yield();
+  lock.acquire();
+}
+
+void StackHost::wake(Futex& futex) {
+  ++stats_.wakes;
+  futex.post();
+  if (to_wake_count_ == to_wake_.size()) {
+    Futex::wake(&futex);
+    return;
+  }
+  to_wake_[to_wake_count_++] = &futex;
+}
+
+void StackHost::kick() {
+  if (std::exchange(kicked_, true)) return;
+  ++stats_.kicks;
+  ::eventfd_write(kick_.get(), 1);
+}
+
+// ---- who waits -----------------------------------------------------------------------------------------------------
+
+StackHost::Waiter** StackHost::chain_of(Descriptor fd) {
+  if (fd < 0) return &anywhere_;
+  const auto index = static_cast<std::size_t>(fd);
+  return index < chains_.size() ? &chains_[index] : nullptr;
+}
+
+void StackHost::enlist(Waiter& waiter) {
+  if (waiter.fd_ >= 0 && static_cast<std::size_t>(waiter.fd_) >= chains_.size()) chains_.resize(static_cast<std::size_t>(waiter.fd_) * 2 + 8);
+  Waiter** head = chain_of(waiter.fd_);
+  waiter.previous_ = nullptr;
+  waiter.next_ = *head;
+  if (*head != nullptr) (*head)->previous_ = &waiter;
+  *head = &waiter;
+  waiter.newer_ = nullptr;
+  waiter.older_ = newest_;
+  if (newest_ != nullptr) newest_->newer_ = &waiter;
+  newest_ = &waiter;
+  waiter.enlisted_ = true;
+}
+
+void StackHost::delist(Waiter& waiter) {
+  if (!std::exchange(waiter.enlisted_, false)) return;
+  if (waiter.next_ != nullptr) waiter.next_->previous_ = waiter.previous_;
+  (waiter.previous_ != nullptr ? waiter.previous_->next_ : *chain_of(waiter.fd_)) = waiter.next_;
+  if (waiter.newer_ != nullptr) waiter.newer_->older_ = waiter.older_;
+  if (waiter.older_ != nullptr) waiter.older_->newer_ = waiter.newer_;
+  if (newest_ == &waiter) newest_ = waiter.older_;
+}
+
+void StackHost::answer(Waiter& waiter, Result<long> with) {
+  waiter.answer_ = with;
+  delist(waiter);
+  if (driver_ != &waiter) {
+    wake(waiter.futex_);
+  } else if (waiter.polling) {
+    kick();
+  }
+}
+
+bool StackHost::complete_ready(Instant now) {
+  const std::span<const socket::Woken> woken = sockets_.take_woken(now);
+  if (woken.empty() || newest_ == nullptr) return false;
+  candidates_.clear();
+  const auto collect = [this](Waiter* chain) {
+    for (; chain != nullptr; chain = chain->next_)
+      if (!std::exchange(chain->candidate_, true)) candidates_.push_back(chain);
+  };
+  for (const socket::Woken& one : woken)
+    if (Waiter** chain = chain_of(one.descriptor); chain != nullptr) collect(*chain);
+  collect(anywhere_);
+  // Chains run from the last come to the first; who came first is served first.
+  for (std::size_t i = candidates_.size(); i-- > 0;) {
+    Waiter& waiter = *candidates_[i];
+    waiter.candidate_ = false;
+    if (auto answered = waiter.step(sockets_, now)) answer(waiter, *answered);
+  }
+  return !candidates_.empty();
+}
+
+void StackHost::settle(Instant now) {
+  for (int round = 0; round < kSettleRoundsMax; ++round) {
+    stack_.poll_output(now);
+    const bool stepped = complete_ready(now);
+    const bool due = stack_.next_timeout() <= now;
+    if (due) stack_.turn(now);
+    if (!stepped && !due) break;
+  }
+  if (driver_ != nullptr && driver_->polling && stack_.next_timeout() < driver_->poll_until) kick();
+}
+
+// ---- a call that waits ---------------------------------------------------------------------------------------------
+
+Result<long> StackHost::run_to_answer(Waiter& waiter) {
+  Lock lock(*this);
+  const Instant now = monotonic_now();
+  if (auto answered = waiter.step(sockets_, now)) {
+    settle(now);
+    return *answered;
+  }
+  enlist(waiter);
+  settle(now);
+  while (!waiter.answer_) {
+    if (driver_ == nullptr || driver_ == &service_) {
+      drive(lock, waiter);
+    } else {
+      sleep(lock, waiter);
+    }
+  }
+  // Whom the driver that left has woken may be about to leave too: nobody may be left asleep without a driver.
+  if (driver_ == nullptr) hand_over();
+  return *waiter.answer_;
+}
+
+void StackHost::interrupt(Waiter& waiter) {
+  if (waiter.answer_ || (waiter.restartable() && all_handlers_restart())) return;
+  delist(waiter);
+  waiter.answer_ = waiter.interrupted();
+}
+
+void StackHost::sleep(Lock& lock, Waiter& waiter) {
+  ++stats_.sleeps;
+  waiter.futex_.arm();
+  const Instant deadline = waiter.deadline();
+  lock.release();
+  const Futex::Outcome outcome = waiter.futex_.wait(deadline);
+  lock.acquire();
+  if (waiter.answer_) return;
+  if (outcome == Futex::Outcome::kInterrupted) return interrupt(waiter);
+  if (outcome == Futex::Outcome::kDeadline) {
+    const Instant now = monotonic_now();
+    if (auto answered = waiter.step(sockets_, now)) {
+      delist(waiter);
+      waiter.answer_ = answered;
+    }
+    settle(now);
+  }
+}
+
+void StackHost::drive(Lock& lock, Waiter& waiter) {
+  driver_ = &waiter;
+  while (!waiter.answer_) {
+    Instant now = monotonic_now();
+    bool more = turn(now);
+    if (waiter.answer_) break;
+    if (now >= waiter.deadline()) {
+      if (auto answered = waiter.step(sockets_, now)) {
+        delist(waiter);
+        waiter.answer_ = answered;
+        settle(now);
+        break;
+      }
+    }
+    if (!more) more = spin(lock, &waiter, now);
+    if (more || waiter.answer_) {
+      let_others_in(lock);
+      continue;
+    }
+    const Instant until = std::min(stack_.next_timeout(), waiter.deadline());
+    if (!wait_for_devices(lock, waiter, until, now)) interrupt(waiter);
+  }
+  driver_ = nullptr;
+}
+
+void StackHost::hand_over() {
+  // The one that came last: its thread's caches are the warmest.
+  if (newest_ != nullptr) {
+    wake(newest_->futex_);
+  } else if (service_.polling) {
+    // It has not noticed yet that its place was taken: it has it back.
+    driver_ = &service_;
+    if (stack_.next_timeout() < service_.poll_until) kick();
+  } else if (service_asleep_) {
+    service_asleep_ = false;
+    wake(service_futex_);
+  }
+}
+
+bool StackHost::turn(Instant now) {
+  ++stats_.turns;
+  const bool more = stack_.turn(now);
+  if (complete_ready(now)) settle(now);
+  return more;
+}
+
+bool StackHost::spin(Lock& lock, const Waiter* waiter, Instant now) {
+  if (config_.spin == Duration::zero()) return false;
+  const Instant until = std::min(later(now, config_.spin), stack_.next_timeout());
+  while (now < until && !waiter->answer_) {
+    let_others_in(lock);
+    now = monotonic_now();
+    if (turn(now)) return true;
+  }
+  return false;
+}
+
+bool StackHost::wait_for_devices(Lock& lock, Driver& driver, Instant until, Instant now) {
+  if (until <= now) {
+    let_others_in(lock);
+    return true;
+  }
+  // The devices may change while the lock is free; more than a stack has is not needed.
+  std::array<pollfd, 65> descriptors;
+  const std::size_t count = std::min(polled_.size(), descriptors.size());
+  std::copy_n(polled_.begin(), count, descriptors.begin());
+  const timespec timeout = to_timespec(until - now);
+  driver.polling = true;
+  driver.poll_until = until;
+  ++stats_.polls;
+  lock.release();
+  const int result = ::ppoll(descriptors.data(), count, until == kNever ? nullptr : &timeout, nullptr);
+  const bool interrupted = result < 0 && errno == EINTR;
+  lock.acquire();
+  driver.polling = false;
+  // Only the driver answers a kick: a service thread whose place was taken leaves it to the one who took it.
+  if (driver_ == &driver && std::exchange(kicked_, false)) {
+    eventfd_t count_of_kicks = 0;
+    ::eventfd_read(kick_.get(), &count_of_kicks);
+  }
+  if (result > 0) notice_errors(std::span(descriptors).first(count));
+  return !interrupted;
+}
+
+void StackHost::notice_errors(std::span<const pollfd> polled) {
+  for (std::size_t i = 1; i < polled.size(); ++i) {
+    const short seen = polled[i].revents;
+    const bool broken = (seen & (POLLERR | POLLHUP | POLLNVAL)) != 0 && (seen & POLLIN) == 0;
+    device_errors_[i] = broken ? device_errors_[i] + 1 : 0;
+    if (device_errors_[i] >= kDeviceErrorsMax) polled_[i].fd = -1;
+  }
+}
+
+// ---- the service thread --------------------------------------------------------------------------------------------
+
+void StackHost::serve() {
+  // Signals are the program's threads' own.
+  sigset_t all;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
+
+  Lock lock(*this);
+  std::uint64_t seen = stats_.turns;
+  int idle_ticks = 0;
+  while (!stopping_) {
+    if (driver_ == nullptr && stats_.turns == seen) {
+      service_drive(lock);
+      idle_ticks = 0;
+      seen = stats_.turns;
+      continue;
+    }
+    idle_ticks = stats_.turns == seen ? idle_ticks + 1 : 0;
+    seen = stats_.turns;
+    Instant until = later(monotonic_now(), config_.drive_grace);
+    if (driver_ != nullptr && idle_ticks >= kIdleTicksMax) {
+      service_asleep_ = true;
+      until = kNever;
+    }
+    ++stats_.ticks;
+    service_futex_.arm();
+    lock.release();
+    service_futex_.wait(until);
+    lock.acquire();
+    service_asleep_ = false;
+  }
+}
+
+void StackHost::service_drive(Lock& lock) {
+  driver_ = &service_;
+  while (driver_ == &service_ && !stopping_) {
+    const Instant now = monotonic_now();
+    ++stats_.service_turns;
+    if (turn(now)) {
+      let_others_in(lock);
+      continue;
+    }
+    wait_for_devices(lock, service_, stack_.next_timeout(), now);
+  }
+  if (driver_ == &service_) driver_ = nullptr;
+}
+
+// ---- set-up --------------------------------------------------------------------------------------------------------
+
+InterfaceId StackHost::add_interface(stack::InterfaceConfig config, std::unique_ptr<link::Device> device) {
+  Entry entry(*this);
+  const int descriptor = device->wait_descriptor();
+  const InterfaceId id = stack_.add_interface(std::move(config), std::move(device), entry.now);
+  if (descriptor >= 0 && id != kNoInterface) {
+    polled_.push_back({descriptor, POLLIN, 0});
+    device_errors_.push_back(0);
+  }
+  if (driver_ != nullptr && driver_->polling) kick();
+  return id;
+}
+
+namespace {
+
+std::expected<InterfaceId, std::string> added(InterfaceId id, const std::string& name) {
+  if (id == kNoInterface) return std::unexpected("the stack has an interface named " + name + " already, or as many as it can have");
+  return id;
+}
+
+}  // namespace
+
+std::expected<InterfaceId, std::string> StackHost::add_tap(const drivers::TapConfig& tap, stack::InterfaceConfig interface) {
+  auto device = drivers::open_tap(tap);
+  if (!device) return std::unexpected(device.error());
+  if (interface.name.empty()) interface.name = (*device)->name();
+  (*device)->count_into(&stack_.counters());
+  const std::string name = interface.name;
+  return added(add_interface(std::move(interface), std::move(*device)), name);
+}
+
+std::expected<InterfaceId, std::string> StackHost::add_packet(const drivers::PacketConfig& packet, stack::InterfaceConfig interface) {
+  auto device = drivers::open_packet(packet);
+  if (!device) return std::unexpected(device.error());
+  if (interface.name.empty()) interface.name = (*device)->name();
+  (*device)->count_into(&stack_.counters());
+  const std::string name = interface.name;
+  return added(add_interface(std::move(interface), std::move(*device)), name);
+}
+
+bool StackHost::add_route(IpPrefix destination, IpAddress gateway, InterfaceId interface, std::uint32_t metric) {
+  return with([&](stack::Stack& stack, socket::Sockets&, Instant now) { return stack.add_route(destination, gateway, interface, metric, now); });
+}
+
+std::expected<std::string, std::string> StackHost::sysctl_get(std::string_view name) {
+  return with([&](stack::Stack& stack, socket::Sockets&, Instant) { return stack.sysctl_get(name); });
+}
+
+std::expected<void, std::string> StackHost::sysctl_set(std::string_view name, std::string_view value) {
+  return with([&](stack::Stack& stack, socket::Sockets&, Instant now) { return stack.sysctl_set(name, value, now); });
+}
+
+HostStats StackHost::stats() {
+  Lock lock(*this);
+  return stats_;
+}
+
+}  // namespace tapir::runtime

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+// A stack that runs: with a lock, a clock, devices that are waited on, and socket calls that block. For any number of threads.
+//
+// One of the threads that wait in a call *drives* the stack: it polls the devices, runs turns, and completes the calls of the
+// others. So a program of one thread pays no hand-off. When none of the program's threads waits, a service thread drives.
+//
+//   a call        lock, step; answered -> output, unlock, return
+//                 not answered -> enlisted; nobody drives -> drive, else sleep
+//   the driver    turn, complete whoever became ready, unlock, poll {devices, kick} until the next deadline, lock, …
+//                 its own call answered -> leaves, and wakes one sleeper to drive
+//   the service   ticks every drive_grace while turns run; drives when none ran since its last tick; any waiting call takes over
+#pragma once
+
+#include <poll.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "drivers/descriptor.h"
+#include "drivers/packet.h"
+#include "drivers/tap.h"
+#include "runtime/clock.h"
+#include "runtime/futex.h"
+#include "socket/blocking_call.h"
+#include "socket/sockets.h"
+#include "stack/stack.h"
+
+namespace tapir::runtime {
+
+using socket::Descriptor;
+using socket::Result;
+
+struct HostConfig {
+  stack::StackConfig stack;                    // seed 0: from the kernel's entropy; wall_clock_offset_ns 0: the machine's clock
+  Duration drive_grace = 1ms;                  // the service thread leaves the devices alone so long after a turn of a call
+  Duration spin = Duration::zero();            // a driver looks at the devices so long before it sleeps: latency for CPU time
+  bool service_thread = true;                  // without it the stack stands still while no call waits
+  Descriptor first_descriptor = 3;             // see socket::Sockets
+  std::size_t descriptors_max = 65536;
+};
+
+// What running cost, since the start.
+struct HostStats {
+  std::uint64_t turns = 0;         // over the devices
+  std::uint64_t polls = 0;         // ppoll(2) on the devices
+  std::uint64_t sleeps = 0;        // futex waits of calls
+  std::uint64_t wakes = 0;         // futex wake-ups of calls and of the service thread
+  std::uint64_t kicks = 0;         // wake-ups of a driver
+  std::uint64_t ticks = 0;         // of the service thread
+  std::uint64_t service_turns = 0; // turns that the service thread ran
+};
+
+class StackHost {
+ public:
+  explicit StackHost(HostConfig config = {});
+  // No call may be under way.
+  ~StackHost();
+  StackHost(const StackHost&) = delete;
+  StackHost& operator=(const StackHost&) = delete;
+
+  // ---- set-up ----
+  InterfaceId add_interface(stack::InterfaceConfig config, std::unique_ptr<link::Device> device);
+  // Opens the device (drivers/) and makes an interface of it; `interface.name` empty = the device's. Errors are one sentence.
+  std::expected<InterfaceId, std::string> add_tap(const drivers::TapConfig& tap, stack::InterfaceConfig interface);
+  std::expected<InterfaceId, std::string> add_packet(const drivers::PacketConfig& packet, stack::InterfaceConfig interface);
+  // As stack::Stack.
+  bool add_route(IpPrefix destination, IpAddress gateway, InterfaceId interface, std::uint32_t metric = 0);
+  std::expected<std::string, std::string> sysctl_get(std::string_view name);
+  std::expected<void, std::string> sysctl_set(std::string_view name, std::string_view value);
+
+  // Runs `act(stack::Stack&, socket::Sockets&, Instant now)` under the lock, and what follows from it, and answers what it
+  // answered. It must not block. For everything that has no call below: counters, tables, pings.
+  template <typename Act>
+  auto with(Act act) {
+    Entry entry(*this);
+    if constexpr (std::is_void_v<decltype(act(stack_, sockets_, entry.now))>) {
+      act(stack_, sockets_, entry.now);
+    } else {
+      return act(stack_, sockets_, entry.now);
+    }
+  }
+
+  HostStats stats();
+
+  // ---- socket calls: as socket::Sockets, and those that Linux lets block do ----
+  Result<Descriptor> socket(int domain, int type, int protocol);
+  Result<int> bind(Descriptor fd, const sockaddr* address, socklen_t length);
+  Result<int> listen(Descriptor fd, int backlog);
+  Result<Descriptor> accept(Descriptor fd, sockaddr* address = nullptr, socklen_t* length = nullptr, int flags = 0);
+  Result<int> connect(Descriptor fd, const sockaddr* address, socklen_t length);
+  Result<long> send(Descriptor fd, const void* data, std::size_t size, int flags = 0);
+  Result<long> sendto(Descriptor fd, const void* data, std::size_t size, int flags, const sockaddr* to, socklen_t length);
+  Result<long> sendmsg(Descriptor fd, const msghdr& message, int flags = 0);
+  Result<long> recv(Descriptor fd, void* data, std::size_t size, int flags = 0);
+  Result<long> recvfrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from, socklen_t* length);
+  Result<long> recvmsg(Descriptor fd, msghdr& message, int flags = 0);
+  Result<int> shutdown(Descriptor fd, int how);
+  Result<int> close(Descriptor fd);
+  Result<Descriptor> dup(Descriptor fd);
+  Result<int> getsockname(Descriptor fd, sockaddr* address, socklen_t* length);
+  Result<int> getpeername(Descriptor fd, sockaddr* address, socklen_t* length);
+  Result<int> getsockopt(Descriptor fd, int level, int name, void* value, socklen_t* length);
+  Result<int> setsockopt(Descriptor fd, int level, int name, const void* value, socklen_t length);
+  Result<int> ioctl(Descriptor fd, unsigned long request, void* argument);
+  Result<int> fcntl(Descriptor fd, int command, long argument);
+  // Timeout: none is for ever. Zero looks at the devices first, when nobody else does.
+  Result<int> poll(std::span<pollfd> descriptors, std::optional<Duration> timeout);
+  Result<Descriptor> epoll_create1(int flags);
+  Result<int> epoll_ctl(Descriptor epfd, int operation, Descriptor fd, epoll_event* event);
+  Result<int> epoll_wait(Descriptor epfd, std::span<epoll_event> events, std::optional<Duration> timeout);
+
+  // Runs a call of socket/blocking_call.h to its answer. `fd`: the descriptor whose touches let it go on; -1 = any.
+  // A signal ends it as it ends Linux's: EINTR or a short count, unless every handler of the process has SA_RESTART and the
+  // call is one that Linux restarts (signal(7)).
+  template <typename Call>
+  Result<long> run(Call& call, Descriptor fd) {
+    CallWaiter<Call> waiter(call, fd);
+    return run_to_answer(waiter);
+  }
+
+ private:
+  // Who may drive. `polling` and `poll_until` are true of the time the lock is not held.
+  struct Driver {
+    bool polling = false;
+    Instant poll_until = kNever;
+  };
+
+  // A call that waits, on its thread's stack.
+  class Waiter : public Driver {
+   public:
+    explicit Waiter(Descriptor fd) : fd_(fd) {}
+    virtual ~Waiter() = default;
+    virtual std::optional<Result<long>> step(socket::Sockets& sockets, Instant now) = 0;
+    virtual Instant deadline() const = 0;
+    virtual Result<long> interrupted() const = 0;
+    virtual bool restartable() const = 0;
+
+   private:
+    friend class StackHost;
+    Descriptor fd_;
+    std::optional<Result<long>> answer_;
+    bool enlisted_ = false;
+    bool candidate_ = false;       // to be stepped, in complete_ready()
+    Waiter* previous_ = nullptr;   // in the chain of its descriptor
+    Waiter* next_ = nullptr;
+    Waiter* older_ = nullptr;      // among all waiters
+    Waiter* newer_ = nullptr;
+    Futex futex_;
+  };
+
+  template <typename Call>
+  class CallWaiter final : public Waiter {
+   public:
+    CallWaiter(Call& call, Descriptor fd) : Waiter(fd), call_(call) {}
+    std::optional<Result<long>> step(socket::Sockets& sockets, Instant now) override { return call_.step(sockets, now); }
+    Instant deadline() const override { return call_.deadline(); }
+    Result<long> interrupted() const override {
+      if constexpr (requires { call_.interrupted(); }) return call_.interrupted();
+      return socket::fail(EINTR);
+    }
+    bool restartable() const override {
+      return !std::is_same_v<Call, socket::BlockingPoll> && !std::is_same_v<Call, socket::BlockingEpollWait> && call_.deadline() == kNever;
+    }
+
+   private:
+    Call& call_;
+  };
+
+  // The lock, counting who wants it, and sending the wake-ups once it is free.
+  class Lock {
+   public:
+    explicit Lock(StackHost& host) : host_(host) { acquire(); }
+    ~Lock() { release(); }
+    Lock(const Lock&) = delete;
+    Lock& operator=(const Lock&) = delete;
+    void acquire();
+    void release();
+
+   private:
+    StackHost& host_;
+  };
+
+  // A call that does not wait: the lock, the time, and at its end what follows from the call.
+  struct Entry {
+    explicit Entry(StackHost& h) : host(h), lock(h), now(monotonic_now()) {}
+    ~Entry() { host.settle(now); }
+    StackHost& host;
+    Lock lock;
+    Instant now;
+  };
+
+  Result<long> run_to_answer(Waiter& waiter);
+  void drive(Lock& lock, Waiter& waiter);
+  void sleep(Lock& lock, Waiter& waiter);
+  void hand_over();
+  // One turn and its consequences; true when a device may have more.
+  bool turn(Instant now);
+  // Polls the devices until `until`, without the lock. False when a signal ended it.
+  bool wait_for_devices(Lock& lock, Driver& driver, Instant until, Instant now);
+  bool spin(Lock& lock, const Waiter* waiter, Instant now);
+  // After every call into the stack: output, and the calls that can go on.
+  void settle(Instant now);
+  bool complete_ready(Instant now);
+  void answer(Waiter& waiter, Result<long> with);
+  void interrupt(Waiter& waiter);
+
+  Waiter** chain_of(Descriptor fd);
+  void notice_errors(std::span<const pollfd> polled);
+  void enlist(Waiter& waiter);
+  void delist(Waiter& waiter);
+  void wake(Futex& futex);
+  void kick();
+  void let_others_in(Lock& lock);
+  // A look without waiting must not miss what waits in the devices.
+  void turn_before_look(std::optional<Duration> timeout);
+
+  void serve();
+  void service_drive(Lock& lock);
+
+  const HostConfig config_;
+  std::mutex mutex_;
+  std::atomic<int> contenders_ = 0;      // threads at the mutex
+  stack::Stack stack_;
+  socket::Sockets sockets_;
+  std::vector<pollfd> polled_;           // the kick, then the devices; -1 = a device that is gone
+  std::vector<int> device_errors_;       // of each in polled_: looks in a row that found an error and no frame
+  drivers::KernelDescriptor kick_;       // eventfd; readable = the driver shall look up
+  bool kicked_ = false;
+  Driver* driver_ = nullptr;             // who drives; null = nobody
+
+  std::vector<Waiter*> chains_;          // waiters by descriptor, last come first
+  Waiter* anywhere_ = nullptr;           // waiters for any descriptor
+  Waiter* newest_ = nullptr;             // of all waiters
+  std::vector<Waiter*> candidates_;      // scratch of complete_ready()
+  std::array<const Futex*, 16> to_wake_; // posted; woken when the lock is released. More are woken at once
+  std::size_t to_wake_count_ = 0;
+  HostStats stats_;
+
+  Driver service_;
+  Futex service_futex_;
+  bool service_asleep_ = false;          // sleeps until somebody wakes it, not for a tick
+  bool stopping_ = false;
+  std::thread service_thread_;
+};
+
+}  // namespace tapir::runtime
