@@ -299,8 +299,9 @@ void Scoreboard::sack_block(SeqRange block, bool duplicate, Pass& pass) {
       continue;
     }
     if (!t->sacked && t->range.end > block.end) {
-      const std::uint32_t cut = (block.end - t->range.begin) / t->mss * t->mss;
-      if (cut == 0 || cut >= t->payload() || record_count_ >= kSplitRecordsMax || split(*t, t->range.begin + cut, pass.pool) == nullptr) return;
+      // Whole segments only: the last one ends at or before the block; a FIN belongs to the last of the record.
+      const std::uint32_t whole = std::min((block.end - t->range.begin) / t->mss, t->segment_count - 1U);
+      if (whole == 0 || record_count_ >= kSplitRecordsMax || split(*t, t->range.begin + whole * t->mss, pass.pool) == nullptr) return;
     }
     if (!t->sacked) {
       sack(*t, pass);
