@@ -95,7 +95,7 @@ class Engine {
   bool poll_segment(OutgoingFrame& out, Output& how, bool only_due, Instant now);
 
   // ---- the program (socket/) ----
-  // Starts an active open; ports and addresses are the caller's (stack/ports). A tuple in use: nothing.
+  // Starts an active open; ports and addresses are the caller's (stack/ports). A tuple in use: CloseCause::kNone.
   // TIME-WAIT under the same tuple is taken over when RFC 6191 allows (tcp_tw_reuse).
   std::expected<ConnectionId, CloseCause> connect(const FourTuple& tuple, const Path& path, const SocketOptions& options, Instant now);
   // True when a connect() from this tuple would be possible now (tw_reuse included): for the search of an ephemeral port.
@@ -153,6 +153,8 @@ class Engine {
   };
   void for_each(void (*visit)(void*, const Row&), void* context, Instant now) const;
   Env& env();
+  // For tests: the ISN of every connection from now on, to begin near a wrap. Nothing: RFC 6528's again.
+  void force_iss(std::optional<SeqNum> iss);
 
  private:
   struct State_;

@@ -33,6 +33,10 @@ enum class Event : std::uint16_t {
   kAccepted,         // subject: the listener; words: subject of the connection
 };
 
+// Why a half-open or a TIME-WAIT record ended.
+enum class HalfOpenEnd : std::uint8_t { kCompleted, kReset, kTimedOut, kListenerClosed, kDeliveryError };
+enum class TimeWaitEnd : std::uint8_t { kTimedOut, kReset, kRecycled };
+
 // What a subject of tcp/ names, in its top byte.
 enum class SubjectKind : std::uint8_t { kNone = 0, kConnection = 1, kHalfOpen = 2, kTimeWait = 3, kListener = 4 };
 

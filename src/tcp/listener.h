@@ -58,7 +58,7 @@ class Listener {
   Endpoint local;
   InterfaceId bound = kNoInterface;
   bool reuse_port = false;
-  bool accepted = false;               // a connection was queued since the program last asked what happened
+  std::uint32_t touched_slot = 0;      // index + 1 in the list of what was touched
   std::uint32_t backlog = 0;           // of both queues
   std::uint32_t half_open = 0;         // half-open connections of ours
   std::uint32_t young = 0;             // of these: those whose SYN-ACK was never sent again by the timer

@@ -1,0 +1,500 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tcp/engine.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "tcp/engine_state.h"
+
+namespace tapir::tcp {
+
+using trace::Counter;
+using trace::DropReason;
+
+namespace {
+
+SipKey new_key(Rng& rng) { return SipKey{rng.next_u64(), rng.next_u64()}; }
+
+}  // namespace
+
+Engine::State_::State_(Knobs& knobs_in, trace::Counters& counters_in, trace::Tracer& tracer_in, Rng& rng_in, FramePool& frames_in,
+                       MemoryBudget& budget_in, PathFinder& paths_in)
+    : knobs(knobs_in), counters(counters_in), tracer(tracer_in), budget(budget_in), paths(paths_in), chunks(budget_in),
+      transmissions(kTransmissionsMax, budget_in.hook()), unsent(kUnsentMax, budget_in.hook()),
+      env{knobs_in, counters_in, tracer_in, rng_in, frames_in, chunks, transmissions, unsent},
+      connections(kConnectionsMax, budget_in.hook()), half_opens(kHalfOpenMax, budget_in.hook()),
+      listeners(kListenersMax, budget_in.hook()), accepts(kConnectionsMax, budget_in.hook()), time_waits(kTimeWaitMax, budget_in.hook()),
+      established(new_key(rng_in), std::size_t{kConnectionsMax} + kHalfOpenMax + kTimeWaitMax, budget_in.hook()),
+      listening(new_key(rng_in), kListenersMax, budget_in.hook()), isns(new_key(rng_in), new_key(rng_in)),
+      cookies(new_key(rng_in), new_key(rng_in)), replies(budget_in.hook()) {}
+
+Engine::State_::~State_() {
+  connections.for_each([&](Connection& c) {
+    wheel.cancel(c.wheel_entry);
+    c.release(env);
+  });
+  connections.clear();
+  half_opens.for_each([&](HalfOpen& request) { wheel.cancel(request.timer); });
+  budget.release(2 * touched_capacity * sizeof(TouchedSocket));
+}
+
+// ---- records ----
+
+std::optional<RecordRef> Engine::State_::find(const FourTuple& tuple) const {
+  return established.find(tuple, [&](RecordRef ref) {
+    switch (ref.kind) {
+      case RecordRef::Kind::kConnection: return connections.at(ref.index)->tuple() == tuple;
+      case RecordRef::Kind::kHalfOpen: return half_opens.at(ref.index)->tuple == tuple;
+      case RecordRef::Kind::kTimeWait: return time_waits.at(ref.index)->is(tuple);
+    }
+    return false;
+  });
+}
+
+bool Engine::State_::room_for_touched() {
+  const std::size_t wanted = std::size_t{connections.size()} + listeners.size();
+  if (wanted <= touched_capacity) return true;
+  const std::size_t capacity = std::max<std::size_t>(16, touched_capacity * 2);
+  const std::size_t bytes = 2 * (capacity - touched_capacity) * sizeof(TouchedSocket);
+  if (!budget.charge(bytes)) return false;
+  std::unique_ptr<TouchedSocket[]> grown(new (std::nothrow) TouchedSocket[capacity]);
+  std::unique_ptr<TouchedSocket[]> grown_out(new (std::nothrow) TouchedSocket[capacity]);
+  if (!grown || !grown_out) {
+    budget.release(bytes);
+    return false;
+  }
+  std::copy_n(touched.get(), touched_count, grown.get());
+  touched = std::move(grown);
+  touched_out = std::move(grown_out);
+  touched_capacity = capacity;
+  return true;
+}
+
+// Entries of what the program let go of make room.
+void Engine::State_::forget_stale_touched() {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < touched_count; ++i) {
+    Connection* c = owned(touched[i].connection);
+    Listener* listener = listeners.get(touched[i].listener);
+    if (c == nullptr && listener == nullptr) continue;
+    touched[kept++] = touched[i];
+    (c != nullptr ? c->touched_slot : listener->touched_slot) = static_cast<std::uint32_t>(kept);
+  }
+  touched_count = kept;
+}
+
+void Engine::State_::touch(Connection& c, std::uint8_t events) {
+  if (!c.attached) return;
+  if (c.touched_slot != 0) {
+    touched[c.touched_slot - 1].events |= events;
+    return;
+  }
+  if (touched_count == touched_capacity) forget_stale_touched();
+  touched[touched_count++] = {connections.handle_of(c), {}, events};
+  c.touched_slot = static_cast<std::uint32_t>(touched_count);
+}
+
+void Engine::State_::touch(Listener& listener, std::uint8_t events) {
+  if (listener.touched_slot != 0) {
+    touched[listener.touched_slot - 1].events |= events;
+    return;
+  }
+  if (touched_count == touched_capacity) forget_stale_touched();
+  touched[touched_count++] = {{}, listeners.handle_of(listener), events};
+  listener.touched_slot = static_cast<std::uint32_t>(touched_count);
+}
+
+Connection* Engine::State_::make_connection(const SocketOptions& options) {
+  const ConnectionId id = connections.emplace(options, trace::Subject{0});
+  if (!id) return nullptr;
+  Connection& c = *connections.get(id);
+  if (!room_for_touched()) {
+    connections.erase(c);
+    return nullptr;
+  }
+  c.set_subject(pack_subject(SubjectKind::kConnection, id.index, id.generation));
+  c.wheel_entry.owner = id.index;
+  c.wheel_entry.kind = static_cast<std::uint8_t>(RecordRef::Kind::kConnection);
+  return &c;
+}
+
+void Engine::State_::destroy(Connection& c, Instant now) {
+  tracer.emit(now, Event::kConnectionGone, c.subject(), static_cast<std::uint64_t>(c.cause()));
+  established.erase(c.tuple(), ref_of(c));
+  wheel.cancel(c.wheel_entry);
+  c.release(env);
+  if (!c.attached) --orphans;
+  connections.erase(c);
+}
+
+void Engine::State_::arm_timer(Connection& c) {
+  const Instant deadline = c.next_deadline();
+  if (deadline != c.wheel_entry.deadline) wheel.arm(c.wheel_entry, deadline);
+}
+
+// FIN-WAIT-2 without an owner, or TIME-WAIT: the small record takes the connection's place (Linux: tcp_time_wait).
+void Engine::State_::become_time_wait(Connection& c, Instant now) {
+  const Connection::Remains remains = c.take_remains(env, now);
+  established.erase(c.tuple(), ref_of(c));
+  TimeWait* record = time_waits.add(remains, knobs, counters, now);
+  if (record == nullptr) return;
+  if (!established.insert(remains.tuple, {RecordRef::Kind::kTimeWait, time_waits.index_of(*record)})) {
+    counters.add(Counter::kTcpExtTCPTimeWaitOverflow);
+    time_waits.erase(*record);
+    return;
+  }
+  trace_born(Event::kTimeWaitBorn, remains.tuple, remains.fin_wait_2 ? 1 : 0, subject_of(*record), now);
+}
+
+void Engine::State_::remove_time_wait(TimeWait& record, TimeWaitEnd why, Instant now) {
+  tracer.emit(now, Event::kTimeWaitGone, subject_of(record), static_cast<std::uint64_t>(why));
+  established.erase(record.tuple(), {RecordRef::Kind::kTimeWait, time_waits.index_of(record)});
+  time_waits.erase(record);
+}
+
+bool Engine::State_::look_after(Connection& c, bool list_output, Instant now) {
+  if (c.wants_time_wait()) become_time_wait(c, now);
+  if (const std::uint8_t events = c.take_touched(); events != 0) touch(c, events);
+  if (c.state() == State::kClosed) established.erase(c.tuple(), ref_of(c));
+  if (list_output && c.output_wanted(env, now)) enlist(c);
+  // In the output list, or with a RST still to send, it lives until that has left.
+  if (c.state() == State::kClosed && !c.attached && !c.in_output_list) {
+    destroy(c, now);
+    return false;
+  }
+  arm_timer(c);
+  return true;
+}
+
+bool Engine::State_::settle(Connection& c, Instant now) { return look_after(c, true, now); }
+
+void Engine::State_::detach(Connection& c) {
+  if (!c.attached) return;
+  c.attached = false;
+  ++orphans;
+}
+
+void Engine::State_::drop(DropReason reason, trace::Subject subject, Instant now) {
+  if (reason == DropReason::kNone) return;
+  counters.drop(reason);
+  tracer.emit(now, Event::kDrop, subject, static_cast<std::uint64_t>(reason));
+}
+
+void Engine::State_::trace(Event event, const wire::TcpSegment& segment, std::uint32_t payload, trace::Subject subject, Instant now) {
+  if (!tracer.on()) return;
+  const SegmentWords words = pack_segment(segment, payload);
+  tracer.emit(now, event, subject, words.a, words.b, words.c, words.d);
+}
+
+void Engine::State_::trace_born(Event event, const FourTuple& tuple, std::uint64_t how, trace::Subject subject, Instant now) {
+  if (!tracer.on()) return;
+  tracer.emit(now, event, subject, pack_ports(tuple.local.port, tuple.remote.port), pack_address(tuple.local.address),
+              pack_address(tuple.remote.address), how);
+}
+
+// ---- the engine: birth and time ----
+
+Engine::Engine(Knobs& knobs, trace::Counters& counters, trace::Tracer& tracer, Rng& rng, FramePool& frames, MemoryBudget& budget,
+               PathFinder& paths)
+    : state_(std::make_unique<State_>(knobs, counters, tracer, rng, frames, budget, paths)) {}
+
+Engine::~Engine() = default;
+
+Env& Engine::env() { return state_->env; }
+
+void Engine::force_iss(std::optional<SeqNum> iss) { state_->isns.force_iss(iss); }
+
+Instant Engine::next_timeout() const {
+  return std::min(state_->wheel.next_deadline(), state_->time_waits.next_deadline(state_->clock));
+}
+
+void Engine::on_timeout(Instant now) {
+  State_& s = *state_;
+  s.clock = now;
+  // Each timer armed now at most once: what is armed anew for the same instant fires at the next call.
+  for (std::size_t left = s.wheel.size(); left > 0; --left) {
+    TimerEntry* timer = s.wheel.pop_expired(now);
+    if (timer == nullptr) break;
+    if (static_cast<RecordRef::Kind>(timer->kind) == RecordRef::Kind::kHalfOpen) {
+      s.on_half_open_timer(*s.half_opens.at(timer->owner), now);
+      continue;
+    }
+    Connection& c = *s.connections.at(timer->owner);
+    c.on_timeout(s.env, now);
+    s.settle(c, now);
+  }
+  while (TimeWait* record = s.time_waits.first_expired(now)) {
+    s.counters.add(record->has(TimeWait::kShort) ? Counter::kTcpExtTWKilled : Counter::kTcpExtTW);
+    s.remove_time_wait(*record, TimeWaitEnd::kTimedOut, now);
+  }
+}
+
+// ---- the program ----
+
+std::expected<ConnectionId, CloseCause> Engine::connect(const FourTuple& tuple, const Path& path, const SocketOptions& options, Instant now) {
+  State_& s = *state_;
+  s.clock = now;
+  SeqNum iss = s.isns.iss(tuple, now);
+  TimeWait* taken_over = nullptr;
+  if (const auto ref = s.find(tuple)) {
+    if (ref->kind != RecordRef::Kind::kTimeWait) return std::unexpected(CloseCause::kNone);
+    taken_over = s.time_waits.at(ref->index);
+    if (!s.time_waits.may_reuse(*taken_over, s.knobs, now)) return std::unexpected(CloseCause::kNone);
+    iss = taken_over->next_iss();
+  }
+  Connection* c = s.make_connection(options);
+  if (c == nullptr) return std::unexpected(CloseCause::kOutOfMemory);
+  if (taken_over != nullptr) {
+    s.counters.add(Counter::kTcpExtTWRecycled);
+    s.remove_time_wait(*taken_over, TimeWaitEnd::kRecycled, now);
+  }
+  if (!s.established.insert(tuple, s.ref_of(*c))) {
+    s.connections.erase(*c);
+    return std::unexpected(CloseCause::kOutOfMemory);
+  }
+  s.trace_born(Event::kConnectionBorn, tuple, 0, c->subject(), now);
+  c->open_active(tuple, path, iss, s.ts_offset(tuple), s.env, now);
+  s.counters.add(Counter::kTcpActiveOpens);
+  const ConnectionId id = s.connections.handle_of(*c);
+  s.settle(*c, now);
+  return id;
+}
+
+bool Engine::tuple_free(const FourTuple& tuple, Instant now) const {
+  const auto ref = state_->find(tuple);
+  if (!ref) return true;
+  return ref->kind == RecordRef::Kind::kTimeWait && state_->time_waits.may_reuse(*state_->time_waits.at(ref->index), state_->knobs, now);
+}
+
+namespace {
+
+// Linux's __sys_listen: unsigned compare, so that a negative backlog is the largest.
+std::uint32_t clamped_backlog(int backlog, const Knobs& knobs) {
+  return std::min(static_cast<std::uint32_t>(backlog), static_cast<std::uint32_t>(knobs.somaxconn));
+}
+
+}  // namespace
+
+std::expected<ListenerId, CloseCause> Engine::listen(const Endpoint& local, InterfaceId bound, int backlog, bool reuse_port,
+                                                     const SocketOptions& options, Instant now) {
+  State_& s = *state_;
+  s.clock = now;
+  const bool taken = s.listening.any_at(local, s.listeners, [&](const Listener& other) {
+    return other.bound == bound && !(other.reuse_port && reuse_port);
+  });
+  if (taken) return std::unexpected(CloseCause::kNone);
+  const ListenerId id = s.listeners.emplace(local, bound, clamped_backlog(backlog, s.knobs), reuse_port, ++s.listeners_begun, options);
+  if (!id) return std::unexpected(CloseCause::kOutOfMemory);
+  Listener& listener = *s.listeners.get(id);
+  listener.options.bound_interface = bound;
+  if (!s.room_for_touched() || !s.listening.insert(local, id.index)) {
+    s.listeners.erase(listener);
+    return std::unexpected(CloseCause::kOutOfMemory);
+  }
+  return id;
+}
+
+void Engine::set_backlog(ListenerId id, int backlog) {
+  if (Listener* listener = state_->listeners.get(id)) listener->backlog = clamped_backlog(backlog, state_->knobs);
+}
+
+ConnectionId Engine::accept(ListenerId id, Instant now) {
+  State_& s = *state_;
+  Listener* listener = s.listeners.get(id);
+  if (listener == nullptr) return {};
+  const ConnectionId connection = listener->dequeue(s.accepts);
+  if (const Connection* c = s.connections.get(connection)) s.tracer.emit(now, Event::kAccepted, s.subject_of(*listener), c->subject());
+  return connection;
+}
+
+bool Engine::acceptable(ListenerId id) const {
+  const Listener* listener = state_->listeners.get(id);
+  return listener != nullptr && listener->queued() > 0;
+}
+
+void Engine::close_listener(ListenerId id, Instant now) {
+  State_& s = *state_;
+  Listener* listener = s.listeners.get(id);
+  if (listener == nullptr) return;
+  s.clock = now;
+  // First it is no longer found; then its children go (Linux: inet_csk_listen_stop).
+  s.listening.erase(listener->local, id.index);
+  while (listener->first_half_open != 0)
+    s.remove_half_open(*s.half_opens.at(listener->first_half_open - 1), HalfOpenEnd::kListenerClosed, now);
+  while (const ConnectionId child = listener->dequeue(s.accepts)) abort(child, now);
+  s.listeners.erase(id);
+}
+
+SocketOptions* Engine::listener_options(ListenerId id) {
+  Listener* listener = state_->listeners.get(id);
+  return listener == nullptr ? nullptr : &listener->options;
+}
+
+std::optional<Engine::ListenerInfo> Engine::listener_info(ListenerId id) const {
+  const Listener* listener = state_->listeners.get(id);
+  if (listener == nullptr) return std::nullopt;
+  return ListenerInfo{listener->local, listener->queued(), listener->backlog, listener->half_open, listener->bound};
+}
+
+Connection* Engine::connection(ConnectionId id) { return state_->owned(id); }
+const Connection* Engine::connection(ConnectionId id) const { return state_->owned(id); }
+
+std::size_t Engine::write(ConnectionId id, Bytes data, Connection::WriteFlags flags, Instant now) {
+  Connection* c = state_->owned(id);
+  if (c == nullptr) return 0;
+  const std::size_t taken = c->write(data, flags, state_->env, now);
+  state_->settle(*c, now);
+  return taken;
+}
+
+std::size_t Engine::read(ConnectionId id, MutableBytes out, Instant now) {
+  Connection* c = state_->owned(id);
+  if (c == nullptr) return 0;
+  const std::size_t count = c->read(out, state_->env, now);
+  state_->settle(*c, now);
+  return count;
+}
+
+std::size_t Engine::discard(ConnectionId id, std::size_t count, Instant now) {
+  Connection* c = state_->owned(id);
+  if (c == nullptr) return 0;
+  const std::size_t dropped = c->discard(count, state_->env, now);
+  state_->settle(*c, now);
+  return dropped;
+}
+
+void Engine::shutdown_send(ConnectionId id, Instant now) {
+  Connection* c = state_->owned(id);
+  if (c == nullptr) return;
+  c->shutdown_send(state_->env, now);
+  state_->settle(*c, now);
+}
+
+void Engine::shutdown_receive(ConnectionId id, Instant now) {
+  Connection* c = state_->owned(id);
+  if (c == nullptr) return;
+  c->shutdown_receive();
+  state_->settle(*c, now);
+}
+
+void Engine::close(ConnectionId id, Instant now) {
+  State_& s = *state_;
+  s.clock = now;
+  Connection* c = s.owned(id);
+  if (c == nullptr) return;
+  c->close(s.env, now);
+  s.detach(*c);
+  // Linux: tcp_check_oom. Too many of these, and nobody who would read what they wait for.
+  const bool too_many = s.orphans > static_cast<std::size_t>(std::max(s.knobs.tcp_max_orphans, 0));
+  if (c->state() != State::kClosed && (too_many || (s.env.memory_exhausted() && c->unacked_bytes() > 0))) {
+    s.counters.add(Counter::kTcpExtTCPAbortOnMemory);
+    c->abort(CloseCause::kOutOfMemory, s.env, now);
+  }
+  s.settle(*c, now);
+}
+
+void Engine::abort(ConnectionId id, Instant now) {
+  State_& s = *state_;
+  s.clock = now;
+  Connection* c = s.owned(id);
+  if (c == nullptr) return;
+  c->abort(CloseCause::kAborted, s.env, now);
+  s.detach(*c);
+  s.settle(*c, now);
+}
+
+void Engine::options_changed(ConnectionId id, Instant now) {
+  Connection* c = state_->owned(id);
+  if (c == nullptr) return;
+  c->on_options_changed(state_->env, now);
+  state_->settle(*c, now);
+}
+
+void Engine::set_quickack(ConnectionId id, int value, Instant now) {
+  Connection* c = state_->owned(id);
+  if (c == nullptr) return;
+  c->set_quickack(value);
+  state_->settle(*c, now);
+}
+
+std::span<const TouchedSocket> Engine::take_touched() {
+  State_& s = *state_;
+  s.forget_stale_touched();
+  std::swap(s.touched, s.touched_out);
+  const std::size_t count = std::exchange(s.touched_count, 0);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (Connection* c = s.connections.get(s.touched_out[i].connection)) c->touched_slot = 0;
+    if (Listener* listener = s.listeners.get(s.touched_out[i].listener)) listener->touched_slot = 0;
+  }
+  if (count == 0 && s.connections.empty() && s.listeners.empty() && s.touched_capacity != 0) {
+    s.budget.release(2 * s.touched_capacity * sizeof(TouchedSocket));
+    s.touched.reset();
+    s.touched_out.reset();
+    s.touched_capacity = 0;
+  }
+  return {s.touched_out.get(), count};
+}
+
+// ---- to look at ----
+
+Engine::Gauges Engine::gauges() const {
+  const State_& s = *state_;
+  Gauges g;
+  g.connections = s.connections.size();
+  g.half_open = s.half_opens.size();
+  g.time_wait = s.time_waits.size();
+  g.listeners = s.listeners.size();
+  g.orphans = s.orphans;
+  g.transmissions = s.transmissions.size();
+  g.chunks = s.chunks.in_use();
+  return g;
+}
+
+void Engine::for_each(void (*visit)(void*, const Row&), void* context, Instant now) const {
+  const State_& s = *state_;
+  s.listeners.for_each([&](const Listener& listener) {
+    Row row;
+    row.state = State::kListen;
+    row.tuple.local = listener.local;
+    row.receive_queue = listener.queued();
+    row.send_queue = listener.backlog;
+    row.subject = s.subject_of(listener);
+    visit(context, row);
+  });
+  s.half_opens.for_each([&](const HalfOpen& request) {
+    Row row;
+    row.state = State::kSynReceived;
+    row.tuple = request.tuple;
+    row.timer_at = request.timer.deadline;
+    row.timer = "on";
+    row.retransmits = request.timeouts;
+    row.subject = s.subject_of(request);
+    visit(context, row);
+  });
+  s.connections.for_each([&](const Connection& c) {
+    Row row;
+    row.state = c.state();
+    row.tuple = c.tuple();
+    row.receive_queue = static_cast<std::uint32_t>(c.readable_bytes());
+    row.send_queue = static_cast<std::uint32_t>(c.unacked_bytes());
+    row.timer_at = c.next_deadline();
+    const Connection::Info info = c.info(now, s.env);
+    row.retransmits = info.retransmits;
+    if (row.timer_at != kNever) row.timer = info.unacked > 0 ? "on" : info.probes > 0 ? "persist" : "keepalive";
+    row.subject = c.subject();
+    row.connection = &c;
+    visit(context, row);
+  });
+  s.time_waits.for_each([&](const TimeWait& record) {
+    Row row;
+    row.state = record.has(TimeWait::kFinWait2) ? State::kFinWait2 : State::kTimeWait;
+    row.tuple = record.tuple();
+    row.timer_at = s.time_waits.deadline_of(record, s.clock);
+    row.timer = "timewait";
+    row.subject = s.subject_of(record);
+    visit(context, row);
+  });
+}
+
+}  // namespace tapir::tcp
