@@ -38,7 +38,14 @@ StackHost::StackHost(HostConfig config)
   TAPIR_INVARIANT(kick_, "the process has a descriptor left for an eventfd");
   polled_.push_back({kick_.get(), POLLIN, 0});
   device_errors_.push_back(0);
-  if (config_.service_thread) service_thread_ = std::thread([this] { serve(); });
+  if (!config_.service_thread) return;
+  // Signals are the program's threads' own: the service thread begins with all of them blocked.
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  service_thread_ = std::thread([this] { serve(); });
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 StackHost::~StackHost() {
@@ -307,11 +314,6 @@ void StackHost::notice_errors(std::span<const pollfd> polled) {
 // ---- the service thread --------------------------------------------------------------------------------------------
 
 void StackHost::serve() {
-  // Signals are the program's threads' own.
-  sigset_t all;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
-
   Lock lock(*this);
   std::uint64_t seen = stats_.turns;
   int idle_ticks = 0;
