@@ -98,6 +98,7 @@ void Connection::sample_rtt(const TcpSegment& segment, const AckSummary& summary
     if (elapsed < 0x7fffffffU / 1000) sample = std::max<Duration>(std::chrono::milliseconds(elapsed), 1ms);
   }
   if (sample < Duration::zero()) sample = summary.sack_rtt;
+  if (summary.ca_rtt > Duration::zero()) rtt_.on_min_sample(summary.ca_rtt, now);
   if (sample < Duration::zero()) return;
   rtt_.on_sample(std::max<Duration>(sample, 1us), now, snd_.una.value(), snd_.nxt.value(), env.knobs);
   rto_.set(rtt_.base_rto(env.knobs), env.knobs);
@@ -112,7 +113,7 @@ void Connection::grow_window(const AckSummary& summary, bool ece, Env& env, Inst
   sample.now = now;
   sample.acked = summary.newly_acked + summary.acked_sacked_before;
   sample.in_flight = scoreboard_.in_flight();
-  sample.rtt = std::max(summary.rtt, Duration::zero());
+  sample.rtt = std::max(summary.ca_rtt, Duration::zero());
   sample.srtt = rtt_.srtt();
   sample.min_rtt = rtt_.min_rtt();
   sample.cwnd_limited = limited;

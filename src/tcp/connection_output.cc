@@ -148,9 +148,8 @@ bool Connection::emit_syn(OutgoingFrame& out, Env& env, Instant now) {
   Transmission* record = scoreboard_.first();
   const bool again = record != nullptr && record->syn;
   if (!again) {
-    record = scoreboard_.on_sent({snd_.iss, snd_.iss + 1}, snd_.mss, now, env.transmissions);
+    record = scoreboard_.on_sent({snd_.iss, snd_.iss + 1}, snd_.mss, now, env.transmissions, true);
     if (record == nullptr) return false;  // no memory: the timer asks again
-    record->syn = true;
     snd_.nxt = snd_.iss + 1;
     rto_.set(1s, env.knobs);
   } else {
@@ -337,11 +336,10 @@ bool Connection::poll_new_data(OutgoingFrame& out, Env& env, Instant now) {
   const bool with_fin = whole && unsent_.count() == 1 && fin_due();
   const SeqNum begin = record->begin;
   const SeqNum end = begin + length;
-  Transmission* const sent = scoreboard_.on_sent({begin, with_fin ? end + 1 : end}, snd_.mss, now, env.transmissions);
+  Transmission* const sent = scoreboard_.on_sent({begin, with_fin ? end + 1 : end}, snd_.mss, now, env.transmissions, false, with_fin);
   if (sent == nullptr) return false;
   sent->push = whole && record->push;
   sent->end_of_record = whole && record->end_of_record;
-  sent->fin = with_fin;
 
   // A super-segment always carries PSH: the receiver's GRO may hand it up at once (Linux does the same).
   std::uint16_t flags = kAck;
@@ -373,9 +371,8 @@ void Connection::note_data_sent(SeqNum end, bool partial, Env& env, Instant now)
 bool Connection::poll_fin(OutgoingFrame& out, Env& env, Instant now) {
   if (!fin_due() || has_unsent()) return false;
   const SeqNum seq = stream_end();
-  Transmission* const sent = scoreboard_.on_sent({seq, seq + 1}, snd_.mss, now, env.transmissions);
+  Transmission* const sent = scoreboard_.on_sent({seq, seq + 1}, snd_.mss, now, env.transmissions, false, true);
   if (sent == nullptr) return false;
-  sent->fin = true;
   fin_sent_ = true;
   snd_.nxt = seq + 1;
   emit(out, kFin | kAck, seq, {}, env, now);

@@ -15,9 +15,9 @@ bool sent_after(Instant a_sent, SeqNum a_end, Instant b_sent, SeqNum b_end) {
 }  // namespace
 
 void LossDetection::on_ack(const AckSummary& summary, Duration min_rtt, Instant now) {
-  if (summary.delivered == 0 && summary.acked_sacked_before == 0) return;
+  if (!summary.anything_delivered) return;
   const Duration rtt = now - summary.latest_sent_at;
-  if (summary.retransmitted_acked && rtt < min_rtt && min_rtt != Duration::max()) return;
+  if (summary.latest_retransmitted && rtt < min_rtt && min_rtt != Duration::max()) return;
   advanced_ = true;
   rtt_ = rtt;
   if (sent_after(summary.latest_sent_at, summary.latest_end, sent_at_, end_)) {

@@ -371,13 +371,16 @@ AckSummary Scoreboard::apply(SeqNum ack, std::span<const wire::SackBlock> blocks
   Pass pass{summary, now, pool, highest_sacked_};
 
   // In ascending order: then a record counts as below the highest SACKed only for what came before it.
+// In the order of sequence: an insertion sort of at most four.
   std::array<wire::SackBlock, wire::kSackBlocksMax> sorted;
   std::size_t count = 0;
-  for (const wire::SackBlock& block : blocks)
-    if (block.begin > ack && block.begin < block.end && block.end <= last()->range.end && count < sorted.size()) sorted[count++] = block;
-  summary.sack_seen = count != 0;
+  for (const wire::SackBlock& block : blocks) {
+    if (!(block.begin > ack && block.begin < block.end && block.end <= last()->range.end) || count == sorted.size()) continue;
+    std::size_t place = count++;
+    for (; place > 0 && block.begin < sorted[place - 1].begin; --place) sorted[place] = sorted[place - 1];
+    sorted[place] = block;
+  }
   const std::span<wire::SackBlock> valid(sorted.data(), count);
-  std::ranges::sort(valid, [](const wire::SackBlock& a, const wire::SackBlock& b) { return a.begin.value() - b.begin.value() > 0x80000000U; });
   for (const wire::SackBlock& block : valid) sack_block({block.begin, block.end}, summary.dsack && block == blocks.front(), pass);
 
   if (ack > first()->range.begin) {
