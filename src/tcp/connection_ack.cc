@@ -49,7 +49,7 @@ void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bo
   }
   const SeqNum una_before = snd_.una;
   const bool advanced = segment.ack > una_before;
-  AckSummary summary = scoreboard_.apply(segment.ack, {blocks.data(), count}, first_is_dsack, now, env.transmissions);
+  AckSummary summary = scoreboard_.apply(segment.ack, {blocks.data(), count}, false, now, env.transmissions);
   summary.dsack = first_is_dsack;
   summary.una_moved = advanced || summary.una_moved;
   snd_.una = segment.ack;

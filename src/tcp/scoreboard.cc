@@ -371,7 +371,7 @@ AckSummary Scoreboard::apply(SeqNum ack, std::span<const wire::SackBlock> blocks
   Pass pass{summary, now, pool, highest_sacked_};
 
   // In ascending order: then a record counts as below the highest SACKed only for what came before it.
-// In the order of sequence: an insertion sort of at most four.
+  // An insertion sort of at most four.
   std::array<wire::SackBlock, wire::kSackBlocksMax> sorted;
   std::size_t count = 0;
   for (const wire::SackBlock& block : blocks) {
@@ -380,6 +380,7 @@ AckSummary Scoreboard::apply(SeqNum ack, std::span<const wire::SackBlock> blocks
     for (; place > 0 && block.begin < sorted[place - 1].begin; --place) sorted[place] = sorted[place - 1];
     sorted[place] = block;
   }
+  summary.sack_seen = count != 0;
   const std::span<wire::SackBlock> valid(sorted.data(), count);
   for (const wire::SackBlock& block : valid) sack_block({block.begin, block.end}, summary.dsack && block == blocks.front(), pass);
 
