@@ -108,15 +108,15 @@ class Parser {
     PacketEvent packet;
     packet.inbound = inbound;
     parse_ip_info(packet.ip);
+    const Location at = lexer_.location();
     for (const char* word : {"udp", "udplite", "gre", "mpls", "ipv4", "ipv6", "encap", "sctp"}) {
-      const Location at = lexer_.location();
       if (lexer_.accept_word(word)) {
         lexer_.fail_at(at, fmt::format("'{}' packets are not interpreted", word), true);
         return packet;
       }
     }
     if (lexer_.accept_word("icmp")) {
-      packet.transport = parse_icmp(inbound);
+      packet.transport = parse_icmp(inbound, at);
       return packet;
     }
     parse_ports(packet);
@@ -255,9 +255,8 @@ class Parser {
       if (!options.add(item->kind, item->data)) return lexer_.fail_at(at, "these options take more than the 40 bytes a header has room for");
   }
 
-  IcmpSpec parse_icmp(bool inbound) {
+  IcmpSpec parse_icmp(bool inbound, Location at) {
     IcmpSpec icmp;
-    const Location at = lexer_.location();
     if (!inbound) {
       lexer_.fail_at(at, "ICMP can only be injected ('<')");
       return icmp;
