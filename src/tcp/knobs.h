@@ -4,7 +4,10 @@
 
 #include <array>
 #include <cstdint>
+#include <expected>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/time.h"
 
@@ -93,5 +96,13 @@ struct Knobs {
   std::array<int, 2> ip_local_port_range = {32768, 60999};
   int ip_unprivileged_port_start = 1024;
 };
+
+// The same by their names below /proc/sys, with dots: "net.ipv4.tcp_syn_retries", "net.core.somaxconn".
+// The value as Linux prints it, the numbers of a vector separated by tabs; an error is one sentence.
+std::expected<std::string, std::string> knob_get(const Knobs& knobs, std::string_view name);
+// Takes what Linux's sysctl of that name takes: its unit, its range; a vector may be given in part, from its first number on.
+std::expected<void, std::string> knob_set(Knobs& knobs, std::string_view name, std::string_view value);
+// All names, sorted; those that cannot be set are among them.
+std::vector<std::string_view> knob_names();
 
 }  // namespace tapir::tcp
