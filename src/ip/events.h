@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What ip/ reports to a Probe. Addresses are words of their IPv4 bits, or of the last 64 bits of an IPv6 address.
+// What ip/ reports to a Probe. Addresses are words of their IPv4 bits, or of the last 64 bits of an IPv6
+// address.
 #pragma once
 
 #include <cstdint>
@@ -12,15 +13,16 @@ namespace tapir::ip {
 
 // The subject is the interface.
 enum class Event : std::uint16_t {
-  kReceived = static_cast<std::uint16_t>(trace::EventBase::kIp),  // words: source, destination, protocol, payload bytes
-  kDropped,          // words: DropReason, source, destination
-  kFragmentHeld,     // words: source, destination, id, offset
-  kReassembled,      // words: source, destination, id, payload bytes
-  kIcmpReceived,     // words: source, type, code
-  kIcmpSent,         // words: destination, type, code
-  kNeighborState,    // words: address, NeighborState before, NeighborState after
-  kArpSent,          // words: target address, ArpOperation
-  kArpReceived,      // words: sender address, ArpOperation
+  kReceived = static_cast<std::uint16_t>(
+      trace::EventBase::kIp),  // words: source, destination, protocol, payload bytes
+  kDropped,                    // words: DropReason, source, destination
+  kFragmentHeld,               // words: source, destination, id, offset
+  kReassembled,                // words: source, destination, id, payload bytes
+  kIcmpReceived,               // words: source, type, code
+  kIcmpSent,                   // words: destination, type, code
+  kNeighborState,              // words: address, NeighborState before, NeighborState after
+  kArpSent,                    // words: target address, ArpOperation
+  kArpReceived,                // words: sender address, ArpOperation
 };
 
 // An address in a trace word.

@@ -14,7 +14,9 @@ constexpr std::uint8_t kCopiedFlag = 0x80;
 void keep_copied(MutableBytes options) {
   wire::Ipv4OptionReader reader{Bytes(options)};
   while (const auto option = reader.next()) {
-    if ((static_cast<std::uint8_t>(option->kind) & kCopiedFlag) != 0 || option->kind == wire::Ipv4OptionKind::kNop) continue;
+    if ((static_cast<std::uint8_t>(option->kind) & kCopiedFlag) != 0 ||
+        option->kind == wire::Ipv4OptionKind::kNop)
+      continue;
     const auto whole = options.subspan(option->offset, option->data.size() + 2);
     std::fill(whole.begin(), whole.end(), static_cast<std::uint8_t>(wire::Ipv4OptionKind::kNop));
   }
@@ -36,7 +38,8 @@ Fragmenter::Fragmenter(const OutgoingFrame& packet, std::uint32_t mtu) : packet_
 
 bool Fragmenter::next(OutgoingFrame& out) {
   if (step_ == 0 || at_ >= payload_size_) return false;
-  // The last one may fill the MTU to the byte only when that is a multiple of eight; a step more costs nothing.
+  // The last one may fill the MTU to the byte only when that is a multiple of eight; a step more costs
+  // nothing.
   const std::uint32_t size = std::min(step_, payload_size_ - at_);
   out.clear();
   out.interface = packet_.interface;

@@ -10,14 +10,15 @@
 
 namespace tapir::ip {
 
-// Cuts `packet` (its IP header at network_offset, which must be 0: no link header yet) to fragments of at most `mtu` bytes of IP packet.
-// A fragment cut again keeps its offset and its "more fragments". `packet` must live, unchanged, as long as the fragments do.
-// Options without the copy flag stay in the first only, NOPs in their place (Linux's ip_options_fragment).
+// Cuts `packet` (its IP header at network_offset, which must be 0: no link header yet) to fragments of at
+// most `mtu` bytes of IP packet. A fragment cut again keeps its offset and its "more fragments". `packet`
+// must live, unchanged, as long as the fragments do. Options without the copy flag stay in the first only,
+// NOPs in their place (Linux's ip_options_fragment).
 class Fragmenter {
  public:
   Fragmenter(const OutgoingFrame& packet, std::uint32_t mtu);
-  // Writes the next fragment, in order, to `out` (cleared first); false when there are no more. False at once when `mtu` leaves
-  // no room for eight bytes of payload.
+  // Writes the next fragment, in order, to `out` (cleared first); false when there are no more. False at once
+  // when `mtu` leaves no room for eight bytes of payload.
   bool next(OutgoingFrame& out);
 
  private:
@@ -25,7 +26,7 @@ class Fragmenter {
   wire::Ipv4Header header_;
   std::array<std::uint8_t, 40> later_options_{};  // what fragments but the first carry
   std::uint32_t payload_size_ = 0;
-  std::uint32_t step_ = 0;                        // payload bytes of each fragment but the last; 0 = cannot be cut
+  std::uint32_t step_ = 0;  // payload bytes of each fragment but the last; 0 = cannot be cut
   std::uint32_t at_ = 0;
 };
 

@@ -71,9 +71,12 @@ void Fragments::make_room(const Partial* keep) {
 
 // A small fragment in a large buffer would make the limit in bytes a limit of a few fragments.
 Frame Fragments::compacted(Frame packet) {
-  if (packet.meta().true_size <= 2 * packet.size() + 512) return packet;
+  const auto fits = std::lower_bound(kFrameClasses.begin(), kFrameClasses.end(), packet.size());
+  const bool sparse = packet.meta().true_size > 2 * packet.size() + 512;
+  if (!sparse || fits == kFrameClasses.end() || kFrameHeadroom + *fits >= packet.meta().capacity)
+    return packet;
   Frame smaller = pool_.copy(packet);
-  return smaller && smaller.meta().true_size < packet.meta().true_size ? std::move(smaller) : std::move(packet);
+  return smaller ? std::move(smaller) : std::move(packet);
 }
 
 Fragments::Placed Fragments::place(Partial& partial, Piece& piece) {
@@ -97,14 +100,16 @@ Fragments::Placed Fragments::place(Partial& partial, Piece& piece) {
   return Placed::kNew;
 }
 
-std::expected<Frame, FragmentVerdict> Fragments::add(const wire::Ipv4Header& header, Frame packet, Instant now) {
+std::expected<Frame, FragmentVerdict> Fragments::add(const wire::Ipv4Header& header, Frame packet,
+                                                     Instant now) {
   counters_.add(Counter::kIpReasmReqds);
   const Key key{header.src, header.dst, header.id, header.protocol};
   const std::uint64_t hash = siphash_1_3(
-      key_, std::array<std::uint64_t, 5>{load_be<std::uint64_t>(key.source.bytes(), 0), load_be<std::uint64_t>(key.source.bytes(), 8),
-                                         load_be<std::uint64_t>(key.destination.bytes(), 0),
-                                         load_be<std::uint64_t>(key.destination.bytes(), 8),
-                                         static_cast<std::uint64_t>(key.id) << 8 | static_cast<std::uint8_t>(key.protocol)});
+      key_, std::array<std::uint64_t, 5>{
+                load_be<std::uint64_t>(key.source.bytes(), 0), load_be<std::uint64_t>(key.source.bytes(), 8),
+                load_be<std::uint64_t>(key.destination.bytes(), 0),
+                load_be<std::uint64_t>(key.destination.bytes(), 8),
+                static_cast<std::uint64_t>(key.id) << 8 | static_cast<std::uint8_t>(key.protocol)});
   Partial* partial = find(key, hash);
 
   const std::uint8_t header_size = header.header_length;
@@ -141,7 +146,8 @@ std::expected<Frame, FragmentVerdict> Fragments::add(const wire::Ipv4Header& hea
   piece->begin = begin;
   piece->end = end;
   switch (place(*partial, *piece)) {
-    case Placed::kNew: break;
+    case Placed::kNew:
+      break;
     case Placed::kDuplicate:
       pieces_.erase(*piece);
       return std::unexpected(FragmentVerdict{false, DropReason::kDupFrag});
@@ -166,9 +172,11 @@ std::expected<Frame, FragmentVerdict> Fragments::add(const wire::Ipv4Header& hea
 std::expected<Frame, FragmentVerdict> Fragments::assemble(Partial& partial, Instant now) {
   const std::uint32_t total = partial.first_header_size + partial.length;
   if (total > wire::kIpv4PacketMax) return discard(&partial, DropReason::kFragTooFar);
-  // RFC 3168 §5.3: CE of any fragment is CE of the whole; CE beside not-ECT is a lie (Linux's ip_frag_ecn_table).
+  // RFC 3168 §5.3: CE of any fragment is CE of the whole; CE beside not-ECT is a lie (Linux's
+  // ip_frag_ecn_table).
   const bool congestion = (partial.ecn_seen & ecn_bit(Ecn::kCe)) != 0;
-  if (congestion && (partial.ecn_seen & ecn_bit(Ecn::kNotEct)) != 0) return discard(&partial, DropReason::kFragInvalid);
+  if (congestion && (partial.ecn_seen & ecn_bit(Ecn::kNotEct)) != 0)
+    return discard(&partial, DropReason::kFragInvalid);
   Frame whole = pool_.allocate(total);
   if (!whole) return discard(&partial, DropReason::kFragMemory);
 
@@ -176,7 +184,8 @@ std::expected<Frame, FragmentVerdict> Fragments::assemble(Partial& partial, Inst
   const Frame& first = partial.pieces.front()->frame;
   std::memcpy(out.data(), first.bytes().data() - partial.first_header_size, partial.first_header_size);
   for (const Piece& piece : partial.pieces)
-    std::memcpy(out.data() + partial.first_header_size + piece.begin, piece.frame.bytes().data(), piece.end - piece.begin);
+    std::memcpy(out.data() + partial.first_header_size + piece.begin, piece.frame.bytes().data(),
+                piece.end - piece.begin);
   if (congestion) out[1] |= static_cast<std::uint8_t>(Ecn::kCe);
   store_be<std::uint16_t>(out, 2, static_cast<std::uint16_t>(total));
   store_be<std::uint16_t>(out, 6, 0);

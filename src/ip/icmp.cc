@@ -48,10 +48,14 @@ void count_in(trace::Counters& counters, IcmpType type) {
     case IcmpType::kTimestamp:
       counters.add(Counter::kIcmpInTimestamps);
       return counters.add(Counter::kIcmpMsgInType13);
-    case IcmpType::kTimestampReply: return counters.add(Counter::kIcmpInTimestampReps);
-    case IcmpType::kAddressMask: return counters.add(Counter::kIcmpInAddrMasks);
-    case IcmpType::kAddressMaskReply: return counters.add(Counter::kIcmpInAddrMaskReps);
-    default: return;
+    case IcmpType::kTimestampReply:
+      return counters.add(Counter::kIcmpInTimestampReps);
+    case IcmpType::kAddressMask:
+      return counters.add(Counter::kIcmpInAddrMasks);
+    case IcmpType::kAddressMaskReply:
+      return counters.add(Counter::kIcmpInAddrMaskReps);
+    default:
+      return;
   }
 }
 
@@ -70,7 +74,8 @@ void count_out(trace::Counters& counters, IcmpType type) {
     case IcmpType::kParameterProblem:
       counters.add(Counter::kIcmpOutParmProbs);
       return counters.add(Counter::kIcmpMsgOutType12);
-    default: return;
+    default:
+      return;
   }
 }
 
@@ -78,15 +83,22 @@ DeliveryErrorKind unreachable_kind(std::uint8_t code) {
   switch (code) {
     case wire::kUnreachableNet:
     case wire::kUnreachableNetUnknown:
-    case wire::kUnreachableNetTos: return DeliveryErrorKind::kNetUnreachable;
-    case wire::kUnreachableProtocol: return DeliveryErrorKind::kProtocolUnreachable;
-    case wire::kUnreachablePort: return DeliveryErrorKind::kPortUnreachable;
-    case wire::kUnreachableFragNeeded: return DeliveryErrorKind::kFragmentationNeeded;
-    case wire::kUnreachableSourceRoute: return DeliveryErrorKind::kSourceRouteFailed;
+    case wire::kUnreachableNetTos:
+      return DeliveryErrorKind::kNetUnreachable;
+    case wire::kUnreachableProtocol:
+      return DeliveryErrorKind::kProtocolUnreachable;
+    case wire::kUnreachablePort:
+      return DeliveryErrorKind::kPortUnreachable;
+    case wire::kUnreachableFragNeeded:
+      return DeliveryErrorKind::kFragmentationNeeded;
+    case wire::kUnreachableSourceRoute:
+      return DeliveryErrorKind::kSourceRouteFailed;
     case wire::kUnreachableNetProhibited:
     case wire::kUnreachableHostProhibited:
-    case wire::kUnreachableAdminProhibited: return DeliveryErrorKind::kAdminProhibited;
-    default: return DeliveryErrorKind::kHostUnreachable;
+    case wire::kUnreachableAdminProhibited:
+      return DeliveryErrorKind::kAdminProhibited;
+    default:
+      return DeliveryErrorKind::kHostUnreachable;
   }
 }
 
@@ -95,15 +107,18 @@ std::optional<DeliveryErrorKind> kind_of(const wire::IcmpMessage& message) {
     case IcmpType::kUnreachable:
       if (message.code > kUnreachableCodeMax) return std::nullopt;
       return unreachable_kind(message.code);
-    case IcmpType::kTimeExceeded: return DeliveryErrorKind::kTimeExceeded;
-    case IcmpType::kParameterProblem: return DeliveryErrorKind::kParameterProblem;
-    default: return std::nullopt;
+    case IcmpType::kTimeExceeded:
+      return DeliveryErrorKind::kTimeExceeded;
+    case IcmpType::kParameterProblem:
+      return DeliveryErrorKind::kParameterProblem;
+    default:
+      return std::nullopt;
   }
 }
 
 // May the packet cause an error at all? RFC 1812 §4.3.2.7, RFC 1122 §3.2.2.
-bool may_be_answered(const wire::Ipv4Header& header, Bytes packet, const Interfaces& interfaces, LinkDestination link_destination,
-                     InterfaceId arrived_on) {
+bool may_be_answered(const wire::Ipv4Header& header, Bytes packet, const Interfaces& interfaces,
+                     LinkDestination link_destination, InterfaceId arrived_on) {
   if (link_destination != LinkDestination::kHost) return false;
   if (header.fragment_offset != 0) return false;
   const AddressKind destination = interfaces.classify(header.dst, arrived_on);
@@ -129,7 +144,8 @@ void IcmpRateLimit::refill(Instant now) {
   const Duration passed = std::min<Duration>(now - stamp_, 1s);
   // Linux looks every 20 ms: less would round small rates down to nothing.
   if (passed >= 20ms) {
-    const std::uint64_t earned = static_cast<std::uint64_t>(passed.count()) * knobs_.icmp_msgs_per_sec / 1'000'000'000;
+    const std::uint64_t earned =
+        static_cast<std::uint64_t>(passed.count()) * knobs_.icmp_msgs_per_sec / 1'000'000'000;
     if (earned != 0) {
       credit_ += earned;
       stamp_ = now;
@@ -142,8 +158,10 @@ bool IcmpRateLimit::take_from(const IpAddress& destination, Instant now) {
   if (knobs_.icmp_ratelimit_ms == 0) return true;
   if (buckets_.empty()) buckets_.resize(kSets * kWays);
   const std::uint64_t cost = knobs_.icmp_ratelimit_ms;
-  const auto first = buckets_.begin() + static_cast<std::ptrdiff_t>(siphash_1_3(key_, destination.bytes()) % kSets * kWays);
-  auto bucket = std::find_if(first, first + kWays, [&](const Bucket& b) { return b.used && b.destination == destination; });
+  const auto first =
+      buckets_.begin() + static_cast<std::ptrdiff_t>(siphash_1_3(key_, destination.bytes()) % kSets * kWays);
+  auto bucket = std::find_if(first, first + kWays,
+                             [&](const Bucket& b) { return b.used && b.destination == destination; });
   if (bucket == first + kWays) {
     bucket = std::min_element(first, first + kWays, [](const Bucket& a, const Bucket& b) {
       if (a.used != b.used) return !a.used;
@@ -168,16 +186,22 @@ IcmpRateLimit::Verdict IcmpRateLimit::ask(const IpAddress& destination, Instant 
   return Verdict::kAllowed;
 }
 
-Icmp::Icmp(const Interfaces& interfaces, const Routes& routes, FramePool& pool, SipKey key, Rng rng, const Knobs& knobs,
-           trace::Counters& counters, trace::Tracer& tracer)
-    : interfaces_(interfaces), routes_(routes), pool_(pool), knobs_(knobs), counters_(counters), tracer_(tracer), limit_(key, rng, knobs) {}
+Icmp::Icmp(const Interfaces& interfaces, const Routes& routes, FramePool& pool, SipKey key, Rng rng,
+           const Knobs& knobs, trace::Counters& counters, trace::Tracer& tracer)
+    : interfaces_(interfaces),
+      routes_(routes),
+      pool_(pool),
+      knobs_(knobs),
+      counters_(counters),
+      tracer_(tracer),
+      limit_(key, rng, knobs) {}
 
 IcmpOutcome Icmp::input(const Datagram& datagram, Instant now) {
   counters_.add(Counter::kIcmpInMsgs);
   const auto dropped = [&](DropReason reason) {
     counters_.drop(reason);
-    tracer_.emit(now, Event::kDropped, datagram.interface, static_cast<std::uint64_t>(reason), trace_word(datagram.source),
-                 trace_word(datagram.destination));
+    tracer_.emit(now, Event::kDropped, datagram.interface, static_cast<std::uint64_t>(reason),
+                 trace_word(datagram.source), trace_word(datagram.destination));
     IcmpOutcome outcome;
     outcome.dropped = reason;
     return outcome;
@@ -254,12 +278,16 @@ std::optional<Reply> Icmp::echo_reply(const Datagram& datagram, Instant now) {
   return reply;
 }
 
-std::expected<DeliveryError, DropReason> Icmp::delivery_error(const Datagram& datagram, const wire::IcmpMessage& message) const {
+std::expected<DeliveryError, DropReason> Icmp::delivery_error(const Datagram& datagram,
+                                                              const wire::IcmpMessage& message) const {
   const auto quoted = wire::parse_ipv4(message.payload);
-  if (!quoted || message.payload.size() < quoted->header_length + kQuoteMin) return std::unexpected(DropReason::kIcmpInvalid);
+  if (!quoted || message.payload.size() < quoted->header_length + kQuoteMin)
+    return std::unexpected(DropReason::kIcmpInvalid);
   if (quoted->fragment_offset != 0) return std::unexpected(DropReason::kIcmpInvalid);  // no ports to see
-  if (interfaces_.classify(quoted->src) != AddressKind::kLocal) return std::unexpected(DropReason::kIcmpNoFlow);
-  if (interfaces_.classify(quoted->dst) == AddressKind::kBroadcast) return std::unexpected(DropReason::kIcmpNoFlow);
+  if (interfaces_.classify(quoted->src) != AddressKind::kLocal)
+    return std::unexpected(DropReason::kIcmpNoFlow);
+  if (interfaces_.classify(quoted->dst) == AddressKind::kBroadcast)
+    return std::unexpected(DropReason::kIcmpNoFlow);
   const Bytes transport = message.payload.subspan(quoted->header_length);
 
   DeliveryError error;
@@ -280,15 +308,18 @@ std::expected<DeliveryError, DropReason> Icmp::delivery_error(const Datagram& da
   return error;
 }
 
-std::optional<Reply> Icmp::build_error(const IcmpErrorSpec& spec, Bytes packet, LinkDestination link_destination,
-                                       InterfaceId arrived_on, Instant now) {
+std::optional<Reply> Icmp::build_error(const IcmpErrorSpec& spec, Bytes packet,
+                                       LinkDestination link_destination, InterfaceId arrived_on,
+                                       Instant now) {
   const auto header = wire::parse_ipv4(packet);
-  if (!header || !may_be_answered(*header, packet, interfaces_, link_destination, arrived_on)) return std::nullopt;
+  if (!header || !may_be_answered(*header, packet, interfaces_, link_destination, arrived_on))
+    return std::nullopt;
 
   RouteQuery query;
   query.destination = header->src;
   const Interface* arrival = interfaces_.find(arrived_on);
-  if (interfaces_.is_local_address(header->dst)) query.source = header->dst;
+  if (interfaces_.is_local_address(header->dst))
+    query.source = header->dst;
   else if (knobs_.icmp_errors_use_inbound_ifaddr && arrival != nullptr)
     query.source = interfaces_.source_for(*arrival, header->src);
   const auto path = routes_.resolve(query, now);
@@ -296,13 +327,15 @@ std::optional<Reply> Icmp::build_error(const IcmpErrorSpec& spec, Bytes packet, 
     counters_.add(Counter::kIcmpOutErrors);
     return std::nullopt;
   }
-  // Path MTU discovery is never limited, nor is what we say to ourselves (Linux's icmpv4_mask_allow, icmpv4_xrlim_allow).
+  // Path MTU discovery is never limited, nor is what we say to ourselves (Linux's icmpv4_mask_allow,
+  // icmpv4_xrlim_allow).
   const bool path_mtu = spec.type == IcmpType::kUnreachable && spec.code == wire::kUnreachableFragNeeded;
   const bool limited = (knobs_.icmp_ratemask >> static_cast<unsigned>(spec.type) & 1U) != 0;
   if (limited && !path_mtu && !path->local) {
     const auto verdict = limit_.ask(path->destination, now);
     if (verdict != IcmpRateLimit::Verdict::kAllowed) {
-      counters_.add(verdict == IcmpRateLimit::Verdict::kOverGlobal ? Counter::kIcmpOutRateLimitGlobal : Counter::kIcmpOutRateLimitHost);
+      counters_.add(verdict == IcmpRateLimit::Verdict::kOverGlobal ? Counter::kIcmpOutRateLimitGlobal
+                                                                   : Counter::kIcmpOutRateLimitHost);
       counters_.drop(DropReason::kIcmpRateLimit);
       return std::nullopt;
     }
@@ -330,7 +363,8 @@ std::optional<Reply> Icmp::build_error(const IcmpErrorSpec& spec, Bytes packet, 
   reply.fields.tos = static_cast<std::uint8_t>((header->tos & kTosKept) | kInternetControl);
   reply.fields.discovery = PathMtuDiscovery::kDont;
   count_out(counters_, spec.type);
-  tracer_.emit(now, Event::kIcmpSent, path->interface, trace_word(path->destination), static_cast<std::uint64_t>(spec.type), spec.code);
+  tracer_.emit(now, Event::kIcmpSent, path->interface, trace_word(path->destination),
+               static_cast<std::uint64_t>(spec.type), spec.code);
   return reply;
 }
 

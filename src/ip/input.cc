@@ -16,16 +16,20 @@ constexpr IpAddress kAllHosts = IpAddress::v4(224, 0, 0, 1);
 
 void count_ecn(trace::Counters& counters, Ecn ecn) {
   switch (ecn) {
-    case Ecn::kNotEct: return counters.add(Counter::kIpExtInNoECTPkts);
-    case Ecn::kEct1: return counters.add(Counter::kIpExtInECT1Pkts);
-    case Ecn::kEct0: return counters.add(Counter::kIpExtInECT0Pkts);
-    case Ecn::kCe: return counters.add(Counter::kIpExtInCEPkts);
+    case Ecn::kNotEct:
+      return counters.add(Counter::kIpExtInNoECTPkts);
+    case Ecn::kEct1:
+      return counters.add(Counter::kIpExtInECT1Pkts);
+    case Ecn::kEct0:
+      return counters.add(Counter::kIpExtInECT0Pkts);
+    case Ecn::kCe:
+      return counters.add(Counter::kIpExtInCEPkts);
   }
 }
 
 struct OptionsProblem {
   DropReason reason;
-  std::optional<std::uint8_t> pointer;   // for a parameter problem
+  std::optional<std::uint8_t> pointer;  // for a parameter problem
 };
 
 // Record route and timestamp are checked and left as they are: we do not forward, and never echo options.
@@ -65,7 +69,8 @@ DropReason check_source(const wire::Ipv4Header& header, AddressKind source, Addr
       return header.dst.is_broadcast() ? DropReason::kNone : DropReason::kIpMartian;
     case AddressKind::kLocal:
       if (header.src.is_loopback()) return DropReason::kIpMartian;
-      return header.src == header.dst && destination == AddressKind::kLocal ? DropReason::kIpLand : DropReason::kIpLocalSource;
+      return header.src == header.dst && destination == AddressKind::kLocal ? DropReason::kIpLand
+                                                                            : DropReason::kIpLocalSource;
     case AddressKind::kReserved:
       return header.src.v4_bits() >> 24 == 0 ? DropReason::kIpMartian : DropReason::kNone;
     case AddressKind::kBroadcast:
@@ -103,13 +108,15 @@ std::unexpected<Rejected> Ipv4Input::drop(const Frame& frame, DropReason reason,
     source = load_be<std::uint32_t>(frame.bytes(), 12);
     destination = load_be<std::uint32_t>(frame.bytes(), 16);
   }
-  tracer_.emit(now, Event::kDropped, frame ? frame.meta().interface : 0, static_cast<std::uint64_t>(reason), source, destination);
+  tracer_.emit(now, Event::kDropped, frame ? frame.meta().interface : 0, static_cast<std::uint64_t>(reason),
+               source, destination);
   Rejected rejected;
   rejected.reason = reason;
   return std::unexpected(std::move(rejected));
 }
 
-std::expected<Datagram, Rejected> Ipv4Input::input(Frame frame, LinkDestination link_destination, Instant now) {
+std::expected<Datagram, Rejected> Ipv4Input::input(Frame frame, LinkDestination link_destination,
+                                                   Instant now) {
   if (link_destination == LinkDestination::kOtherHost) return drop(frame, DropReason::kOtherHost, now);
   counters_.add(Counter::kIpInReceives);
   const InterfaceId arrived_on = frame.meta().interface;
@@ -163,7 +170,8 @@ std::expected<Datagram, Rejected> Ipv4Input::input(Frame frame, LinkDestination 
 
   if (!header->options.empty()) {
     if (const auto problem = check_options(header->options)) {
-      counters_.add(problem->reason == DropReason::kIpOptions ? Counter::kIpInHdrErrors : Counter::kIpInDiscards);
+      counters_.add(problem->reason == DropReason::kIpOptions ? Counter::kIpInHdrErrors
+                                                              : Counter::kIpInDiscards);
       auto rejected = drop(frame, problem->reason, now);
       if (problem->pointer) {
         rejected.error().error = IcmpErrorSpec::parameter_problem(*problem->pointer);
@@ -182,7 +190,8 @@ std::expected<Datagram, Rejected> Ipv4Input::input(Frame frame, LinkDestination 
     if (!whole) {
       if (!whole.error().held) {
         counters_.drop(whole.error().reason);
-        tracer_.emit(now, Event::kDropped, arrived_on, static_cast<std::uint64_t>(whole.error().reason), source, to);
+        tracer_.emit(now, Event::kDropped, arrived_on, static_cast<std::uint64_t>(whole.error().reason),
+                     source, to);
       } else {
         tracer_.emit(now, Event::kFragmentHeld, arrived_on, source, to, id, header->fragment_offset);
       }

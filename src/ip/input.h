@@ -22,19 +22,22 @@ namespace tapir::ip {
 
 // Why a frame became no datagram.
 struct Rejected {
-  bool held = false;                          // not dropped: a fragment that waits for the others
-  trace::DropReason reason{};                 // when not held
-  std::optional<IcmpErrorSpec> error;         // what to tell the sender (the hub gives it to Icmp::build_error), quoting …
-  Frame frame;                                // … the packet from its IP header; empty when there is no error to send
+  bool held = false;           // not dropped: a fragment that waits for the others
+  trace::DropReason reason{};  // when not held
+  std::optional<IcmpErrorSpec>
+      error;    // what to tell the sender (the hub gives it to Icmp::build_error), quoting …
+  Frame frame;  // … the packet from its IP header; empty when there is no error to send
 };
 
 class Ipv4Input {
  public:
-  Ipv4Input(const Interfaces& interfaces, Fragments& fragments, trace::Counters& counters, trace::Tracer& tracer)
+  Ipv4Input(const Interfaces& interfaces, Fragments& fragments, trace::Counters& counters,
+            trace::Tracer& tracer)
       : interfaces_(interfaces), fragments_(fragments), counters_(counters), tracer_(tracer) {}
 
-  // `frame` begins at the IPv4 header (the link header trimmed); meta().interface says where it arrived. Counts IpInReceives and what goes
-  // wrong; IpInDelivers and IpInUnknownProtos are the hub's, who knows the protocols. A packet for another host is dropped: forwarding is off.
+  // `frame` begins at the IPv4 header (the link header trimmed); meta().interface says where it arrived.
+  // Counts IpInReceives and what goes wrong; IpInDelivers and IpInUnknownProtos are the hub's, who knows the
+  // protocols. A packet for another host is dropped: forwarding is off.
   std::expected<Datagram, Rejected> input(Frame frame, LinkDestination link_destination, Instant now);
 
  private:

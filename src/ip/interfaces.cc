@@ -6,7 +6,8 @@
 namespace tapir::ip {
 namespace {
 
-// The lowest address of a net is a broadcast address of old (RFC 1122 §3.3.6), and Linux still takes it for one.
+// The lowest address of a net is a broadcast address of old (RFC 1122 §3.3.6), and Linux still takes it for
+// one.
 bool is_broadcast_of(const IpPrefix& net, const IpAddress& address) {
   const std::optional<IpAddress> broadcast = net.broadcast();
   return broadcast && net.contains(address) && (address == *broadcast || address == net.network().address);
@@ -35,7 +36,8 @@ Interface* Interfaces::mutable_find(InterfaceId id) {
 }
 
 const Interface* Interfaces::find(std::string_view name) const {
-  const auto at = std::find_if(interfaces_.begin(), interfaces_.end(), [&](const Interface& i) { return i.name == name; });
+  const auto at = std::find_if(interfaces_.begin(), interfaces_.end(),
+                               [&](const Interface& i) { return i.name == name; });
   return at == interfaces_.end() ? nullptr : &*at;
 }
 
@@ -52,7 +54,8 @@ bool Interfaces::add_address(InterfaceId id, const IpPrefix& address) {
 bool Interfaces::remove_address(InterfaceId id, const IpAddress& address) {
   Interface* interface = mutable_find(id);
   if (interface == nullptr) return false;
-  const auto removed = std::erase_if(interface->addresses, [&](const IpPrefix& have) { return have.address == address; });
+  const auto removed =
+      std::erase_if(interface->addresses, [&](const IpPrefix& have) { return have.address == address; });
   if (removed == 0) return false;
   ++generation_;
   return true;
@@ -98,7 +101,8 @@ AddressKind Interfaces::classify(const IpAddress& address, InterfaceId on) const
       broadcast = broadcast || is_broadcast_of(own, address);
     }
   if (broadcast) return AddressKind::kBroadcast;
-  if (address.is_v4() && (address.v4_bits() >> 24 == 0 || address.v4_bits() >> 28 == 15)) return AddressKind::kReserved;
+  if (address.is_v4() && (address.v4_bits() >> 24 == 0 || address.v4_bits() >> 28 == 15))
+    return AddressKind::kReserved;
   return AddressKind::kElsewhere;
 }
 

@@ -20,30 +20,30 @@ using wire::MacAddress;
 
 // What is below IP.
 enum class LinkKind : std::uint8_t {
-  kEthernet,   // needs neighbours' MAC addresses
-  kRawIp,      // frames begin with the IP header; nobody to resolve
-  kLoopback,   // comes back to ourselves
+  kEthernet,  // needs neighbours' MAC addresses
+  kRawIp,     // frames begin with the IP header; nobody to resolve
+  kLoopback,  // comes back to ourselves
 };
 
 struct Interface {
-  InterfaceId id = kNoInterface;         // given by Interfaces::add
-  std::string name;                      // "lo", "tap0"
+  InterfaceId id = kNoInterface;  // given by Interfaces::add
+  std::string name;               // "lo", "tap0"
   LinkKind kind = LinkKind::kEthernet;
-  MacAddress mac{};                      // all zero without Ethernet
-  std::uint32_t mtu = 1500;              // bytes of IP packet
+  MacAddress mac{};          // all zero without Ethernet
+  std::uint32_t mtu = 1500;  // bytes of IP packet
   bool up = true;
-  std::vector<IpPrefix> addresses;       // address with its net; the first of a net is the primary one
-  PathOffloads offloads;                 // what the device below (wrapped or not) can do
+  std::vector<IpPrefix> addresses;  // address with its net; the first of a net is the primary one
+  PathOffloads offloads;            // what the device below (wrapped or not) can do
 };
 
 // What an address is to this stack.
 enum class AddressKind : std::uint8_t {
-  kUnspecified,   // 0.0.0.0
-  kLocal,         // one of ours, or 127.0.0.0/8
-  kBroadcast,     // 255.255.255.255, or the broadcast or network address of one of our nets
-  kMulticast,     // 224.0.0.0/4
-  kReserved,      // 0.0.0.0/8 and 240.0.0.0/4 without 255.255.255.255
-  kElsewhere,     // somebody else's
+  kUnspecified,  // 0.0.0.0
+  kLocal,        // one of ours, or 127.0.0.0/8
+  kBroadcast,    // 255.255.255.255, or the broadcast or network address of one of our nets
+  kMulticast,    // 224.0.0.0/4
+  kReserved,     // 0.0.0.0/8 and 240.0.0.0/4 without 255.255.255.255
+  kElsewhere,    // somebody else's
 };
 
 class Interfaces {
@@ -74,10 +74,12 @@ class Interfaces {
   bool is_local_address(const IpAddress& address) const { return classify(address) == AddressKind::kLocal; }
   // The interface that owns `address` (127.0.0.0/8 belongs to loopback), or null.
   const Interface* owner_of(const IpAddress& address) const;
-  // True when `address` is a broadcast of this interface's nets, or 255.255.255.255 (Linux's inet_ifa_match on brd).
+  // True when `address` is a broadcast of this interface's nets, or 255.255.255.255 (Linux's inet_ifa_match
+  // on brd).
   bool is_broadcast_on(const IpAddress& address, const Interface& interface) const;
-  // Source address to reach `next_hop` over `interface`: the primary address of the net that contains it, else the interface's first, else any
-  // other interface's first that is not loopback (Linux's inet_select_addr). Nothing when the stack has no address.
+  // Source address to reach `next_hop` over `interface`: the primary address of the net that contains it,
+  // else the interface's first, else any other interface's first that is not loopback (Linux's
+  // inet_select_addr). Nothing when the stack has no address.
   std::optional<IpAddress> source_for(const Interface& interface, const IpAddress& next_hop) const;
   // What a local destination is answered from: the primary address of its net; 127.0.0.1 for 127.0.0.0/8.
   IpAddress local_source_for(const IpAddress& own) const;
@@ -88,7 +90,7 @@ class Interfaces {
  private:
   Interface* mutable_find(InterfaceId id);
 
-  std::vector<Interface> interfaces_;   // index = id - 1
+  std::vector<Interface> interfaces_;  // index = id - 1
   InterfaceId loopback_ = kNoInterface;
   std::uint32_t generation_ = 1;
 };

@@ -17,8 +17,8 @@ using trace::DropReason;
 
 // In front of every parked packet, in the same buffer.
 struct ParkedHeader {
-  MacAddress mac{};                     // filled in at release
-  std::uint16_t header_size = 0;        // how many of the packet's bytes were header bytes
+  MacAddress mac{};               // filled in at release
+  std::uint16_t header_size = 0;  // how many of the packet's bytes were header bytes
   std::uint16_t transport_offset = 0;
   ChecksumRequest checksum;
 };
@@ -33,19 +33,28 @@ void write_parked(Frame& frame, const ParkedHeader& header) {
   std::memcpy(frame.mutable_bytes().data(), &header, sizeof header);
 }
 
-bool has_mac(NeighborState state) { return state != NeighborState::kIncomplete && state != NeighborState::kFailed; }
+bool has_mac(NeighborState state) {
+  return state != NeighborState::kIncomplete && state != NeighborState::kFailed;
+}
 
 }  // namespace
 
 const char* to_string(NeighborState state) {
   switch (state) {
-    case NeighborState::kIncomplete: return "INCOMPLETE";
-    case NeighborState::kReachable: return "REACHABLE";
-    case NeighborState::kStale: return "STALE";
-    case NeighborState::kDelay: return "DELAY";
-    case NeighborState::kProbe: return "PROBE";
-    case NeighborState::kFailed: return "FAILED";
-    case NeighborState::kPermanent: return "PERMANENT";
+    case NeighborState::kIncomplete:
+      return "INCOMPLETE";
+    case NeighborState::kReachable:
+      return "REACHABLE";
+    case NeighborState::kStale:
+      return "STALE";
+    case NeighborState::kDelay:
+      return "DELAY";
+    case NeighborState::kProbe:
+      return "PROBE";
+    case NeighborState::kFailed:
+      return "FAILED";
+    case NeighborState::kPermanent:
+      return "PERMANENT";
   }
   return "NONE";
 }
@@ -63,10 +72,19 @@ void Released::fill(OutgoingFrame& out) const {
   out.transport_offset = transport_offset;
 }
 
-Neighbors::Neighbors(const Interfaces& interfaces, FramePool& pool, SipKey key, Rng rng, const Knobs& knobs, trace::Counters& counters,
-                     trace::Tracer& tracer, Instant now)
-    : interfaces_(interfaces), pool_(pool), key_(key), rng_(rng), knobs_(knobs), counters_(counters), tracer_(tracer), wheel_(now),
-      entries_(kEntriesMax), table_(kEntriesMax), redraw_at_(now) {}
+Neighbors::Neighbors(const Interfaces& interfaces, FramePool& pool, SipKey key, Rng rng, const Knobs& knobs,
+                     trace::Counters& counters, trace::Tracer& tracer, Instant now)
+    : interfaces_(interfaces),
+      pool_(pool),
+      key_(key),
+      rng_(rng),
+      knobs_(knobs),
+      counters_(counters),
+      tracer_(tracer),
+      wheel_(now),
+      entries_(kEntriesMax),
+      table_(kEntriesMax),
+      redraw_at_(now) {}
 
 Neighbors::~Neighbors() {
   entries_.for_each([&](Entry& entry) { erase(entry); });
@@ -77,16 +95,20 @@ std::uint64_t Neighbors::hash_of(InterfaceId interface, const IpAddress& address
 }
 
 Neighbors::Entry* Neighbors::lookup(InterfaceId interface, const IpAddress& address) const {
-  const auto is_it = [&](const Entry& entry) { return entry.interface == interface && entry.address == address; };
+  const auto is_it = [&](const Entry& entry) {
+    return entry.interface == interface && entry.address == address;
+  };
   if (Entry* last = entries_.get(last_); last != nullptr && is_it(*last)) return last;
-  const auto index = table_.find(hash_of(interface, address), [&](std::uint32_t at) { return is_it(*entries_.at(at)); });
+  const auto index =
+      table_.find(hash_of(interface, address), [&](std::uint32_t at) { return is_it(*entries_.at(at)); });
   if (!index) return nullptr;
   Entry* entry = entries_.at(*index);
   last_ = entries_.handle_of(*entry);
   return entry;
 }
 
-// What may go: first what others made us learn and we never used, then (only for our own needs) what was not used lately.
+// What may go: first what others made us learn and we never used, then (only for our own needs) what was not
+// used lately.
 bool Neighbors::evict_one(bool for_passive) {
   Entry* victim = passive_.front();
   if (victim == nullptr && !for_passive) victim = idle_.front();
@@ -95,7 +117,8 @@ bool Neighbors::evict_one(bool for_passive) {
   return true;
 }
 
-Neighbors::Entry* Neighbors::create(InterfaceId interface, const IpAddress& address, bool passive, Instant now) {
+Neighbors::Entry* Neighbors::create(InterfaceId interface, const IpAddress& address, bool passive,
+                                    Instant now) {
   while (entries_.size() >= std::min(knobs_.neighbor.gc_thresh3, kEntriesMax))
     if (!evict_one(passive)) return nullptr;
   const Handle<Entry> handle = entries_.emplace();
@@ -135,25 +158,33 @@ void Neighbors::erase(Entry& entry) {
 }
 
 void Neighbors::enter(Entry& entry, NeighborState state, Instant now) {
-  tracer_.emit(now, Event::kNeighborState, entry.interface, trace_word(entry.address), static_cast<std::uint64_t>(entry.state),
-               static_cast<std::uint64_t>(state));
+  tracer_.emit(now, Event::kNeighborState, entry.interface, trace_word(entry.address),
+               static_cast<std::uint64_t>(entry.state), static_cast<std::uint64_t>(state));
   unlist(entry);
   entry.state = state;
   enlist(entry);
   if (now >= redraw_at_) {
     const Duration base = knobs_.neighbor.base_reachable_time;
-    reachable_time_ = base / 2 + Duration(rng_.below(static_cast<std::uint64_t>(std::max<Duration::rep>(base.count(), 1))));
+    reachable_time_ =
+        base / 2 + Duration(rng_.below(static_cast<std::uint64_t>(std::max<Duration::rep>(base.count(), 1))));
     redraw_at_ = later(now, kReachableTimeRedraw);
   }
   Instant deadline = kNever;
   switch (state) {
     case NeighborState::kIncomplete:
-    case NeighborState::kProbe: deadline = later(now, knobs_.neighbor.retrans_time); break;
-    case NeighborState::kReachable: deadline = later(entry.confirmed_at, reachable_time_); break;
-    case NeighborState::kDelay: deadline = later(now, knobs_.neighbor.delay_first_probe_time); break;
+    case NeighborState::kProbe:
+      deadline = later(now, knobs_.neighbor.retrans_time);
+      break;
+    case NeighborState::kReachable:
+      deadline = later(entry.confirmed_at, reachable_time_);
+      break;
+    case NeighborState::kDelay:
+      deadline = later(now, knobs_.neighbor.delay_first_probe_time);
+      break;
     case NeighborState::kStale:
     case NeighborState::kFailed:
-    case NeighborState::kPermanent: break;
+    case NeighborState::kPermanent:
+      break;
   }
   wheel_.arm(entry.timer, deadline);
 }
@@ -164,8 +195,8 @@ std::optional<MacAddress> Neighbors::group_mac(const Interface& interface, const
   return std::nullopt;
 }
 
-Resolution Neighbors::resolve(InterfaceId id, const IpAddress& next_hop, const IpAddress& path_source, const OutgoingFrame& packet,
-                              Instant now) {
+Resolution Neighbors::resolve(InterfaceId id, const IpAddress& next_hop, const IpAddress& path_source,
+                              const OutgoingFrame& packet, Instant now) {
   Entry* entry = lookup(id, next_hop);
   if (entry == nullptr) {
     const Interface* interface = interfaces_.find(id);
@@ -223,7 +254,8 @@ void Neighbors::solicit(Entry& entry, Instant now) {
   arp.interface = entry.interface;
   arp.destination = entry.state == NeighborState::kProbe ? entry.mac : wire::kBroadcastMac;
   arp.packet = {wire::ArpOperation::kRequest, interface->mac, source, {}, entry.address};
-  tracer_.emit(now, Event::kArpSent, entry.interface, trace_word(entry.address), static_cast<std::uint64_t>(arp.packet.operation));
+  tracer_.emit(now, Event::kArpSent, entry.interface, trace_word(entry.address),
+               static_cast<std::uint64_t>(arp.packet.operation));
   send_arp(arp);
 }
 
@@ -243,7 +275,8 @@ bool Neighbors::park(Entry& entry, const OutgoingFrame& packet) {
     return false;
   }
   // The oldest make room (Linux's __neigh_event_send).
-  while (!entry.parked.empty() && entry.parked.true_size() + frame.meta().true_size > knobs_.neighbor.unres_qlen_bytes) {
+  while (!entry.parked.empty() &&
+         entry.parked.true_size() + frame.meta().true_size > knobs_.neighbor.unres_qlen_bytes) {
     parked_bytes_ -= entry.parked.front()->true_size;
     entry.parked.pop_front();
     counters_.drop(DropReason::kNeighQueueFull);
@@ -287,11 +320,13 @@ void Neighbors::confirm(InterfaceId interface, const IpAddress& next_hop, Instan
   if (entry == nullptr || !has_mac(entry->state)) return;
   entry->confirmed_at = now;
   // REACHABLE looks at confirmed_at when its time is up.
-  if (entry->state == NeighborState::kDelay || entry->state == NeighborState::kProbe) enter(*entry, NeighborState::kReachable, now);
+  if (entry->state == NeighborState::kDelay || entry->state == NeighborState::kProbe)
+    enter(*entry, NeighborState::kReachable, now);
 }
 
 // Linux's neigh_update.
-void Neighbors::learn(Entry& entry, const MacAddress& mac, NeighborState state, bool override_address, Instant now) {
+void Neighbors::learn(Entry& entry, const MacAddress& mac, NeighborState state, bool override_address,
+                      Instant now) {
   const NeighborState before = entry.state;
   if (before == NeighborState::kPermanent) return;
   const bool same_mac = has_mac(before) && entry.mac == mac;
@@ -324,28 +359,36 @@ void Neighbors::answer(const Interface& interface, const wire::ArpPacket& reques
   ArpToSend arp;
   arp.interface = interface.id;
   arp.destination = request.sender_mac;
-  arp.packet = {wire::ArpOperation::kReply, interface.mac, request.target_ip, request.sender_mac, request.sender_ip};
+  arp.packet = {wire::ArpOperation::kReply, interface.mac, request.target_ip, request.sender_mac,
+                request.sender_ip};
   send_arp(arp);
 }
 
-std::optional<DropReason> Neighbors::on_arp(InterfaceId id, const wire::ArpPacket& packet, const MacAddress& link_source,
-                                            LinkDestination link_destination, Instant now) {
+std::optional<DropReason> Neighbors::on_arp(InterfaceId id, const wire::ArpPacket& packet,
+                                            const MacAddress& link_source, LinkDestination link_destination,
+                                            Instant now) {
   const auto dropped = [&](DropReason reason) {
     counters_.drop(reason);
-    tracer_.emit(now, Event::kDropped, id, static_cast<std::uint64_t>(reason), trace_word(packet.sender_ip), trace_word(packet.target_ip));
+    tracer_.emit(now, Event::kDropped, id, static_cast<std::uint64_t>(reason), trace_word(packet.sender_ip),
+                 trace_word(packet.target_ip));
     return reason;
   };
   const Interface* interface = interfaces_.find(id);
-  if (interface == nullptr || !interface->up || interface->kind != LinkKind::kEthernet) return dropped(DropReason::kDevReady);
+  if (interface == nullptr || !interface->up || interface->kind != LinkKind::kEthernet)
+    return dropped(DropReason::kDevReady);
   if (link_destination == LinkDestination::kOtherHost) return dropped(DropReason::kOtherHost);
   const bool request = packet.operation == wire::ArpOperation::kRequest;
   if (!request && packet.operation != wire::ArpOperation::kReply) return dropped(DropReason::kArpInvalid);
-  if (packet.sender_mac != link_source || wire::is_multicast(packet.sender_mac) || wire::is_zero(packet.sender_mac))
+  if (packet.sender_mac != link_source || wire::is_multicast(packet.sender_mac) ||
+      wire::is_zero(packet.sender_mac))
     return dropped(DropReason::kArpInvalid);
-  if (packet.target_ip.is_multicast() || packet.target_ip.is_loopback()) return dropped(DropReason::kArpMartian);
+  if (packet.target_ip.is_multicast() || packet.target_ip.is_loopback())
+    return dropped(DropReason::kArpMartian);
   const AddressKind sender = interfaces_.classify(packet.sender_ip);
-  if (sender != AddressKind::kElsewhere && sender != AddressKind::kUnspecified) return dropped(DropReason::kArpMartian);
-  tracer_.emit(now, Event::kArpReceived, id, trace_word(packet.sender_ip), static_cast<std::uint64_t>(packet.operation));
+  if (sender != AddressKind::kElsewhere && sender != AddressKind::kUnspecified)
+    return dropped(DropReason::kArpMartian);
+  tracer_.emit(now, Event::kArpReceived, id, trace_word(packet.sender_ip),
+               static_cast<std::uint64_t>(packet.operation));
 
   const bool for_us = interfaces_.is_local_address(packet.target_ip);
   if (sender == AddressKind::kUnspecified) {
@@ -376,7 +419,8 @@ std::optional<DropReason> Neighbors::on_arp(InterfaceId id, const wire::ArpPacke
   const bool gratuitous = packet.sender_ip == packet.target_ip;
   // Only a reply to ourselves proves that packets go both ways.
   const bool proof = !request && link_destination == LinkDestination::kHost;
-  learn(*entry, packet.sender_mac, proof ? NeighborState::kReachable : NeighborState::kStale, settled || gratuitous, now);
+  learn(*entry, packet.sender_mac, proof ? NeighborState::kReachable : NeighborState::kStale,
+        settled || gratuitous, now);
   return std::nullopt;
 }
 
@@ -414,7 +458,8 @@ void Neighbors::on_timer(Entry& entry, Instant now) {
       return;
     case NeighborState::kIncomplete:
     case NeighborState::kProbe:
-      if (entry.probes >= (entry.state == NeighborState::kProbe ? knobs.ucast_solicit : knobs.mcast_solicit)) {
+      if (entry.probes >=
+          (entry.state == NeighborState::kProbe ? knobs.ucast_solicit : knobs.mcast_solicit)) {
         fail(entry, now);
         return;
       }
@@ -433,9 +478,12 @@ void Neighbors::collect(Instant now) {
   entries_.for_each([&](Entry& entry) {
     if (entry.state != NeighborState::kFailed && entry.state != NeighborState::kStale) return;
     const Instant used = std::max(entry.used_at, entry.confirmed_at);
-    if (entry.state == NeighborState::kFailed || now >= later(used, knobs_.neighbor.gc_stale_time)) erase(entry);
+    if (entry.state == NeighborState::kFailed || now >= later(used, knobs_.neighbor.gc_stale_time))
+      erase(entry);
   });
-  collect_at_ = entries_.size() > knobs_.neighbor.gc_thresh1 ? later(now, knobs_.neighbor.base_reachable_time / 2) : kNever;
+  collect_at_ = entries_.size() > knobs_.neighbor.gc_thresh1
+                    ? later(now, knobs_.neighbor.base_reachable_time / 2)
+                    : kNever;
 }
 
 std::optional<ArpToSend> Neighbors::poll_arp() {
@@ -487,7 +535,8 @@ std::optional<DeliveryError> Neighbors::poll_failure() {
   return error;
 }
 
-bool Neighbors::set_permanent(InterfaceId interface, const IpAddress& address, const MacAddress& mac, Instant now) {
+bool Neighbors::set_permanent(InterfaceId interface, const IpAddress& address, const MacAddress& mac,
+                              Instant now) {
   Entry* entry = lookup(interface, address);
   if (entry == nullptr) entry = create(interface, address, false, now);
   if (entry == nullptr) return false;
@@ -519,8 +568,8 @@ void Neighbors::flush(InterfaceId interface) { erase_if_on(interface, false); }
 void Neighbors::remove_interface(InterfaceId interface) { erase_if_on(interface, true); }
 
 NeighborInfo Neighbors::describe(const Entry& entry) const {
-  return {entry.interface, entry.address, entry.mac, entry.state, entry.used_at, entry.confirmed_at, entry.updated_at,
-          entry.probes, entry.parked.count()};
+  return {entry.interface,    entry.address,    entry.mac,    entry.state,         entry.used_at,
+          entry.confirmed_at, entry.updated_at, entry.probes, entry.parked.count()};
 }
 
 std::vector<NeighborInfo> Neighbors::list() const {

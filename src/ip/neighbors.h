@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Neighbours: IP address -> MAC address by ARP (RFC 826), with Linux's states (net/core/neighbour.c; RFC 4861 §7.3.2).
+// Neighbours: IP address -> MAC address by ARP (RFC 826), with Linux's states (net/core/neighbour.c; RFC 4861
+// §7.3.2).
 #pragma once
 
 #include <cstdint>
@@ -29,40 +30,43 @@
 
 namespace tapir::ip {
 
-//   resolve            request out                reply
-//  (none) ──────► INCOMPLETE ──────► ... ──────► REACHABLE ── reachable time over ──► STALE ◄── a request of theirs
-//                   │ 3 tries, 1 s apart             ▲  ▲                               │ we send
-//                   ▼                        reply   │  │ confirmed                     ▼
-//                 FAILED ◄── 3 tries ─────── PROBE ──┘  └──────────────────────────── DELAY ── 5 s ──► PROBE
+//          resolve                 reply            reachable time over, unused
+//   (none) ───────► INCOMPLETE ──────────► REACHABLE ──────────────────────► STALE ◄── a request of theirs
+//                    │ 3 tries              ▲ │    ▲                           │
+//                    │ 1 s apart      reply │ │    │ confirmed        we send  │
+//                    ▼              3 tries │ │    └───────────────── DELAY ◄──┘
+//                  FAILED ◄─────────── PROBE ◄┘                         │ 5 s
+//                                         ▲  a rival claims the address │
+//                                         └─────────────────────────────┘
 enum class NeighborState : std::uint8_t {
-  kIncomplete,   // asked, no answer yet; packets wait
-  kReachable,    // confirmed lately
-  kStale,        // known, not confirmed lately; used as it is
-  kDelay,        // used while stale: upper layers have 5 s to confirm
-  kProbe,        // asked again, by unicast
-  kFailed,       // nobody answered
-  kPermanent,    // set by the user
+  kIncomplete,  // asked, no answer yet; packets wait
+  kReachable,   // confirmed lately
+  kStale,       // known, not confirmed lately; used as it is
+  kDelay,       // used while stale: upper layers have 5 s to confirm
+  kProbe,       // asked again, by unicast
+  kFailed,      // nobody answered
+  kPermanent,   // set by the user
 };
-const char* to_string(NeighborState state);   // "INCOMPLETE", as `ip neigh` prints it
+const char* to_string(NeighborState state);  // "INCOMPLETE", as `ip neigh` prints it
 
 // For `ip neigh`.
 struct NeighborInfo {
   InterfaceId interface = kNoInterface;
   IpAddress address;
-  MacAddress mac{};                       // all zero while unknown
+  MacAddress mac{};  // all zero while unknown
   NeighborState state = NeighborState::kFailed;
   Instant used_at{};
   Instant confirmed_at{};
   Instant updated_at{};
   std::uint32_t probes = 0;
-  std::size_t parked = 0;                 // packets
+  std::size_t parked = 0;  // packets
 };
 
 // What resolve() answers.
 enum class ResolveStatus : std::uint8_t {
-  kResolved,   // `mac` is the address to send to
-  kParked,     // a copy of the packet waits for the answer
-  kFull,       // neither: no entry or no memory; the packet is a counted loss
+  kResolved,  // `mac` is the address to send to
+  kParked,    // a copy of the packet waits for the answer
+  kFull,      // neither: no entry or no memory; the packet is a counted loss
 };
 struct Resolution {
   ResolveStatus status = ResolveStatus::kFull;
@@ -72,7 +76,7 @@ struct Resolution {
 // An ARP packet to send.
 struct ArpToSend {
   InterfaceId interface = kNoInterface;
-  MacAddress destination{};   // of the Ethernet header; its source is packet.sender_mac
+  MacAddress destination{};  // of the Ethernet header; its source is packet.sender_mac
   wire::ArpPacket packet;
 };
 
@@ -81,17 +85,18 @@ struct Released {
   InterfaceId interface = kNoInterface;
   MacAddress mac{};
   Frame frame;
-  std::uint16_t header_size = 0;        // how many of its bytes were header bytes
+  std::uint16_t header_size = 0;  // how many of its bytes were header bytes
   std::uint16_t transport_offset = 0;
-  ChecksumRequest checksum;             // offsets count from the IP header
+  ChecksumRequest checksum;  // offsets count from the IP header
   Gso gso;
 
   // Makes `out` point at the packet; a link header can be pushed in front. Valid while this lives.
   void fill(OutgoingFrame& out) const;
 };
 
-// Call resolve() for each packet to send, on_arp() for each ARP packet received, on_timeout() at next_timeout(); after any of these, and after
-// confirm(), poll_arp(), poll_released() and poll_failure() until each answers nothing.
+// Call resolve() for each packet to send, on_arp() for each ARP packet received, on_timeout() at
+// next_timeout(); after any of these, and after confirm(), poll_arp(), poll_released() and poll_failure()
+// until each answers nothing.
 class Neighbors {
  public:
   // ARP packets that wait for poll_arp(); beyond, requests are counted as sent and lost (they are retried).
@@ -101,33 +106,41 @@ class Neighbors {
   // How long one draw of the random reachable time holds (Linux's neigh_periodic_work).
   static constexpr Duration kReachableTimeRedraw = 300s;
 
-  Neighbors(const Interfaces& interfaces, FramePool& pool, SipKey key, Rng rng, const Knobs& knobs, trace::Counters& counters,
-            trace::Tracer& tracer, Instant now);
+  Neighbors(const Interfaces& interfaces, FramePool& pool, SipKey key, Rng rng, const Knobs& knobs,
+            trace::Counters& counters, trace::Tracer& tracer, Instant now);
   ~Neighbors();
   Neighbors(const Neighbors&) = delete;
   Neighbors& operator=(const Neighbors&) = delete;
 
-  // The MAC address of `next_hop` on `interface` (Ethernet; group addresses are computed, RFC 1112 §6.4), for `packet`, which begins at its IP header.
-  // `path_source`: its source address, which the request names as sender. When nothing is known yet, copies the packet and asks.
-  Resolution resolve(InterfaceId interface, const IpAddress& next_hop, const IpAddress& path_source, const OutgoingFrame& packet, Instant now);
-  // An upper layer saw proof that packets reach `next_hop` (new data acknowledged): no probing is needed. Cheap: call it at will.
+  // The MAC address of `next_hop` on `interface` (Ethernet; group addresses are computed, RFC 1112 §6.4), for
+  // `packet`, which begins at its IP header. `path_source`: its source address, which the request names as
+  // sender. When nothing is known yet, copies the packet and asks.
+  Resolution resolve(InterfaceId interface, const IpAddress& next_hop, const IpAddress& path_source,
+                     const OutgoingFrame& packet, Instant now);
+  // An upper layer saw proof that packets reach `next_hop` (new data acknowledged): no probing is needed.
+  // Cheap: call it at will.
   void confirm(InterfaceId interface, const IpAddress& next_hop, Instant now);
 
-  // An ARP packet arrived, from the Ethernet source `link_source`. RFC 826's order as in Linux's arp_process: entries that exist are updated
-  // (by replies not within locktime of the last change); a request for one of our addresses is answered and makes a STALE entry; nothing else makes entries. Returns
-  // why it was dropped, if it was. Two rules are stricter than Linux's, against forged packets (docs/departures.md):
-  // - the sender's MAC address must be the Ethernet source (tapip's "ARP cheating" check; RFC 826 would allow a proxy to differ);
-  // - a new address for a REACHABLE neighbour is not believed at once: the old one is probed first (RFC 4861 §7.2.5's override flag clear), and
+  // An ARP packet arrived, from the Ethernet source `link_source`. RFC 826's order as in Linux's arp_process:
+  // entries that exist are updated (by replies not within locktime of the last change); a request for one of
+  // our addresses is answered and makes a STALE entry; nothing else makes entries. Returns why it was
+  // dropped, if it was. Two rules are stricter than Linux's, against forged packets (docs/departures.md):
+  // - the sender's MAC address must be the Ethernet source (tapip's "ARP cheating" check; RFC 826 would allow
+  // a proxy to differ);
+  // - a new address for a REACHABLE neighbour is not believed at once: the old one is probed first (RFC 4861
+  // §7.2.5's override flag clear), and
   //   only when it is silent is everybody asked again.
-  std::optional<trace::DropReason> on_arp(InterfaceId interface, const wire::ArpPacket& packet, const MacAddress& link_source,
-                                          LinkDestination link_destination, Instant now);
+  std::optional<trace::DropReason> on_arp(InterfaceId interface, const wire::ArpPacket& packet,
+                                          const MacAddress& link_source, LinkDestination link_destination,
+                                          Instant now);
 
   Instant next_timeout() const;
   void on_timeout(Instant now);
 
   std::optional<ArpToSend> poll_arp();
   std::optional<Released> poll_released();
-  // A packet that waited for a neighbour who did not answer: kHostUnreachable with the tuple (and TCP's sequence number) that it had.
+  // A packet that waited for a neighbour who did not answer: kHostUnreachable with the tuple (and TCP's
+  // sequence number) that it had.
   std::optional<DeliveryError> poll_failure();
 
   // ---- `ip neigh` ----
@@ -148,16 +161,16 @@ class Neighbors {
     IpAddress address;
     InterfaceId interface = kNoInterface;
     NeighborState state = NeighborState::kIncomplete;
-    bool passive = false;          // learnt from a request of theirs, never used by us
+    bool passive = false;  // learnt from a request of theirs, never used by us
     MacAddress mac{};
     std::uint64_t hash = 0;
-    std::uint32_t probes = 0;      // requests sent in this state
+    std::uint32_t probes = 0;  // requests sent in this state
     Instant used_at{};
     Instant confirmed_at{};
     Instant updated_at{};
-    IpAddress request_source;      // what our requests name as sender
+    IpAddress request_source;  // what our requests name as sender
     TimerEntry timer;
-    FrameQueue parked;             // each frame: a ParkedHeader, then the packet
+    FrameQueue parked;  // each frame: a ParkedHeader, then the packet
   };
   std::uint64_t hash_of(InterfaceId interface, const IpAddress& address) const;
   Entry* lookup(InterfaceId interface, const IpAddress& address) const;
@@ -192,18 +205,18 @@ class Neighbors {
   TimerWheel wheel_;
   mutable Slab<Entry> entries_;
   KeyedTable<> table_;
-  mutable Handle<Entry> last_;         // found last: most lookups repeat
-  IntrusiveList<Entry> passive_;       // STALE, never used by us: first to go
-  IntrusiveList<Entry> idle_;          // STALE and FAILED: next to go
-  FrameQueue released_;                // parked packets whose neighbour answered; each with its address in its ParkedHeader
-  FrameQueue failed_;                  // and those whose neighbour did not
-  std::vector<ArpToSend> arp_;         // a ring of kArpQueueMax, made when first needed
+  mutable Handle<Entry> last_;    // found last: most lookups repeat
+  IntrusiveList<Entry> passive_;  // STALE, never used by us: first to go
+  IntrusiveList<Entry> idle_;     // STALE and FAILED: next to go
+  FrameQueue released_;  // parked packets whose neighbour answered; each with its address in its ParkedHeader
+  FrameQueue failed_;    // and those whose neighbour did not
+  std::vector<ArpToSend> arp_;  // a ring of kArpQueueMax, made when first needed
   std::size_t arp_head_ = 0;
   std::size_t arp_count_ = 0;
   std::size_t parked_bytes_ = 0;
-  Duration reachable_time_{};          // base_reachable_time times 0.5–1.5
-  Instant redraw_at_;                  // when to draw reachable_time_ again
-  Instant collect_at_ = kNever;        // when to look for entries unused for long; armed above gc_thresh1
+  Duration reachable_time_{};    // base_reachable_time times 0.5–1.5
+  Instant redraw_at_;            // when to draw reachable_time_ again
+  Instant collect_at_ = kNever;  // when to look for entries unused for long; armed above gc_thresh1
 };
 
 }  // namespace tapir::ip

@@ -38,11 +38,14 @@ DeliveryError too_big(const OutgoingFrame& packet, const Path& path, IpProtocol 
 bool wants_df(PathMtuDiscovery discovery, const Path& path, const Knobs& knobs) {
   switch (discovery) {
     case PathMtuDiscovery::kDo:
-    case PathMtuDiscovery::kProbe: return true;
-    case PathMtuDiscovery::kWant: return !path.mtu_locked && !knobs.ip_no_pmtu_disc;
+    case PathMtuDiscovery::kProbe:
+      return true;
+    case PathMtuDiscovery::kWant:
+      return !path.mtu_locked && !knobs.ip_no_pmtu_disc;
     case PathMtuDiscovery::kDont:
     case PathMtuDiscovery::kInterface:
-    case PathMtuDiscovery::kOmit: return false;
+    case PathMtuDiscovery::kOmit:
+      return false;
   }
   return false;
 }
@@ -51,10 +54,13 @@ bool may_be_cut(const Ipv4Fields& fields, bool df) {
   switch (fields.discovery) {
     case PathMtuDiscovery::kDo:
     case PathMtuDiscovery::kProbe:
-    case PathMtuDiscovery::kInterface: return false;
-    case PathMtuDiscovery::kWant: return fields.may_fragment || !df;
+    case PathMtuDiscovery::kInterface:
+      return false;
+    case PathMtuDiscovery::kWant:
+      return fields.may_fragment || !df;
     case PathMtuDiscovery::kDont:
-    case PathMtuDiscovery::kOmit: return true;
+    case PathMtuDiscovery::kOmit:
+      return true;
   }
   return false;
 }
@@ -68,10 +74,12 @@ std::uint32_t Ipv4Output::limit(const Path& path, PathMtuDiscovery discovery) {
   switch (discovery) {
     case PathMtuDiscovery::kProbe:
     case PathMtuDiscovery::kInterface:
-    case PathMtuDiscovery::kOmit: return path.interface_mtu;
+    case PathMtuDiscovery::kOmit:
+      return path.interface_mtu;
     case PathMtuDiscovery::kDont:
     case PathMtuDiscovery::kWant:
-    case PathMtuDiscovery::kDo: break;
+    case PathMtuDiscovery::kDo:
+      break;
   }
   return path.mtu;
 }
@@ -104,7 +112,8 @@ std::expected<OutputVerdict, DeliveryError> Ipv4Output::push_header(OutgoingFram
   }
 
   if (packet.checksum.wanted) {
-    const std::uint16_t sum = wire::pseudo_header_sum(path.source, path.destination, fields.protocol, transport_size);
+    const std::uint16_t sum =
+        wire::pseudo_header_sum(path.source, path.destination, fields.protocol, transport_size);
     store_be<std::uint16_t>(packet.mutable_header(), packet.checksum.start + packet.checksum.offset, sum);
     // No device sums over fragments.
     if (verdict == OutputVerdict::kFragment) complete_checksum(packet);
@@ -117,10 +126,12 @@ std::expected<OutputVerdict, DeliveryError> Ipv4Output::push_header(OutgoingFram
   header.protocol = fields.protocol;
   header.src = path.source;
   header.dst = path.destination;
-  // An atomic datagram needs no identification (RFC 6864 §4.1); a super-segment's pieces count on from theirs.
+  // An atomic datagram needs no identification (RFC 6864 §4.1); a super-segment's pieces count on from
+  // theirs.
   if (!df || super) {
     const std::size_t pieces = super ? (packet.payload_size() + packet.gso.size - 1) / packet.gso.size : 1;
-    header.id = identify(path.source, path.destination, fields.protocol, static_cast<std::uint16_t>(std::max<std::size_t>(pieces, 1)), now);
+    header.id = identify(path.source, path.destination, fields.protocol,
+                         static_cast<std::uint16_t>(std::max<std::size_t>(pieces, 1)), now);
   }
   wire::emit_ipv4(header, packet.push_header(header_size));
   packet.network_offset = 0;
@@ -146,13 +157,15 @@ std::uint16_t Ipv4Output::identify(const IpAddress& source, const IpAddress& des
   const auto from = address_words(source);
   const auto to = address_words(destination);
   const std::uint64_t hash = siphash_1_3(
-      key_, std::array<std::uint64_t, 5>{from[0], from[1], to[0], to[1], static_cast<std::uint64_t>(protocol)});
+      key_,
+      std::array<std::uint64_t, 5>{from[0], from[1], to[0], to[1], static_cast<std::uint64_t>(protocol)});
   IdentBucket& bucket = buckets_[hash % kIdentBuckets];
   const auto tick = static_cast<std::uint32_t>(to_nsec(now) / 4'000'000);
   const std::uint32_t passed = tick - bucket.stamp;
   if (passed != 0) bucket.counter += static_cast<std::uint32_t>(rng_.below(passed));
   bucket.stamp = tick;
-  // What the counter stands at is not what leaves: neighbours in the table (other addresses, one bucket) see another offset.
+  // What the counter stands at is not what leaves: neighbours in the table (other addresses, one bucket) see
+  // another offset.
   const auto first = static_cast<std::uint16_t>(bucket.counter + static_cast<std::uint32_t>(hash >> 48));
   bucket.counter += count;
   return first;

@@ -23,7 +23,8 @@ const PathMtuEntry* PathMtuCache::find(const IpAddress& destination, Instant now
   return entry != nullptr && now < entry->expires_at ? entry : nullptr;
 }
 
-bool PathMtuCache::update(const IpAddress& destination, std::uint32_t mtu, std::uint32_t current, Instant now) {
+bool PathMtuCache::update(const IpAddress& destination, std::uint32_t mtu, std::uint32_t current,
+                          Instant now) {
   if (mtu > current) return false;
   bool locked = false;
   if (mtu < knobs_.min_pmtu) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What path MTU discovery learnt (RFC 1191): destination -> MTU, for ten minutes. Bounded, keyed, evicted oldest first.
+// What path MTU discovery learnt (RFC 1191): destination -> MTU, for ten minutes. Bounded, keyed, evicted
+// oldest first.
 #pragma once
 
 #include <array>
@@ -15,9 +16,10 @@
 namespace tapir::ip {
 
 struct PathMtuEntry {
-  IpAddress destination;            // unspecified = free
-  std::uint32_t mtu = 0;            // bytes
-  bool locked = false;              // a router asked for less than min_pmtu: fragment, do not set DF (Linux's rt_mtu_locked)
+  IpAddress destination;  // unspecified = free
+  std::uint32_t mtu = 0;  // bytes
+  bool locked =
+      false;  // a router asked for less than min_pmtu: fragment, do not set DF (Linux's rt_mtu_locked)
   Instant learned_at{};
   Instant expires_at = kNever;
 };
@@ -30,8 +32,9 @@ class PathMtuCache {
 
   PathMtuCache(SipKey key, const Knobs& knobs) : key_(key), knobs_(knobs) {}
 
-  // A router on the way to `destination` can forward `mtu` bytes (0: it did not say). The caller has checked the quoted packet
-  // (RFC 5927 §7). `current`: the path's MTU; larger news is no news. True when something changed; then generation() moved.
+  // A router on the way to `destination` can forward `mtu` bytes (0: it did not say). The caller has checked
+  // the quoted packet (RFC 5927 §7). `current`: the path's MTU; larger news is no news. True when something
+  // changed; then generation() moved.
   bool update(const IpAddress& destination, std::uint32_t mtu, std::uint32_t current, Instant now);
   // What is known and not expired at `now`, or null.
   const PathMtuEntry* find(const IpAddress& destination, Instant now) const;
@@ -39,7 +42,8 @@ class PathMtuCache {
   // `ip route flush cache`.
   void clear();
 
-  // When the next entry may expire; on_timeout() removes those due and moves the generation, so that paths try the full MTU again.
+  // When the next entry may expire; on_timeout() removes those due and moves the generation, so that paths
+  // try the full MTU again.
   Instant next_timeout() const { return next_expiry_; }
   void on_timeout(Instant now);
 
@@ -58,9 +62,9 @@ class PathMtuCache {
 
   SipKey key_;
   const Knobs& knobs_;
-  std::vector<PathMtuEntry> entries_;   // empty until the first is learnt, then kSets * kWays
+  std::vector<PathMtuEntry> entries_;  // empty until the first is learnt, then kSets * kWays
   std::size_t size_ = 0;
-  Instant next_expiry_ = kNever;        // never later than the earliest expires_at
+  Instant next_expiry_ = kNever;  // never later than the earliest expires_at
   std::uint32_t generation_ = 1;
 };
 

@@ -14,24 +14,26 @@ namespace tapir::ip {
 
 struct Reply {
   enum class Layer : std::uint8_t {
-    kIp,     // `frame` follows an IP header: goes by `path` through Ipv4Output::push_header(fields)
-    kLink,   // `frame` follows a link header: goes out of `interface` to `mac`
+    kIp,    // `frame` follows an IP header: goes by `path` through Ipv4Output::push_header(fields)
+    kLink,  // `frame` follows a link header: goes out of `interface` to `mac`
   };
   Layer layer = Layer::kIp;
-  Frame frame;                      // owns the bytes, counted by the memory budget
-  ChecksumRequest checksum;         // offsets count from the frame's first byte
+  Frame frame;               // owns the bytes, counted by the memory budget
+  ChecksumRequest checksum;  // offsets count from the frame's first byte
   Ecn ecn = Ecn::kNotEct;
   // kIp
   Path path;
-  Ipv4Fields fields;                // options empty
+  Ipv4Fields fields;  // options empty
   // kLink
   InterfaceId interface = kNoInterface;
   wire::MacAddress mac{};
   std::uint16_t ethertype = 0;
 
-  // Bytes of the transport header that fill() puts into the header part of an OutgoingFrame: TCP with all its options.
+  // Bytes of the transport header that fill() puts into the header part of an OutgoingFrame: TCP with all its
+  // options.
   static constexpr std::size_t kHeaderBytesMax = 60;
-  // Makes `out` point at this reply (header bytes copied, the rest as a span, checksum request set). Valid while the reply lives.
+  // Makes `out` point at this reply (header bytes copied, the rest as a span, checksum request set). Valid
+  // while the reply lives.
   void fill(OutgoingFrame& out) const;
 };
 

@@ -11,7 +11,8 @@ namespace {
 constexpr std::uint32_t kHeaders = 40;
 
 auto order_of(const Route& route) {
-  return std::tuple(!route.destination.address.is_v4(), 255 - route.destination.length, route.destination.address, route.metric);
+  return std::tuple(!route.destination.address.is_v4(), 255 - route.destination.length,
+                    route.destination.address, route.metric);
 }
 
 bool goes_somewhere(const Route& route) { return route.kind == RouteKind::kUnicast; }
@@ -72,7 +73,8 @@ std::expected<void, RouteError> Routes::replace(Route route) {
 std::expected<void, RouteError> Routes::remove(const Route& like) {
   const IpPrefix prefix = like.destination.network();
   const auto at = std::find_if(routes_.begin(), routes_.end(), [&](const Route& have) {
-    return have.destination == prefix && have.kind == like.kind && (like.metric == 0 || have.metric == like.metric) &&
+    return have.destination == prefix && have.kind == like.kind &&
+           (like.metric == 0 || have.metric == like.metric) &&
            (like.gateway.is_unspecified() || have.gateway == like.gateway) &&
            (like.interface == kNoInterface || have.interface == like.interface);
   });
@@ -103,7 +105,9 @@ void Routes::remove_interface(InterfaceId id) {
 }
 
 void Routes::remove_address(InterfaceId id, const IpPrefix& address) {
-  const auto goes = [&](const Route& route) { return route.interface == id && route.preferred_source == address.address; };
+  const auto goes = [&](const Route& route) {
+    return route.interface == id && route.preferred_source == address.address;
+  };
   if (std::erase_if(routes_, goes) != 0) changed();
 }
 
@@ -113,8 +117,9 @@ const Route* Routes::lookup(const IpAddress& destination, InterfaceId bound_inte
     if (run.v4 != v4) continue;
     const IpAddress net = IpPrefix{destination, run.length}.network().address;
     const auto end = routes_.begin() + run.end;
-    auto at = std::lower_bound(routes_.begin() + run.begin, end, net,
-                               [](const Route& route, const IpAddress& wanted) { return route.destination.address < wanted; });
+    auto at = std::lower_bound(
+        routes_.begin() + run.begin, end, net,
+        [](const Route& route, const IpAddress& wanted) { return route.destination.address < wanted; });
     for (; at != end && at->destination.address == net; ++at) {
       if (!goes_somewhere(*at)) return &*at;
       if (bound_interface != kNoInterface && at->interface != bound_interface) continue;
@@ -156,7 +161,8 @@ std::expected<Path, RouteError> Routes::resolve(const RouteQuery& query, Instant
       if (!asked.allow_broadcast) return std::unexpected(RouteError::kBroadcast);
       if (bound != nullptr) return finish(asked, *bound, nullptr, now);
       for (const Interface& interface : interfaces_.list())
-        if (!destination.is_broadcast() && interface.up && interfaces_.is_broadcast_on(destination, interface))
+        if (!destination.is_broadcast() && interface.up &&
+            interfaces_.is_broadcast_on(destination, interface))
           return finish(asked, interface, nullptr, now);
       break;
     }
@@ -165,33 +171,41 @@ std::expected<Path, RouteError> Routes::resolve(const RouteQuery& query, Instant
       break;
     case AddressKind::kUnspecified:
     case AddressKind::kReserved:
-      if (destination.is_v4() && destination.v4_bits() >> 24 == 0) return std::unexpected(RouteError::kBlackhole);
+      if (destination.is_v4() && destination.v4_bits() >> 24 == 0)
+        return std::unexpected(RouteError::kBlackhole);
       break;
     case AddressKind::kElsewhere:
       break;
   }
-  // A broadcast or multicast from a chosen address leaves where that address lives (Linux's ip_route_output_key_hash_rcu).
+  // A broadcast or multicast from a chosen address leaves where that address lives (Linux's
+  // ip_route_output_key_hash_rcu).
   if (destination.is_multicast() || destination.is_broadcast())
-    if (const Interface* owner = asked.source ? interfaces_.owner_of(*asked.source) : nullptr; owner != nullptr && owner->up)
+    if (const Interface* owner = asked.source ? interfaces_.owner_of(*asked.source) : nullptr;
+        owner != nullptr && owner->up)
       return finish(asked, *owner, nullptr, now);
 
   route = lookup(destination, asked.bound_interface);
   if (route == nullptr) {
-    // "Apparently, routing tables are wrong. Assume that the destination is on link": only for those bound to a device.
+    // "Apparently, routing tables are wrong. Assume that the destination is on link": only for those bound to
+    // a device.
     if (bound != nullptr && bound != loopback) return finish(asked, *bound, nullptr, now);
     return std::unexpected(RouteError::kNetUnreachable);
   }
   switch (route->kind) {
-    case RouteKind::kUnicast: break;
-    case RouteKind::kUnreachable: return std::unexpected(RouteError::kHostUnreachable);
-    case RouteKind::kProhibit: return std::unexpected(RouteError::kProhibited);
-    case RouteKind::kBlackhole: return std::unexpected(RouteError::kBlackhole);
+    case RouteKind::kUnicast:
+      break;
+    case RouteKind::kUnreachable:
+      return std::unexpected(RouteError::kHostUnreachable);
+    case RouteKind::kProhibit:
+      return std::unexpected(RouteError::kProhibited);
+    case RouteKind::kBlackhole:
+      return std::unexpected(RouteError::kBlackhole);
   }
   return finish(asked, *interfaces_.find(route->interface), route, now);
 }
 
-std::expected<Path, RouteError> Routes::finish(const RouteQuery& query, const Interface& interface, const Route* route,
-                                               Instant now) const {
+std::expected<Path, RouteError> Routes::finish(const RouteQuery& query, const Interface& interface,
+                                               const Route* route, Instant now) const {
   static const RouteAttributes kNone;
   const RouteAttributes& attributes = route != nullptr ? route->attributes : kNone;
   const bool group = query.destination.is_multicast() || query.destination.is_broadcast();
@@ -226,7 +240,9 @@ std::expected<Path, RouteError> Routes::finish(const RouteQuery& query, const In
     }
   }
   const std::uint32_t from_mtu = std::max(path.mtu > kHeaders ? path.mtu - kHeaders : 0, knobs_.min_adv_mss);
-  path.advmss = attributes.advmss != 0 ? attributes.advmss : static_cast<std::uint16_t>(std::min(from_mtu, kPacketMax - kHeaders));
+  path.advmss = attributes.advmss != 0
+                    ? attributes.advmss
+                    : static_cast<std::uint16_t>(std::min(from_mtu, kPacketMax - kHeaders));
   if (attributes.initcwnd != 0) path.initcwnd = attributes.initcwnd;
   path.initrwnd = attributes.initrwnd;
   path.hop_limit = attributes.hop_limit != 0 ? attributes.hop_limit : knobs_.ip_default_ttl;

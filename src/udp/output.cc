@@ -6,8 +6,8 @@
 
 namespace tapir::udp {
 
-SendVerdict build_datagram(OutgoingFrame& out, const FourTuple& tuple, std::span<const Bytes> payload, const SendOptions& options,
-                           trace::Counters& counters) {
+SendVerdict build_datagram(OutgoingFrame& out, const FourTuple& tuple, std::span<const Bytes> payload,
+                           const SendOptions& options, trace::Counters& counters) {
   std::size_t size = 0;
   for (Bytes span : payload) size += span.size();
   if (size > kPayloadMax) return SendVerdict::kTooLong;

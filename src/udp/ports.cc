@@ -37,19 +37,26 @@ Received read_stored(Bytes stored, Instant received_at) {
   return received;
 }
 
-// Errors that make a connected socket fail (Linux's icmp_err_convert[].fatal and __udp4_lib_err); the others only reach those who asked for all.
+// Errors that make a connected socket fail (Linux's icmp_err_convert[].fatal and __udp4_lib_err); the others
+// only reach those who asked for all.
 bool is_hard(const DeliveryError& error, const DatagramPort& port) {
   switch (error.kind) {
     case DeliveryErrorKind::kProtocolUnreachable:
     case DeliveryErrorKind::kPortUnreachable:
-    case DeliveryErrorKind::kParameterProblem: return true;
-    case DeliveryErrorKind::kAdminProhibited: return true;
-    case DeliveryErrorKind::kFragmentationNeeded: return port.path_mtu_discovery;
-    case DeliveryErrorKind::kNetUnreachable: return error.from_icmp && error.icmp_code == 6;
+    case DeliveryErrorKind::kParameterProblem:
+      return true;
+    case DeliveryErrorKind::kAdminProhibited:
+      return true;
+    case DeliveryErrorKind::kFragmentationNeeded:
+      return port.path_mtu_discovery;
+    case DeliveryErrorKind::kNetUnreachable:
+      return error.from_icmp && error.icmp_code == 6;
     case DeliveryErrorKind::kHostUnreachable:
-      return error.from_icmp && (error.icmp_code == 7 || error.icmp_code == 8 || error.icmp_code == 14 || error.icmp_code == 15);
+      return error.from_icmp &&
+             (error.icmp_code == 7 || error.icmp_code == 8 || error.icmp_code == 14 || error.icmp_code == 15);
     case DeliveryErrorKind::kSourceRouteFailed:
-    case DeliveryErrorKind::kTimeExceeded: return false;
+    case DeliveryErrorKind::kTimeExceeded:
+      return false;
   }
   return false;
 }
@@ -71,7 +78,8 @@ std::optional<DeliveryError> DatagramPort::take_error() { return std::exchange(e
 
 UdpPorts::UdpPorts(FramePool& pool, SipKey key, trace::Counters& counters, trace::Tracer& tracer)
     : pool_(pool), key_(key), counters_(counters), tracer_(tracer) {
-  static_assert(std::is_trivially_copyable_v<StoredHeader> && sizeof(StoredHeader) <= kFrameHeadroom, "it fits every frame's headroom");
+  static_assert(std::is_trivially_copyable_v<StoredHeader> && sizeof(StoredHeader) <= kFrameHeadroom,
+                "it fits every frame's headroom");
 }
 
 UdpPorts::~UdpPorts() = default;
@@ -131,7 +139,9 @@ void UdpPorts::unbind(PortHandle handle) {
   port.order_ = 0;
 }
 
-void UdpPorts::bind_interface(PortHandle handle, InterfaceId interface) { get(handle)->bound_interface_ = interface; }
+void UdpPorts::bind_interface(PortHandle handle, InterfaceId interface) {
+  get(handle)->bound_interface_ = interface;
+}
 
 // Linux's compute_score; the local address and port agree already.
 int UdpPorts::score(const DatagramPort& port, const Endpoint& remote, InterfaceId interface) {
@@ -147,13 +157,15 @@ int UdpPorts::score(const DatagramPort& port, const Endpoint& remote, InterfaceI
   return score;
 }
 
-PortHandle UdpPorts::best_of(const IpAddress& address, const Endpoint& local, const Endpoint& remote, InterfaceId interface) const {
+PortHandle UdpPorts::best_of(const IpAddress& address, const Endpoint& local, const Endpoint& remote,
+                             InterfaceId interface) const {
   const DatagramPort* best = nullptr;
   int best_score = -1;
   const std::uint64_t hash = hash_of(address, local.port);
   // How two that score the same compare: sharers by a hash of who sends and of which they are, others by age.
   const auto draw = [&](const DatagramPort& port) {
-    return siphash_1_3(key_, std::array<std::uint64_t, 2>{four_tuple_hash(key_, {local, remote}), port.order_});
+    return siphash_1_3(key_,
+                       std::array<std::uint64_t, 2>{four_tuple_hash(key_, {local, remote}), port.order_});
   };
   table_.find(hash, [&](std::uint32_t index) {
     const DatagramPort& port = *ports_.at(index);
@@ -230,7 +242,8 @@ Outcome UdpPorts::input(const Arrival& arrival, Frame frame, Instant now) {
   }
   frame.trim_front(wire::kUdpHeaderLength);
   if (const auto refused = deliver(*port, header, std::move(frame))) return drop(*refused, now);
-  tracer_.emit(now, Event::kDelivered, handle.packed(), port->first_size(), header.from.port, header.to.port, port->queue_.count());
+  tracer_.emit(now, Event::kDelivered, handle.packed(), port->first_size(), header.from.port, header.to.port,
+               port->queue_.count());
   Outcome outcome;
   touched_[0] = handle;
   outcome.touched = {touched_.data(), 1};
@@ -261,14 +274,18 @@ std::optional<DropReason> UdpPorts::deliver(DatagramPort& port, const StoredHead
 
 std::optional<DropReason> UdpPorts::enqueue(DatagramPort& port, const StoredHeader& header, Frame payload) {
   // A small payload in a large buffer would fill the receive buffer with air.
-  if (payload.meta().true_size > 2 * payload.size() + 512 || payload.headroom() < sizeof header) {
-    Frame smaller = pool_.copy(payload);
-    if (!smaller && payload.headroom() < sizeof header) {
+  const auto fits = std::lower_bound(kFrameClasses.begin(), kFrameClasses.end(), payload.size());
+  const bool smaller_fits = fits != kFrameClasses.end() && kFrameHeadroom + *fits < payload.meta().capacity;
+  const bool sparse = payload.meta().true_size > 2 * payload.size() + 512;
+  const bool no_headroom = payload.headroom() < sizeof header;
+  if ((sparse && smaller_fits) || no_headroom) {
+    Frame copy = pool_.copy(payload);
+    if (!copy && no_headroom) {
       counters_.add(Counter::kUdpMemErrors);
       counters_.add(Counter::kUdpInErrors);
       return DropReason::kMemory;
     }
-    if (smaller) payload = std::move(smaller);
+    if (copy) payload = std::move(copy);
   }
   // Linux's __udp_enqueue_schedule_skb: an empty queue takes one of any size.
   if (!port.queue_.empty() && port.queue_.true_size() + payload.meta().true_size > port.receive_buffer) {
@@ -317,7 +334,8 @@ Outcome UdpPorts::deliver_to_group(const StoredHeader& header, Frame payload, In
       refused = reason;
       continue;
     }
-    tracer_.emit(now, Event::kDelivered, touched_[i].packed(), port.first_size(), header.from.port, header.to.port, port.queue_.count());
+    tracer_.emit(now, Event::kDelivered, touched_[i].packed(), port.first_size(), header.from.port,
+                 header.to.port, port.queue_.count());
     touched_[reached++] = touched_[i];
   }
   Outcome outcome;
@@ -347,7 +365,8 @@ PortHandle UdpPorts::on_error(const DeliveryError& error, InterfaceId arrived_on
   if (error.kind == DeliveryErrorKind::kFragmentationNeeded && !port->path_mtu_discovery) return {};
   if (!port->receive_errors && (!port->connected() || !is_hard(error, *port))) return {};
   port->error_ = error;
-  tracer_.emit(now, Event::kError, handle.packed(), static_cast<std::uint64_t>(error.kind), error.icmp_type, error.icmp_code);
+  tracer_.emit(now, Event::kError, handle.packed(), static_cast<std::uint64_t>(error.kind), error.icmp_type,
+               error.icmp_code);
   return handle;
 }
 

@@ -41,19 +41,19 @@ struct Arrival {
   InterfaceId interface = kNoInterface;
   std::uint8_t tos = 0;
   std::uint8_t hop_limit = 0;
-  bool group = false;                // the destination is a multicast or broadcast address
+  bool group = false;  // the destination is a multicast or broadcast address
 };
 
 // One received datagram as the reader sees it. The payload is `frame`'s bytes; received_at is in its meta().
 struct Received {
   Endpoint from;
-  Endpoint to;                       // what the sender addressed (IP_PKTINFO)
+  Endpoint to;  // what the sender addressed (IP_PKTINFO)
   InterfaceId interface = kNoInterface;
   std::uint8_t tos = 0;
   std::uint8_t hop_limit = 0;
   Instant received_at{};
-  Bytes payload;                     // peek(): valid until the next call for this port; take(): of `frame`
-  Frame frame;                       // take() only
+  Bytes payload;  // peek(): valid until the next call for this port; take(): of `frame`
+  Frame frame;    // take() only
 };
 
 // What stands in front of every queued payload, in the same buffer (where the headers were).
@@ -65,14 +65,15 @@ struct StoredHeader {
   std::uint8_t hop_limit = 0;
 };
 
-// An endpoint: bound, perhaps connected. UdpPorts changes what demultiplexing depends on; options are the owner's to set.
+// An endpoint: bound, perhaps connected. UdpPorts changes what demultiplexing depends on; options are the
+// owner's to set.
 class DatagramPort {
  public:
   // ---- options ----
-  bool reuse_port = false;              // SO_REUSEPORT: equals share the datagrams by a hash of the tuple
-  bool receive_errors = false;          // IP_RECVERR: soft errors count too, and unconnected
-  bool path_mtu_discovery = true;       // false (IP_PMTUDISC_DONT): "fragmentation needed" is no error
-  bool receive_shut = false;            // shutdown(SHUT_RD)
+  bool reuse_port = false;         // SO_REUSEPORT: equals share the datagrams by a hash of the tuple
+  bool receive_errors = false;     // IP_RECVERR: soft errors count too, and unconnected
+  bool path_mtu_discovery = true;  // false (IP_PMTUDISC_DONT): "fragmentation needed" is no error
+  bool receive_shut = false;       // shutdown(SHUT_RD)
   std::size_t receive_buffer = kReceiveBufferDefault;  // SO_RCVBUF as Linux counts: true size
 
   const Endpoint& local() const { return tuple_.local; }
@@ -88,7 +89,7 @@ class DatagramPort {
   std::size_t queued_true_size() const { return queue_.true_size(); }
   // Payload bytes of the first datagram (FIONREAD), 0 without one.
   std::size_t first_size() const;
-  std::uint64_t drops() const { return drops_; }   // datagrams that found the queue full
+  std::uint64_t drops() const { return drops_; }  // datagrams that found the queue full
 
   // The first datagram, without taking it.
   std::optional<Received> peek() const;
@@ -102,12 +103,12 @@ class DatagramPort {
 
   FourTuple tuple_;
   InterfaceId bound_interface_ = kNoInterface;
-  bool listed_ = false;                 // in the table under hash_
+  bool listed_ = false;  // in the table under hash_
   std::uint64_t hash_ = 0;
-  std::uint64_t order_ = 0;             // when it was bound: the later of equals wins, as in Linux's lists
+  std::uint64_t order_ = 0;  // when it was bound: the later of equals wins, as in Linux's lists
   std::uint64_t drops_ = 0;
   std::optional<DeliveryError> error_;
-  FrameQueue queue_;                    // each frame: a StoredHeader, then the payload
+  FrameQueue queue_;  // each frame: a StoredHeader, then the payload
 };
 using PortHandle = Handle<DatagramPort>;
 
@@ -138,7 +139,8 @@ class UdpPorts {
   }
   std::uint32_t size() const { return ports_.size(); }
 
-  // Sets the local end (unspecified address = any) and forgets a peer. That the port is free (or may be shared) is the hub's to decide.
+  // Sets the local end (unspecified address = any) and forgets a peer. That the port is free (or may be
+  // shared) is the hub's to decide.
   void bind(PortHandle port, const Endpoint& local);
   // Only datagrams from `tuple.remote` arrive from now on; queued ones stay, as in Linux.
   void connect(PortHandle port, const FourTuple& tuple);
@@ -149,18 +151,21 @@ class UdpPorts {
   // SO_BINDTODEVICE.
   void bind_interface(PortHandle port, InterfaceId interface);
 
-  // Whom a datagram to `local` from `remote`, arriving on `interface`, goes to: Linux's udp4_lib_lookup and compute_score: the exact local
-  // address before any, connected before not, bound to the interface before not, and the last bound of equals (or, when they share the port, one by hash).
+  // Whom a datagram to `local` from `remote`, arriving on `interface`, goes to: Linux's udp4_lib_lookup and
+  // compute_score: the exact local address before any, connected before not, bound to the interface before
+  // not, and the last bound of equals (or, when they share the port, one by hash).
   PortHandle lookup(const Endpoint& local, const Endpoint& remote, InterfaceId interface) const;
 
-  // A datagram arrived; `frame` begins at the UDP header. Checks lengths and checksum, finds the endpoint, queues. A payload much smaller than its
-  // buffer is copied to a smaller one. A super-datagram (meta().gso) is split.
+  // A datagram arrived; `frame` begins at the UDP header. Checks lengths and checksum, finds the endpoint,
+  // queues. A payload much smaller than its buffer is copied to a smaller one. A super-datagram (meta().gso)
+  // is split.
   Outcome input(const Arrival& arrival, Frame frame, Instant now);
 
   // Takes the first datagram; nothing when there is none. Counts UdpInDatagrams.
   std::optional<Received> take(PortHandle port);
 
-  // An error about a datagram of ours (by ICMP, or our own): sets the pending error of the endpoint concerned when Linux's __udp4_lib_err would. Answers whom it touched.
+  // An error about a datagram of ours (by ICMP, or our own): sets the pending error of the endpoint concerned
+  // when Linux's __udp4_lib_err would. Answers whom it touched.
   PortHandle on_error(const DeliveryError& error, InterfaceId arrived_on, Instant now);
 
  private:
@@ -169,7 +174,8 @@ class UdpPorts {
   void unlist(DatagramPort& port);
   // −1: not for it.
   static int score(const DatagramPort& port, const Endpoint& remote, InterfaceId interface);
-  PortHandle best_of(const IpAddress& address, const Endpoint& local, const Endpoint& remote, InterfaceId interface) const;
+  PortHandle best_of(const IpAddress& address, const Endpoint& local, const Endpoint& remote,
+                     InterfaceId interface) const;
   static bool checksum_holds(const Arrival& arrival, const Frame& frame, std::uint16_t field);
   // Appends the payload to the port's queue; why not, if it could not.
   std::optional<trace::DropReason> enqueue(DatagramPort& port, const StoredHeader& header, Frame payload);
@@ -182,7 +188,7 @@ class UdpPorts {
   trace::Counters& counters_;
   trace::Tracer& tracer_;
   Slab<DatagramPort> ports_{kPortsMax};
-  KeyedTable<> table_{kPortsMax};        // by local address and port
+  KeyedTable<> table_{kPortsMax};  // by local address and port
   std::uint64_t next_order_ = 1;
   std::array<PortHandle, kCopiesMax> touched_{};
 };
