@@ -6,6 +6,8 @@
 /// fails with std::errc::resource_unavailable_try_again. All calls may come from any thread.
 #pragma once
 
+#include <sys/socket.h>
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
