@@ -12,27 +12,27 @@ namespace tapir::ip {
 
 // net.ipv4.neigh.default.*
 struct NeighborKnobs {
-  Duration base_reachable_time = 30s;    // an answer is trusted for 0.5–1.5 times this (RFC 4861 §6.3.2)
-  Duration delay_first_probe_time = 5s;  // DELAY: upper layers may confirm before we ask
-  Duration retrans_time = 1s;            // between two requests
-  std::uint32_t mcast_solicit = 3;       // broadcast requests before a resolution fails
-  std::uint32_t ucast_solicit = 3;       // unicast requests before a known neighbour counts as gone
-  std::uint32_t gc_thresh1 = 128;        // entries below which nothing is collected
-  std::uint32_t gc_thresh2 = 512;        // kept for its name: eviction here begins at gc_thresh3
-  std::uint32_t gc_thresh3 = 1024;       // most entries
-  Duration gc_stale_time = 60s;          // unused for so long, an entry may be collected
-  Duration locktime = 1s;                // a learnt address stays at least so long (against flapping)
+  Duration base_reachable_time = 30s;       // an answer is trusted for 0.5–1.5 times this (RFC 4861 §6.3.2)
+  Duration delay_first_probe_time = 5s;     // DELAY: upper layers may confirm before we ask
+  Duration retrans_time = 1s;               // between two requests
+  std::uint32_t mcast_solicit = 3;          // broadcast requests before a resolution fails
+  std::uint32_t ucast_solicit = 3;          // unicast requests before a known neighbour counts as gone
+  std::uint32_t gc_thresh1 = 128;           // entries below which nothing is collected
+  std::uint32_t gc_thresh2 = 512;           // kept for its name: eviction here begins at gc_thresh3
+  std::uint32_t gc_thresh3 = 1024;          // most entries
+  Duration gc_stale_time = 60s;             // unused for so long, an entry may be collected
+  Duration locktime = 1s;                   // a learnt address stays at least so long (against flapping)
   std::uint32_t unres_qlen_bytes = 212992;  // true size of the packets parked at one entry
 };
 
 struct Knobs {
-  std::uint8_t ip_default_ttl = 64;          // net.ipv4.ip_default_ttl
-  bool ip_no_pmtu_disc = false;              // net.ipv4.ip_no_pmtu_disc (1: never set DF)
-  std::uint32_t min_pmtu = 552;              // net.ipv4.route.min_pmtu, bytes
-  Duration mtu_expires = 600s;               // net.ipv4.route.mtu_expires
-  std::uint32_t min_adv_mss = 256;           // net.ipv4.route.min_adv_mss, bytes
-  std::size_t ipfrag_high_thresh = 4194304;  // net.ipv4.ipfrag_high_thresh, bytes of true size
-  Duration ipfrag_time = 30s;                // net.ipv4.ipfrag_time (RFC 1122 §3.3.2 would have 60–120 s)
+  std::uint8_t ip_default_ttl = 64;             // net.ipv4.ip_default_ttl
+  bool ip_no_pmtu_disc = false;                 // net.ipv4.ip_no_pmtu_disc (1: never set DF)
+  std::uint32_t min_pmtu = 552;                 // net.ipv4.route.min_pmtu, bytes
+  Duration mtu_expires = 600s;                  // net.ipv4.route.mtu_expires
+  std::uint32_t min_adv_mss = 256;              // net.ipv4.route.min_adv_mss, bytes
+  std::size_t ipfrag_high_thresh = 4194304;     // net.ipv4.ipfrag_high_thresh, bytes of true size
+  Duration ipfrag_time = 30s;                   // net.ipv4.ipfrag_time (RFC 1122 §3.3.2 would have 60–120 s)
   bool icmp_echo_ignore_all = false;            // net.ipv4.icmp_echo_ignore_all
   bool icmp_echo_ignore_broadcasts = true;      // net.ipv4.icmp_echo_ignore_broadcasts
   bool icmp_errors_use_inbound_ifaddr = false;  // net.ipv4.icmp_errors_use_inbound_ifaddr

@@ -35,8 +35,8 @@ namespace tapir::ip {
 //                    │ 3 tries              ▲ │    ▲                           │
 //                    │ 1 s apart      reply │ │    │ confirmed        we send  │
 //                    ▼              3 tries │ │    └───────────────── DELAY ◄──┘
-//                  FAILED ◄─────────── PROBE ◄┘                         │ 5 s
-//                                         ▲  a rival claims the address │
+//                  FAILED ◄─────────── PROBE ◄┘ a rival's claim         │ 5 s
+//                                         ▲                             │
 //                                         └─────────────────────────────┘
 enum class NeighborState : std::uint8_t {
   kIncomplete,  // asked, no answer yet; packets wait
