@@ -40,6 +40,7 @@ class BlockingConnect {
   Descriptor fd_;
   const sockaddr* address_;
   socklen_t length_;
+  Errno first_answer_{};
   bool started_ = false;
   Instant deadline_ = kNever;
 };
@@ -84,6 +85,8 @@ class BlockingReceive {
   std::vector<iovec> left_;
   int flags_;
   std::size_t received_ = 0;
+  socklen_t name_length_ = 0;       // as the caller gave them: each attempt begins with these
+  std::size_t control_length_ = 0;
   bool started_ = false;
   Instant deadline_ = kNever;
 };

@@ -85,9 +85,20 @@ class Sockets {
   // Moves what the stack touched into the epoll sets and reports it; call after every call into the stack (the verbs and the
   // calls above). The span is valid until the next call. A descriptor appears once for each of its dup()s.
   std::span<const Woken> take_woken(Instant now);
+  // shutdown(SHUT_RD) was called: a blocking recv() of a datagram socket ends with 0 then, though a non-blocking one says EAGAIN.
+  bool receive_shut(Descriptor fd) const;
+  // SO_RCVLOWAT, for recv() of a stream; 1 for others.
+  std::size_t receive_low_water(Descriptor fd) const;
+  bool is_stream(Descriptor fd) const;
+  // The close() that answered EINPROGRESS last; a name for the two below.
+  std::uint64_t last_lingering() const;
+  // Still waits for the peer. False once it acknowledged everything, or the linger time is over.
+  bool lingering(std::uint64_t name, Instant now);
+  Instant linger_deadline(std::uint64_t name) const;
+
+  struct State;   // socket/state.h
 
  private:
-  struct State;
   stack::Stack& stack_;
   std::unique_ptr<State> state_;
 };

@@ -92,6 +92,7 @@ struct Stack::Parts {
 
   // `now` of a call that does nothing else with it.
   void seen_at(Instant now) { seen_now_ = now; }
+  Instant seen_now() const { return seen_now_; }
 
   Attached* attached(InterfaceId id) { return id == kNoInterface || id > devices.size() ? nullptr : &devices[id - 1u]; }
 

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "socket/blocking_call.h"
+
+#include <algorithm>
+
+namespace tapir::socket {
+namespace {
+
+// When a call that began at `now` gives up; zero is for ever.
+Instant deadline_after(Duration timeout, Instant now) { return timeout == Duration::zero() ? kNever : later(now, timeout); }
+
+bool would_block(Errno error) { return error == Errno{EAGAIN}; }
+
+// Leaves of `pieces` what lies after the first `count` bytes.
+void consume(std::vector<iovec>& pieces, std::size_t count) {
+  std::size_t gone = 0;
+  while (gone < pieces.size() && count >= pieces[gone].iov_len) count -= pieces[gone++].iov_len;
+  pieces.erase(pieces.begin(), pieces.begin() + static_cast<std::ptrdiff_t>(gone));
+  if (count == 0) return;
+  pieces.front().iov_base = static_cast<char*>(pieces.front().iov_base) + count;
+  pieces.front().iov_len -= count;
+}
+
+std::size_t size_of(const std::vector<iovec>& pieces) {
+  std::size_t size = 0;
+  for (const iovec& piece : pieces) size += piece.iov_len;
+  return size;
+}
+
+}  // namespace
+
+std::optional<Result<long>> BlockingAccept::step(Sockets& sockets, Instant now) {
+  if (!started_) {
+    started_ = true;
+    deadline_ = deadline_after(sockets.receive_timeout(fd_), now);
+  }
+  const Result<Descriptor> accepted = sockets.accept4(fd_, address_, length_, flags_, now);
+  if (accepted) return *accepted;
+  if (!would_block(accepted.error()) || sockets.nonblocking(fd_) || now >= deadline_) return std::unexpected(accepted.error());
+  return std::nullopt;
+}
+
+// The first call says EINPROGRESS (or EALREADY, when somebody else's is under way), and so does the time-out.
+std::optional<Result<long>> BlockingConnect::step(Sockets& sockets, Instant now) {
+  const auto pending = [](Errno error) { return error == Errno{EINPROGRESS} || error == Errno{EALREADY}; };
+  const Result<int> connected = sockets.connect(fd_, address_, length_, now);
+  if (!started_) {
+    started_ = true;
+    deadline_ = deadline_after(sockets.send_timeout(fd_), now);
+    if (connected) return *connected;
+    if (!pending(connected.error()) || sockets.nonblocking(fd_)) return std::unexpected(connected.error());
+    first_answer_ = connected.error();
+    // Over loopback the handshake may be done already.
+    const Result<int> again = sockets.connect(fd_, address_, length_, now);
+    if (again) return *again;
+    if (!pending(again.error())) return std::unexpected(again.error());
+    return std::nullopt;
+  }
+  if (connected) return *connected;
+  if (!pending(connected.error())) return std::unexpected(connected.error());
+  if (now >= deadline_) return std::unexpected(first_answer_);
+  return std::nullopt;
+}
+
+BlockingSend::BlockingSend(Descriptor fd, const msghdr& message, int flags)
+    : fd_(fd), message_(message), left_(message.msg_iov, message.msg_iov + (message.msg_iov != nullptr ? message.msg_iovlen : 0)),
+      flags_(flags) {}
+
+std::optional<Result<long>> BlockingSend::step(Sockets& sockets, Instant now) {
+  const bool may_wait = (flags_ & MSG_DONTWAIT) == 0 && !sockets.nonblocking(fd_);
+  const auto so_far = [this](Errno error) -> Result<long> {
+    if (sent_ != 0) return static_cast<long>(sent_);
+    return std::unexpected(error);
+  };
+  if (!started_) {
+    started_ = true;
+    deadline_ = deadline_after(sockets.send_timeout(fd_), now);
+  } else if (sockets.is_stream(fd_) && sockets.poll_events(fd_, POLLOUT, now) == 0) {
+    // A sleeping writer goes on when a third of the buffer is free, not at the first byte (Linux: sk_stream_write_space).
+    if (now >= deadline_) return so_far(Errno{EAGAIN});
+    return std::nullopt;
+  }
+  for (;;) {
+    msghdr message = message_;
+    if (message_.msg_iov != nullptr) {
+      message.msg_iov = left_.data();
+      message.msg_iovlen = left_.size();
+    }
+    const std::size_t wanted = size_of(left_);
+    const Result<std::size_t> sent = sockets.sendmsg(fd_, &message, flags_, now);
+    if (sent) {
+      sent_ += *sent;
+      if (*sent >= wanted || !may_wait) return static_cast<long>(sent_);
+      consume(left_, *sent);
+      continue;
+    }
+    if (!would_block(sent.error()) || !may_wait || now >= deadline_) return so_far(sent.error());
+    return std::nullopt;
+  }
+}
+
+BlockingReceive::BlockingReceive(Descriptor fd, msghdr* message, int flags) : fd_(fd), message_(message), flags_(flags) {
+  if (message != nullptr && message->msg_iov != nullptr) left_.assign(message->msg_iov, message->msg_iov + message->msg_iovlen);
+}
+
+std::optional<Result<long>> BlockingReceive::step(Sockets& sockets, Instant now) {
+  if (message_ == nullptr) return fail(EFAULT);
+  if (!started_) {
+    started_ = true;
+    deadline_ = deadline_after(sockets.receive_timeout(fd_), now);
+    name_length_ = message_->msg_namelen;
+    control_length_ = message_->msg_controllen;
+  }
+  const bool may_wait = (flags_ & (MSG_DONTWAIT | MSG_ERRQUEUE)) == 0 && !sockets.nonblocking(fd_);
+  const bool peeks = (flags_ & MSG_PEEK) != 0;
+  const bool stream = sockets.is_stream(fd_);
+  for (;;) {
+    msghdr message = *message_;
+    message.msg_namelen = name_length_;
+    message.msg_controllen = control_length_;
+    if (message_->msg_iov != nullptr) {
+      message.msg_iov = left_.data();
+      message.msg_iovlen = left_.size();
+    }
+    const std::size_t wanted = size_of(left_);
+    const Result<std::size_t> got = sockets.recvmsg(fd_, &message, flags_, now);
+    if (got) {
+      message_->msg_namelen = message.msg_namelen;
+      message_->msg_controllen = message.msg_controllen;
+      message_->msg_flags = message.msg_flags;
+      if (!stream) return static_cast<long>(*got);
+      // A peek sees the same bytes again, and those that came since.
+      received_ = peeks ? *got : received_ + *got;
+      const std::size_t total = peeks ? wanted : wanted + received_ - *got;
+      const std::size_t low_water = (flags_ & MSG_WAITALL) != 0 ? total : std::min(sockets.receive_low_water(fd_), total);
+      if (*got == 0 || received_ >= std::max<std::size_t>(low_water, 1) || !may_wait || now >= deadline_) return static_cast<long>(received_);
+      if (peeks) return std::nullopt;
+      consume(left_, *got);
+      continue;
+    }
+    if (received_ != 0 && (!would_block(got.error()) || !may_wait || now >= deadline_)) return static_cast<long>(received_);
+    if (!would_block(got.error()) || !may_wait) return std::unexpected(got.error());
+    if (!stream && sockets.receive_shut(fd_)) return 0;
+    if (now >= deadline_) return std::unexpected(got.error());
+    return std::nullopt;
+  }
+}
+
+std::optional<Result<long>> BlockingPoll::step(Sockets& sockets, Instant now) {
+  if (!started_) {
+    started_ = true;
+    deadline_ = timeout_ && *timeout_ >= Duration::zero() ? later(now, *timeout_) : kNever;
+  }
+  const int ready = sockets.poll(descriptors_, now);
+  if (ready != 0 || now >= deadline_) return ready;
+  return std::nullopt;
+}
+
+std::optional<Result<long>> BlockingEpollWait::step(Sockets& sockets, Instant now) {
+  if (!started_) {
+    started_ = true;
+    deadline_ = timeout_ && *timeout_ >= Duration::zero() ? later(now, *timeout_) : kNever;
+  }
+  const Result<int> ready = sockets.epoll_wait(epfd_, events_, now);
+  if (!ready) return std::unexpected(ready.error());
+  if (*ready != 0 || now >= deadline_) return *ready;
+  return std::nullopt;
+}
+
+std::optional<Result<long>> LingeringClose::step(Sockets& sockets, Instant now) {
+  if (!started_) {
+    started_ = true;
+    const Result<int> closed = sockets.close(fd_, now);
+    if (closed) return *closed;
+    if (closed.error() != Errno{EINPROGRESS}) return std::unexpected(closed.error());
+    lingering_ = sockets.last_lingering();
+    deadline_ = sockets.linger_deadline(lingering_);
+  }
+  if (sockets.lingering(lingering_, now)) return std::nullopt;
+  return 0;
+}
+
+}  // namespace tapir::socket

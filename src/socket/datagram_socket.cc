@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// UDP sockets: Linux's inet_dgram_ops and what of udp.c the program sees.
+#include <algorithm>
+#include <array>
+
+#include "socket/address.h"
+#include "socket/errno_map.h"
+#include "socket/message.h"
+#include "socket/state.h"
+
+namespace tapir::socket {
+
+int Sockets::State::take_error(DatagramSocket& s) {
+  if (s.error != 0) return std::exchange(s.error, 0);
+  udp::DatagramPort* port = parts.udp.get(s.port);
+  if (port == nullptr) return 0;
+  const auto error = port->take_error();
+  return error ? linux_errno(*error) : 0;
+}
+
+bool Sockets::State::has_error(const DatagramSocket& s) const {
+  const udp::DatagramPort* port = parts.udp.get(s.port);
+  return s.error != 0 || (port != nullptr && port->has_error());
+}
+
+// The port table has granted s.local: the protocol learns of it.
+bool Sockets::State::bound_socket(DatagramSocket& s, const Endpoint& local, Instant) {
+  udp::DatagramPort* port = parts.udp.get(s.port);
+  if (port == nullptr) return false;
+  port->reuse_port = s.reuse_port;
+  parts.udp.bind(s.port, local);
+  return true;
+}
+
+// Linux's inet_autobind.
+bool Sockets::State::autobind(DatagramSocket& s, Instant now) {
+  if (s.local.port != 0) return true;
+  if (!take_port(s, {s.local.address, 0})) return false;
+  return bound_socket(s, s.local, now);
+}
+
+// Linux's inet_dgram_connect and ip4_datagram_connect.
+Result<int> Sockets::State::connect(DatagramSocket& s, const sockaddr* address, socklen_t length, Instant now) {
+  const Result<sa_family_t> family = family_of(address, length);
+  if (!family) return std::unexpected(family.error());
+  if (*family == AF_UNSPEC) {
+    disconnect(s, now);
+    return 0;
+  }
+  if (!autobind(s, now)) return fail(EAGAIN);
+  const Result<Endpoint> remote = endpoint_of(address, length);
+  if (!remote) return std::unexpected(remote.error());
+  if (*family != AF_INET) return fail(EAFNOSUPPORT);
+  ip::RouteQuery query;
+  query.destination = remote->address;
+  if (!s.local.address.is_unspecified()) query.source = s.local.address;
+  query.bound_interface = s.interface;
+  query.allow_broadcast = s.broadcast;
+  query.source_may_be_foreign = s.free_bind;
+  const auto path = parts.routes.resolve(query, now);
+  if (!path) {
+    if (path.error() == ip::RouteError::kNetUnreachable) parts.counters.add(trace::Counter::kIpOutNoRoutes);
+    return fail(linux_errno(path.error()));
+  }
+  parts.udp.connect(s.port, {{path->source, s.local.port}, {path->destination, remote->port}});
+  parts.ports.set_address(s.binding, path->source);
+  return 0;
+}
+
+// Linux's __udp_disconnect.
+void Sockets::State::disconnect(DatagramSocket& s, Instant now) {
+  if (!s.port_locked) {
+    const bool locked = s.address_locked;
+    const IpAddress address = s.local.address;
+    release_port(s, false, now);
+    s.address_locked = locked;
+    if (locked) s.local.address = address;
+    parts.udp.unbind(s.port);
+    return;
+  }
+  parts.ports.set_address(s.binding, s.local.address);
+  parts.udp.disconnect(s.port, s.local);
+}
+
+// Linux's udp_sendmsg.
+Result<std::size_t> Sockets::State::send(DatagramSocket& s, const msghdr& message, int flags, Instant now) {
+  const auto pieces = pieces_of(message);
+  if (!pieces) return std::unexpected(pieces.error());
+  if (!autobind(s, now)) return fail(EAGAIN);
+  const std::size_t size = total_size(*pieces);
+  if (size > 0xffff) return fail(EMSGSIZE);
+  if ((flags & MSG_OOB) != 0) return fail(EOPNOTSUPP);
+
+  const udp::DatagramPort* port = parts.udp.get(s.port);
+  Endpoint remote = port->remote();
+  if (message.msg_name != nullptr) {
+    const auto* address = static_cast<const sockaddr*>(message.msg_name);
+    const Result<Endpoint> to = endpoint_of(address, message.msg_namelen);
+    if (!to) return std::unexpected(to.error());
+    const sa_family_t family = *family_of(address, message.msg_namelen);
+    if (family != AF_INET && family != AF_UNSPEC) return fail(EAFNOSUPPORT);
+    if (to->port == 0) return fail(EINVAL);
+    remote = *to;
+  } else if (!port->connected()) {
+    return fail(EDESTADDRREQ);
+  }
+
+  ip::RouteQuery query;
+  query.destination = remote.address;
+  const Endpoint local = port->local();
+  // A group address bound to is for receiving; the source is the device's then (Linux: inet_saddr stays 0).
+  if (parts.interfaces.is_local_address(local.address) || s.free_bind) query.source = local.address;
+  query.bound_interface = s.interface;
+  query.allow_broadcast = s.broadcast;
+  query.source_may_be_foreign = s.free_bind;
+  const auto path = parts.routes.resolve(query, now);
+  if (!path) {
+    if (path.error() == ip::RouteError::kNetUnreachable) parts.counters.add(trace::Counter::kIpOutNoRoutes);
+    return fail(linux_errno(path.error()));
+  }
+  if (size > udp::kPayloadMax) return fail(EMSGSIZE);
+  if (const int error = take_error(s)) return fail(error);
+  if ((s.shutdown & kSendShutdown) != 0) return fail(EPIPE);
+
+  // The pieces as they are, or joined when there are more than an outgoing frame can point at.
+  std::array<Bytes, kOutgoingSpansMax> spans;
+  std::size_t count = 0;
+  Frame joined;
+  for (const iovec& piece : *pieces) {
+    if (piece.iov_len == 0) continue;
+    if (piece.iov_base == nullptr) return fail(EFAULT);
+    if (count < spans.size()) spans[count] = {static_cast<const std::uint8_t*>(piece.iov_base), piece.iov_len};
+    ++count;
+  }
+  if (count > spans.size()) {
+    joined = parts.frames.allocate(size);
+    if (!joined) return fail(ENOBUFS);
+    if (const auto gathered = gather(*pieces, joined.mutable_bytes()); !gathered) return std::unexpected(gathered.error());
+    spans[0] = joined.bytes();
+    count = 1;
+  }
+
+  udp::SendOptions options;
+  options.checksum = !s.no_check;
+  options.ecn = static_cast<Ecn>(s.tos & 3);
+  ip::Ipv4Fields fields;
+  fields.protocol = IpProtocol::kUdp;
+  fields.tos = s.tos;
+  // IP_MULTICAST_TTL's default is 1.
+  fields.hop_limit = s.hop_limit == 0 && remote.address.is_multicast() ? std::uint8_t{1} : s.hop_limit;
+  fields.discovery = static_cast<ip::PathMtuDiscovery>(s.mtu_discover);
+  const FourTuple tuple{{path->source, s.local.port}, {path->destination, remote.port}};
+  const auto sent = parts.send_datagram(tuple, *path, std::span(spans).first(count), options, fields, now);
+  if (!sent) return fail(linux_errno(sent.error()));
+  finish_call(now);
+  return size;
+}
+
+// Linux's udp_recvmsg: a pending error comes before what is queued.
+Result<std::size_t> Sockets::State::receive(DatagramSocket& s, msghdr& message, int flags, Instant) {
+  const auto pieces = pieces_of(message);
+  if (!pieces) return std::unexpected(pieces.error());
+  if ((flags & (MSG_ERRQUEUE | MSG_OOB)) != 0) return fail((flags & MSG_ERRQUEUE) != 0 ? EAGAIN : EOPNOTSUPP);
+  if (const int error = take_error(s)) return fail(error);
+  const udp::DatagramPort* port = parts.udp.get(s.port);
+  if (port == nullptr || !port->readable()) return fail(EAGAIN);
+
+  const auto datagram = (flags & MSG_PEEK) != 0 ? port->peek() : parts.udp.take(s.port);
+  if (!datagram) return fail(EAGAIN);
+  const std::size_t size = datagram->payload.size();
+  const std::size_t fits = std::min(size, total_size(*pieces));
+  const auto copied = scatter(datagram->payload.first(fits), *pieces, 0);
+  if (!copied) return std::unexpected(copied.error());
+  message.msg_flags = size > fits ? MSG_TRUNC : 0;
+  message.msg_controllen = 0;
+  if (message.msg_name != nullptr) {
+    if (const auto stored = store_endpoint(datagram->from, static_cast<sockaddr*>(message.msg_name), &message.msg_namelen); !stored)
+      return std::unexpected(stored.error());
+  } else {
+    message.msg_namelen = 0;
+  }
+  return (flags & MSG_TRUNC) != 0 ? size : *copied;
+}
+
+// Linux's inet_shutdown.
+Result<int> Sockets::State::shutdown(DatagramSocket& s, int how, Instant) {
+  if (how < SHUT_RD || how > SHUT_RDWR) return fail(EINVAL);
+  s.shutdown |= static_cast<std::uint8_t>(how + 1);
+  udp::DatagramPort* port = parts.udp.get(s.port);
+  if (port != nullptr && (s.shutdown & kReceiveShutdown) != 0) port->receive_shut = true;
+  wake(s, kWakeAll);
+  if (port == nullptr || !port->connected()) return fail(ENOTCONN);
+  return 0;
+}
+
+void Sockets::State::close(DatagramSocket& s, Instant now) {
+  const udp::PortHandle port = s.port;
+  detach_port(s);
+  parts.udp.close(port);
+  if (s.binding) release_port(s, false, now);
+}
+
+}  // namespace tapir::socket

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Level readiness: what poll(2) sees in each state.
+#include <algorithm>
+
+#include "socket/state.h"
+
+namespace tapir::socket {
+
+// Linux's tcp_poll and inet_csk_listen_poll.
+std::uint32_t Sockets::State::readiness(const StreamSocket& s) const {
+  const tcp::State state = tcp_state(s);
+  if (state == tcp::State::kListen) return parts.tcp.acceptable(s.listener) ? EPOLLIN | EPOLLRDNORM : 0;
+  const tcp::Connection* connection = connection_of(s);
+  const std::uint8_t shut = shutdown_of(s);
+  std::uint32_t events = 0;
+  if (shut == kBothShutdown || state == tcp::State::kClosed) events |= EPOLLHUP;
+  if ((shut & kReceiveShutdown) != 0) events |= EPOLLIN | EPOLLRDNORM | EPOLLRDHUP;
+  if (state != tcp::State::kSynSent && state != tcp::State::kSynReceived) {
+    if (connection != nullptr) {
+      const auto target = static_cast<std::size_t>(std::max(connection->options().receive_low_water, 1));
+      const std::size_t queued = connection->readable_bytes();
+      // SO_RCVLOWAT above what the buffer can hold would never be reached (Linux: tcp_stream_is_readable, tcp_rmem_pressure).
+      const auto limit = static_cast<std::size_t>(std::max<std::int64_t>(connection->receive_buffer_limit(), 1));
+      if (queued >= target || (queued != 0 && queued >= limit / 2)) events |= EPOLLIN | EPOLLRDNORM;
+    }
+    if ((shut & kSendShutdown) != 0 || connection == nullptr || connection->writable()) events |= EPOLLOUT | EPOLLWRNORM;
+  }
+  if (pending_error(s) != 0) events |= EPOLLERR;
+  return events;
+}
+
+// Linux's datagram_poll. A datagram leaves inside the call, so there always is room for another.
+std::uint32_t Sockets::State::readiness(const DatagramSocket& s) const {
+  std::uint32_t events = EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND;
+  if (has_error(s)) events |= EPOLLERR;
+  if ((s.shutdown & kReceiveShutdown) != 0) events |= EPOLLRDHUP | EPOLLIN | EPOLLRDNORM;
+  if (s.shutdown == kBothShutdown) events |= EPOLLHUP;
+  const udp::DatagramPort* port = parts.udp.get(s.port);
+  if (port != nullptr && port->readable()) events |= EPOLLIN | EPOLLRDNORM;
+  return events;
+}
+
+std::uint32_t Sockets::State::readiness(const File& file, int depth) const {
+  switch (file.kind) {
+    case FileKind::kStream: return readiness(static_cast<const StreamSocket&>(file));
+    case FileKind::kDatagram: return readiness(static_cast<const DatagramSocket&>(file));
+    case FileKind::kEpoll: break;
+  }
+  // Linux's ep_eventpoll_poll: something in the ready list really is ready.
+  if (depth > kEpollNestingMax) return 0;
+  for (const EpollItem& item : static_cast<const EpollSet&>(file).ready)
+    if ((readiness(*item.file, depth + 1) & item.events) != 0) return EPOLLIN | EPOLLRDNORM;
+  return 0;
+}
+
+}  // namespace tapir::socket

@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+// The calls: which descriptor, which kind of file; the rest is done where that kind lives.
+#include "socket/sockets.h"
+
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
+
+#include "socket/address.h"
+#include "socket/options.h"
+#include "socket/state.h"
+
+namespace tapir::socket {
+namespace {
+
+// Linux's SOCK_MAX and IPPROTO_MAX.
+constexpr int kTypeMax = 11;
+constexpr int kTypeMask = 0xf;
+constexpr int kProtocolMax = IPPROTO_MPTCP + 1;
+constexpr int kFamilyMax = AF_MAX;
+
+// Linux's inet_create, the look-up in inetsw: 0, or why there is no such socket.
+int check_kind(int type, int protocol, bool privileged) {
+  if (type < 0 || type >= kTypeMax) return EINVAL;
+  if (protocol < 0 || protocol >= kProtocolMax) return EINVAL;
+  switch (type) {
+    case SOCK_STREAM: return protocol == 0 || protocol == IPPROTO_TCP ? 0 : EPROTONOSUPPORT;
+    case SOCK_DGRAM:
+      // Ping sockets: net.ipv4.ping_group_range is empty.
+      if (protocol == IPPROTO_ICMP) return EACCES;
+      return protocol == 0 || protocol == IPPROTO_UDP ? 0 : EPROTONOSUPPORT;
+    case SOCK_RAW:
+      if (protocol == 0) return EPROTONOSUPPORT;
+      return privileged ? ESOCKTNOSUPPORT : EPERM;
+    default: return ESOCKTNOSUPPORT;
+  }
+}
+
+msghdr message_of(iovec& piece, void* name, socklen_t length) {
+  msghdr message{};
+  message.msg_name = name;
+  message.msg_namelen = length;
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  return message;
+}
+
+}  // namespace
+
+Sockets::Sockets(stack::Stack& stack, Descriptor first_descriptor, std::size_t descriptors_max)
+    : stack_(stack), state_(std::make_unique<State>(stack, first_descriptor, descriptors_max)) {}
+
+Sockets::~Sockets() = default;
+
+Result<Descriptor> Sockets::socket(int domain, int type, int protocol, Instant now) {
+  const int flags = type & ~kTypeMask;
+  type &= kTypeMask;
+  if ((flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) != 0) return fail(EINVAL);
+  if (domain < 0 || domain >= kFamilyMax) return fail(EAFNOSUPPORT);
+  if (type >= kTypeMax) return fail(EINVAL);
+  if (domain != AF_INET) return fail(EAFNOSUPPORT);
+  State& state = *state_;
+  if (const int error = check_kind(type, protocol, state.parts.config.privileged)) return fail(error);
+
+  File* file = nullptr;
+  if (type == SOCK_STREAM) {
+    const auto handle = state.streams.emplace();
+    if (!handle) return fail(ENOBUFS);
+    StreamSocket& s = *state.streams.get(handle);
+    s.local.address = IpAddress::any_v4();
+    file = &s;
+  } else {
+    const auto handle = state.datagrams.emplace();
+    if (!handle) return fail(ENOBUFS);
+    DatagramSocket& s = *state.datagrams.get(handle);
+    s.local.address = IpAddress::any_v4();
+    const udp::PortHandle port = state.parts.udp.open();
+    if (!port || !state.attach_port(s, port)) {
+      if (port) state.parts.udp.close(port);
+      state.datagrams.erase(handle);
+      return fail(ENOBUFS);
+    }
+    state.parts.udp.get(port)->receive_buffer = static_cast<std::size_t>(state.parts.knobs.rmem_default);
+    file = &s;
+  }
+  file->nonblocking = (flags & SOCK_NONBLOCK) != 0;
+  const int descriptor = state.descriptors.open(*file);
+  if (descriptor < 0) {
+    (void)state.destroy(*file, now);
+    return fail(EMFILE);
+  }
+  state.descriptors.set_close_on_exec(descriptor, (flags & SOCK_CLOEXEC) != 0);
+  return descriptor;
+}
+
+Result<int> Sockets::bind(Descriptor fd, const sockaddr* address, socklen_t length, Instant now) {
+  SocketFile* s = state_->find_socket(fd);
+  if (s == nullptr) return fail(state_->why_no_socket(fd));
+  return state_->bind(*s, address, length, now);
+}
+
+Result<int> Sockets::listen(Descriptor fd, int backlog, Instant now) {
+  SocketFile* s = state_->find_socket(fd);
+  if (s == nullptr) return fail(state_->why_no_socket(fd));
+  if (s->kind != FileKind::kStream) return fail(EOPNOTSUPP);
+  return state_->listen(static_cast<StreamSocket&>(*s), backlog, now);
+}
+
+Result<Descriptor> Sockets::accept4(Descriptor fd, sockaddr* address, socklen_t* length, int flags, Instant now) {
+  SocketFile* s = state_->find_socket(fd);
+  if (s == nullptr) return fail(state_->why_no_socket(fd));
+  if ((flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) != 0) return fail(EINVAL);
+  if (s->kind != FileKind::kStream) return fail(EOPNOTSUPP);
+  return state_->accept(static_cast<StreamSocket&>(*s), address, length, flags, now);
+}
+
+Result<int> Sockets::connect(Descriptor fd, const sockaddr* address, socklen_t length, Instant now) {
+  SocketFile* s = state_->find_socket(fd);
+  if (s == nullptr) return fail(state_->why_no_socket(fd));
+  if (s->kind == FileKind::kStream) return state_->connect(static_cast<StreamSocket&>(*s), address, length, now);
+  return state_->connect(static_cast<DatagramSocket&>(*s), address, length, now);
+}
+
+Result<std::size_t> Sockets::sendmsg(Descriptor fd, const msghdr* message, int flags, Instant now) {
+  SocketFile* s = state_->find_socket(fd);
+  if (s == nullptr) return fail(state_->why_no_socket(fd));
+  if (message == nullptr) return fail(EFAULT);
+  if (s->kind == FileKind::kStream) return state_->send(static_cast<StreamSocket&>(*s), *message, flags, now);
+  return state_->send(static_cast<DatagramSocket&>(*s), *message, flags, now);
+}
+
+Result<std::size_t> Sockets::recvmsg(Descriptor fd, msghdr* message, int flags, Instant now) {
+  SocketFile* s = state_->find_socket(fd);
+  if (s == nullptr) return fail(state_->why_no_socket(fd));
+  if (message == nullptr) return fail(EFAULT);
+  if (s->kind == FileKind::kStream) return state_->receive(static_cast<StreamSocket&>(*s), *message, flags, now);
+  return state_->receive(static_cast<DatagramSocket&>(*s), *message, flags, now);
+}
+
+Result<std::size_t> Sockets::send(Descriptor fd, const void* data, std::size_t size, int flags, Instant now) {
+  return sendto(fd, data, size, flags, nullptr, 0, now);
+}
+
+Result<std::size_t> Sockets::sendto(Descriptor fd, const void* data, std::size_t size, int flags, const sockaddr* to,
+                                    socklen_t length, Instant now) {
+  iovec piece{const_cast<void*>(data), std::min<std::size_t>(size, 0x7ffff000)};
+  const msghdr message = message_of(piece, const_cast<sockaddr*>(to), to != nullptr ? length : 0);
+  return sendmsg(fd, &message, flags, now);
+}
+
+Result<std::size_t> Sockets::recv(Descriptor fd, void* data, std::size_t size, int flags, Instant now) {
+  return recvfrom(fd, data, size, flags, nullptr, nullptr, now);
+}
+
+Result<std::size_t> Sockets::recvfrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from, socklen_t* length,
+                                      Instant now) {
+  iovec piece{data, std::min<std::size_t>(size, 0x7ffff000)};
+  if (from != nullptr && length == nullptr) return fail(EFAULT);
+  if (from != nullptr && static_cast<int>(*length) < 0) return fail(EINVAL);
+  msghdr message = message_of(piece, from, from != nullptr ? *length : 0);
+  const Result<std::size_t> received = recvmsg(fd, &message, flags, now);
+  if (received && from != nullptr) *length = message.msg_namelen;
+  return received;
+}
+
+Result<int> Sockets::shutdown(Descriptor fd, int how, Instant now) {
+  SocketFile* s = state_->find_socket(fd);
+  if (s == nullptr) return fail(state_->why_no_socket(fd));
+  if (s->kind == FileKind::kStream) return state_->shutdown(static_cast<StreamSocket&>(*s), how, now);
+  return state_->shutdown(static_cast<DatagramSocket&>(*s), how, now);
+}
+
+Result<int> Sockets::close(Descriptor fd, Instant now) {
+  File* file = state_->descriptors.close(fd);
+  if (file == nullptr) return fail(EBADF);
+  if (file->references != 0) return 0;
+  return state_->destroy(*file, now);
+}
+
+Result<Descriptor> Sockets::dup(Descriptor fd) {
+  File* file = state_->descriptors.find(fd);
+  if (file == nullptr) return fail(EBADF);
+  const int descriptor = state_->descriptors.open(*file);
+  if (descriptor < 0) return fail(EMFILE);
+  return descriptor;
+}
+
+Result<int> Sockets::getsockname(Descriptor fd, sockaddr* address, socklen_t* length) {
+  SocketFile* s = state_->find_socket(fd);
+  if (s == nullptr) return fail(state_->why_no_socket(fd));
+  return store_endpoint(state_->local_name(*s), address, length);
+}
+
+Result<int> Sockets::getpeername(Descriptor fd, sockaddr* address, socklen_t* length) {
+  SocketFile* s = state_->find_socket(fd);
+  if (s == nullptr) return fail(state_->why_no_socket(fd));
+  const auto peer = state_->peer_name(*s);
+  if (!peer) return fail(ENOTCONN);
+  return store_endpoint(*peer, address, length);
+}
+
+Result<int> Sockets::getsockopt(Descriptor fd, int level, int name, void* value, socklen_t* length, Instant now) {
+  SocketFile* s = state_->find_socket(fd);
+  if (s == nullptr) return fail(state_->why_no_socket(fd));
+  return get_option(*state_, *s, level, name, value, length, now);
+}
+
+Result<int> Sockets::setsockopt(Descriptor fd, int level, int name, const void* value, socklen_t length, Instant now) {
+  SocketFile* s = state_->find_socket(fd);
+  if (s == nullptr) return fail(state_->why_no_socket(fd));
+  return set_option(*state_, *s, level, name, value, length, now);
+}
+
+// Linux's tcp_ioctl and udp_ioctl.
+Result<int> Sockets::ioctl(Descriptor fd, unsigned long request, void* argument, Instant) {
+  File* file = state_->descriptors.find(fd);
+  if (file == nullptr) return fail(EBADF);
+  if (request == FIONBIO) {
+    if (argument == nullptr) return fail(EFAULT);
+    file->nonblocking = *static_cast<const int*>(argument) != 0;
+    return 0;
+  }
+  if (file->kind == FileKind::kEpoll) return fail(ENOTTY);
+  std::size_t count = 0;
+  if (file->kind == FileKind::kStream) {
+    const auto& s = static_cast<const StreamSocket&>(*file);
+    const tcp::State tcp_state = state_->tcp_state(s);
+    if (tcp_state == tcp::State::kListen) return fail(request == SIOCATMARK ? 0 : EINVAL);
+    const tcp::Connection* connection = state_->connection_of(s);
+    switch (request) {
+      case SIOCINQ: count = connection != nullptr ? connection->readable_bytes() : 0; break;
+      case SIOCOUTQ: count = connection != nullptr ? connection->unacked_bytes() : 0; break;
+      case SIOCOUTQNSD: count = connection != nullptr ? connection->unsent_bytes() : 0; break;
+      case SIOCATMARK: break;
+      default: return fail(ENOTTY);
+    }
+  } else {
+    const auto& s = static_cast<const DatagramSocket&>(*file);
+    const udp::DatagramPort* port = state_->parts.udp.get(s.port);
+    switch (request) {
+      case SIOCINQ: count = port->first_size(); break;
+      case SIOCOUTQ: break;
+      default: return fail(ENOTTY);
+    }
+  }
+  if (argument == nullptr) return fail(EFAULT);
+  *static_cast<int*>(argument) = static_cast<int>(count);
+  return 0;
+}
+
+Result<int> Sockets::fcntl(Descriptor fd, int command, long argument) {
+  File* file = state_->descriptors.find(fd);
+  if (file == nullptr) return fail(EBADF);
+  DescriptorTable& table = state_->descriptors;
+  switch (command) {
+    case F_GETFL: return O_RDWR | (file->nonblocking ? O_NONBLOCK : 0);
+    case F_SETFL: file->nonblocking = (argument & O_NONBLOCK) != 0; return 0;
+    case F_GETFD: return table.close_on_exec(fd) ? FD_CLOEXEC : 0;
+    case F_SETFD: table.set_close_on_exec(fd, (argument & FD_CLOEXEC) != 0); return 0;
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC: {
+      if (argument < 0) return fail(EINVAL);
+      const int descriptor = table.open(*file, static_cast<int>(std::min<long>(argument, 0x7fffffff)));
+      if (descriptor < 0) return fail(EMFILE);
+      table.set_close_on_exec(descriptor, command == F_DUPFD_CLOEXEC);
+      return descriptor;
+    }
+    default: return fail(EINVAL);
+  }
+}
+
+short Sockets::poll_events(Descriptor fd, short requested, Instant) {
+  const File* file = state_->descriptors.find(fd);
+  if (file == nullptr) return POLLNVAL;
+  const std::uint32_t wanted = static_cast<std::uint16_t>(requested) | static_cast<std::uint32_t>(POLLERR | POLLHUP);
+  return static_cast<short>(state_->readiness(*file) & wanted);
+}
+
+int Sockets::poll(std::span<pollfd> descriptors, Instant now) {
+  int ready = 0;
+  for (pollfd& each : descriptors) {
+    each.revents = each.fd < 0 ? short{0} : poll_events(each.fd, each.events, now);
+    if (each.revents != 0) ++ready;
+  }
+  return ready;
+}
+
+Result<Descriptor> Sockets::epoll_create1(int flags) {
+  if ((flags & ~EPOLL_CLOEXEC) != 0) return fail(EINVAL);
+  const auto handle = state_->sets.emplace();
+  if (!handle) return fail(ENOMEM);
+  const int descriptor = state_->descriptors.open(*state_->sets.get(handle));
+  if (descriptor < 0) {
+    state_->sets.erase(handle);
+    return fail(EMFILE);
+  }
+  state_->descriptors.set_close_on_exec(descriptor, (flags & EPOLL_CLOEXEC) != 0);
+  return descriptor;
+}
+
+// Linux's do_epoll_ctl.
+Result<int> Sockets::epoll_ctl(Descriptor epfd, int operation, Descriptor fd, epoll_event* event, Instant now) {
+  if (operation != EPOLL_CTL_DEL && event == nullptr) return fail(EFAULT);
+  File* set_file = state_->descriptors.find(epfd);
+  File* file = state_->descriptors.find(fd);
+  if (set_file == nullptr || file == nullptr) return fail(EBADF);
+  if (set_file == file || set_file->kind != FileKind::kEpoll) return fail(EINVAL);
+  state_->absorb_touched(now);
+  auto& set = static_cast<EpollSet&>(*set_file);
+  if (operation == EPOLL_CTL_ADD) return state_->epoll_add(set, *file, fd, *event);
+  if (operation != EPOLL_CTL_MOD && operation != EPOLL_CTL_DEL) return fail(EINVAL);
+  EpollItem* item = state_->find_item(set, *file, fd);
+  if (item == nullptr) return fail(ENOENT);
+  if (operation == EPOLL_CTL_MOD) return state_->epoll_modify(*item, *event);
+  state_->epoll_remove(*item);
+  return 0;
+}
+
+Result<int> Sockets::epoll_wait(Descriptor epfd, std::span<epoll_event> events, Instant now) {
+  if (events.empty()) return fail(EINVAL);
+  if (events.data() == nullptr) return fail(EFAULT);
+  File* file = state_->descriptors.find(epfd);
+  if (file == nullptr) return fail(EBADF);
+  if (file->kind != FileKind::kEpoll) return fail(EINVAL);
+  state_->absorb_touched(now);
+  return state_->epoll_collect(static_cast<EpollSet&>(*file), events);
+}
+
+// ---- for those who wait ----
+
+bool Sockets::nonblocking(Descriptor fd) const {
+  const File* file = state_->descriptors.find(fd);
+  return file != nullptr && file->nonblocking;
+}
+
+Duration Sockets::receive_timeout(Descriptor fd) const {
+  const SocketFile* s = state_->find_socket(fd);
+  return s != nullptr ? s->receive_timeout : Duration::zero();
+}
+
+Duration Sockets::send_timeout(Descriptor fd) const {
+  const SocketFile* s = state_->find_socket(fd);
+  return s != nullptr ? s->send_timeout : Duration::zero();
+}
+
+bool Sockets::receive_shut(Descriptor fd) const {
+  const SocketFile* s = state_->find_socket(fd);
+  return s != nullptr && (s->shutdown & kReceiveShutdown) != 0;
+}
+
+std::size_t Sockets::receive_low_water(Descriptor fd) const {
+  StreamSocket* s = state_->find_stream(fd);
+  return s != nullptr ? static_cast<std::size_t>(std::max(state_->options_of(*s).receive_low_water, 1)) : 1;
+}
+
+bool Sockets::is_stream(Descriptor fd) const { return state_->find_stream(fd) != nullptr; }
+
+std::uint64_t Sockets::last_lingering() const { return state_->last_lingering; }
+
+bool Sockets::lingering(std::uint64_t name, Instant now) {
+  state_->end_lingerings(now);
+  return state_->lingerings.get(Handle<State::Lingering>::unpack(name)) != nullptr;
+}
+
+Instant Sockets::linger_deadline(std::uint64_t name) const {
+  const State::Lingering* lingering = state_->lingerings.get(Handle<State::Lingering>::unpack(name));
+  return lingering != nullptr ? lingering->deadline : kNever;
+}
+
+std::span<const Woken> Sockets::take_woken(Instant now) {
+  State& state = *state_;
+  state.absorb_touched(now);
+  state.woken_report.clear();
+  while (File* file = state.woken.pop_front()) {
+    const std::uint32_t events = std::exchange(file->woken, 0);
+    for (int fd = file->first_descriptor; fd >= 0; fd = state.descriptors.next_of_same(fd)) state.woken_report.push_back({fd, events});
+  }
+  return state.woken_report;
+}
+
+}  // namespace tapir::socket

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "socket/state.h"
+
+namespace tapir::socket {
+namespace {
+
+SipKey table_key(Rng& rng) {
+  const std::uint64_t k0 = rng.next_u64();
+  return {k0, rng.next_u64()};
+}
+
+// What tcp/ says happened, as the keys of Linux's wake-ups.
+std::uint32_t wake_key(std::uint8_t touched) {
+  std::uint32_t key = 0;
+  if ((touched & (tcp::kTouchedReadable | tcp::kTouchedUrgent | tcp::kTouchedAccepted)) != 0) key |= kWakeReadable;
+  if ((touched & tcp::kTouchedWritable) != 0) key |= kWakeWritable;
+  if ((touched & tcp::kTouchedError) != 0) key |= kWakeError;
+  if ((touched & (tcp::kTouchedHangUp | tcp::kTouchedPeerFin | tcp::kTouchedConnected)) != 0) key |= kWakeAll;
+  return key;
+}
+
+// Spaces of hash_of().
+enum : std::uint64_t { kConnectionSpace = 1, kListenerSpace, kPortSpace };
+
+}  // namespace
+
+Sockets::State::State(stack::Stack& stack_, int first_descriptor, std::size_t descriptors_max)
+    : stack(stack_), parts(stack_.parts()), key(table_key(parts.rng)), descriptors(first_descriptor, descriptors_max, parts.budget),
+      streams(kFilesMax, parts.budget.hook()), datagrams(kFilesMax, parts.budget.hook()), sets(kFilesMax, parts.budget.hook()),
+      items(kFilesMax, parts.budget.hook()), lingerings(kLingeringMax, parts.budget.hook()),
+      connections(kFilesMax, parts.budget.hook()), listeners(kFilesMax, parts.budget.hook()), ports(kFilesMax, parts.budget.hook()) {}
+
+// The process ends: connections are let go as close(2) lets them go, but nobody is left to linger for.
+Sockets::State::~State() {
+  descriptors.for_each([this](int, File& file) {
+    if (!static_cast<ListLink<WokenTag>&>(file).linked()) woken.push_back(file);
+  });
+  while (File* file = woken.pop_front()) {
+    if (file->kind == FileKind::kStream) static_cast<StreamSocket*>(file)->linger = false;
+    (void)destroy(*file, parts.seen_now());
+  }
+  lingerings.for_each([this](Lingering& lingering) { parts.tcp.close(lingering.connection, parts.seen_now()); });
+}
+
+SocketFile* Sockets::State::find_socket(int descriptor) {
+  File* file = descriptors.find(descriptor);
+  return file != nullptr && file->kind != FileKind::kEpoll ? static_cast<SocketFile*>(file) : nullptr;
+}
+
+StreamSocket* Sockets::State::find_stream(int descriptor) {
+  File* file = descriptors.find(descriptor);
+  return file != nullptr && file->kind == FileKind::kStream ? static_cast<StreamSocket*>(file) : nullptr;
+}
+
+StreamSocket* Sockets::State::by_connection(tcp::ConnectionId id) {
+  const auto found = connections.find(hash_of(id, kConnectionSpace), [&](std::uint32_t i) { return streams.at(i)->connection == id; });
+  return found ? streams.at(*found) : nullptr;
+}
+
+StreamSocket* Sockets::State::by_listener(tcp::ListenerId id) {
+  const auto found = listeners.find(hash_of(id, kListenerSpace), [&](std::uint32_t i) { return streams.at(i)->listener == id; });
+  return found ? streams.at(*found) : nullptr;
+}
+
+DatagramSocket* Sockets::State::by_port(udp::PortHandle port) {
+  const auto found = ports.find(hash_of(port, kPortSpace), [&](std::uint32_t i) { return datagrams.at(i)->port == port; });
+  return found ? datagrams.at(*found) : nullptr;
+}
+
+bool Sockets::State::attach(StreamSocket& s, tcp::ConnectionId id) {
+  if (!connections.insert(hash_of(id, kConnectionSpace), streams.handle_of(s).index)) return false;
+  s.connection = id;
+  return true;
+}
+
+void Sockets::State::detach(StreamSocket& s) {
+  if (s.connection) connections.erase(hash_of(s.connection, kConnectionSpace), streams.handle_of(s).index);
+  s.connection = {};
+}
+
+bool Sockets::State::attach_listener(StreamSocket& s, tcp::ListenerId id) {
+  if (!listeners.insert(hash_of(id, kListenerSpace), streams.handle_of(s).index)) return false;
+  s.listener = id;
+  return true;
+}
+
+void Sockets::State::detach_listener(StreamSocket& s) {
+  if (s.listener) listeners.erase(hash_of(s.listener, kListenerSpace), streams.handle_of(s).index);
+  s.listener = {};
+}
+
+bool Sockets::State::attach_port(DatagramSocket& s, udp::PortHandle port) {
+  if (!ports.insert(hash_of(port, kPortSpace), datagrams.handle_of(s).index)) return false;
+  s.port = port;
+  return true;
+}
+
+void Sockets::State::detach_port(DatagramSocket& s) {
+  if (s.port) ports.erase(hash_of(s.port, kPortSpace), datagrams.handle_of(s).index);
+  s.port = {};
+}
+
+// Linux's wake_up_poll: whoever waits in take_woken() learns of it, and ep_poll_callback of each epoll item.
+void Sockets::State::wake(File& file, std::uint32_t wake_up) {
+  file.woken |= wake_up;
+  if (!static_cast<ListLink<WokenTag>&>(file).linked()) woken.push_back(file);
+  for (EpollItem& item : file.watchers)
+    if ((wake_up & item.events) != 0) make_ready(item);
+}
+
+void Sockets::State::absorb_touched(Instant now) {
+  for (const tcp::TouchedSocket& touched : parts.tcp.take_touched()) {
+    StreamSocket* s = touched.listener ? by_listener(touched.listener) : by_connection(touched.connection);
+    if (s != nullptr) wake(*s, wake_key(touched.events));
+  }
+  const auto touched_ports = parts.take_touched_ports();
+  for (const stack::TouchedPort& touched : touched_ports.ports)
+    if (DatagramSocket* s = by_port(touched.port)) wake(*s, wake_key(touched.events));
+  if (touched_ports.all) datagrams.for_each([this](DatagramSocket& s) { wake(s, kWakeReadable | kWakeError); });
+  if (!lingerings.empty()) end_lingerings(now);
+}
+
+void Sockets::State::finish_call(Instant now) { stack.poll_output(now); }
+
+Result<int> Sockets::State::destroy(File& file, Instant now) {
+  if (static_cast<ListLink<WokenTag>&>(file).linked()) woken.erase(file);
+  while (EpollItem* item = file.watchers.front()) epoll_remove(*item);
+  switch (file.kind) {
+    case FileKind::kStream: {
+      auto& s = static_cast<StreamSocket&>(file);
+      const Result<int> closed = close(s, now);
+      streams.erase(s);
+      return closed;
+    }
+    case FileKind::kDatagram: {
+      auto& s = static_cast<DatagramSocket&>(file);
+      close(s, now);
+      datagrams.erase(s);
+      return 0;
+    }
+    case FileKind::kEpoll: {
+      auto& set = static_cast<EpollSet&>(file);
+      while (EpollItem* item = set.items.front()) epoll_remove(*item);
+      sets.erase(set);
+      return 0;
+    }
+  }
+  return 0;
+}
+
+}  // namespace tapir::socket

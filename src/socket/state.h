@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// What Sockets keeps, and the calls by kind of file. The public calls (sockets.cc) check the descriptor and come here.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/keyed_table.h"
+#include "base/siphash.h"
+#include "base/slab.h"
+#include "socket/descriptors.h"
+#include "socket/file.h"
+#include "socket/sockets.h"
+#include "stack/parts.h"
+
+namespace tapir::socket {
+
+// Sockets and epoll sets of one table, and items of all sets.
+inline constexpr std::uint32_t kFilesMax = 1u << 20;
+// Closed sockets whose close() still waits for the peer (SO_LINGER).
+inline constexpr std::uint32_t kLingeringMax = 4096;
+// Linux's EP_MAX_NESTS: epoll sets in epoll sets.
+inline constexpr int kEpollNestingMax = 4;
+
+struct Sockets::State {
+  State(stack::Stack& stack, int first_descriptor, std::size_t descriptors_max);
+  ~State();
+
+  // ---- state.cc: files and who is woken ----
+  SocketFile* find_socket(int descriptor);
+  StreamSocket* find_stream(int descriptor);
+  // EBADF or ENOTSOCK when find_socket() found none.
+  int why_no_socket(int descriptor) const { return descriptors.find(descriptor) == nullptr ? EBADF : ENOTSOCK; }
+  void wake(File& file, std::uint32_t key);
+  // Moves what the stack touched to the files concerned.
+  void absorb_touched(Instant now);
+  // Sends what a call caused.
+  void finish_call(Instant now);
+  // The last descriptor is gone. EINPROGRESS: a stream socket lingers; `file` is no more in any case.
+  Result<int> destroy(File& file, Instant now);
+
+  // ---- stream_socket.cc ----
+  tcp::Connection* connection_of(const StreamSocket& s) const { return s.connection ? parts.tcp.connection(s.connection) : nullptr; }
+  tcp::SocketOptions& options_of(StreamSocket& s);
+  void options_changed(StreamSocket& s, Instant now);
+  int take_error(StreamSocket& s);
+  int pending_error(const StreamSocket& s) const;
+  std::uint8_t shutdown_of(const StreamSocket& s) const;
+  tcp::State tcp_state(const StreamSocket& s) const;
+  Result<int> listen(StreamSocket& s, int backlog, Instant now);
+  Result<Descriptor> accept(StreamSocket& s, sockaddr* address, socklen_t* length, int flags, Instant now);
+  Result<int> connect(StreamSocket& s, const sockaddr* address, socklen_t length, Instant now);
+  Result<int> start_connect(StreamSocket& s, const sockaddr* address, socklen_t length, Instant now);
+  void disconnect(StreamSocket& s, int error, Instant now);
+  Result<std::size_t> send(StreamSocket& s, const msghdr& message, int flags, Instant now);
+  Result<std::size_t> receive(StreamSocket& s, msghdr& message, int flags, Instant now);
+  Result<int> shutdown(StreamSocket& s, int how, Instant now);
+  // EINPROGRESS: lingers.
+  Result<int> close(StreamSocket& s, Instant now);
+
+  // ---- datagram_socket.cc ----
+  Result<int> connect(DatagramSocket& s, const sockaddr* address, socklen_t length, Instant now);
+  void disconnect(DatagramSocket& s, Instant now);
+  Result<std::size_t> send(DatagramSocket& s, const msghdr& message, int flags, Instant now);
+  Result<std::size_t> receive(DatagramSocket& s, msghdr& message, int flags, Instant now);
+  Result<int> shutdown(DatagramSocket& s, int how, Instant now);
+  void close(DatagramSocket& s, Instant now);
+  int take_error(DatagramSocket& s);
+  bool has_error(const DatagramSocket& s) const;
+  bool autobind(DatagramSocket& s, Instant now);
+  bool bound_socket(DatagramSocket& s, const Endpoint& local, Instant now);
+
+  // ---- binding.cc ----
+  Result<int> bind(SocketFile& s, const sockaddr* address, socklen_t length, Instant now);
+  // Takes `local` from the port table into s; EADDRINUSE, ENOBUFS.
+  Result<int> take_port(SocketFile& s, const Endpoint& local);
+  void release_port(SocketFile& s, bool leaves_connections, Instant now);
+  Endpoint local_name(const SocketFile& s) const;
+  std::optional<Endpoint> peer_name(const SocketFile& s) const;
+
+  // ---- readiness.cc ----
+  // Level readiness, EPOLL* bits (the POLL* ones are the same): Linux's tcp_poll, datagram_poll, ep_eventpoll_poll.
+  std::uint32_t readiness(const File& file, int depth = 0) const;
+  std::uint32_t readiness(const StreamSocket& s) const;
+  std::uint32_t readiness(const DatagramSocket& s) const;
+
+  // ---- epoll_set.cc ----
+  EpollItem* find_item(EpollSet& set, const File& file, int descriptor) const;
+  Result<int> epoll_add(EpollSet& set, File& file, int descriptor, const epoll_event& event);
+  Result<int> epoll_modify(EpollItem& item, const epoll_event& event);
+  void epoll_remove(EpollItem& item);
+  Result<int> epoll_collect(EpollSet& set, std::span<epoll_event> events);
+  void make_ready(EpollItem& item);
+  static bool reaches(const EpollSet& from, const EpollSet& to, int depth);
+  static int nesting(const EpollSet& set, int depth);
+
+  // ---- lingering (stream_socket.cc) ----
+  struct Lingering {
+    tcp::ConnectionId connection;
+    Instant deadline = kNever;
+  };
+  bool still_lingers(const Lingering& lingering) const;
+  void end_lingerings(Instant now);
+
+  template <typename Id>
+  std::uint64_t hash_of(Id id, std::uint64_t space) const {
+    return siphash_1_3(key, std::array<std::uint64_t, 2>{id.packed(), space});
+  }
+  // The tables by name; attaching fails for want of memory.
+  bool attach(StreamSocket& s, tcp::ConnectionId id);
+  void detach(StreamSocket& s);
+  bool attach_listener(StreamSocket& s, tcp::ListenerId id);
+  void detach_listener(StreamSocket& s);
+  bool attach_port(DatagramSocket& s, udp::PortHandle port);
+  void detach_port(DatagramSocket& s);
+  StreamSocket* by_connection(tcp::ConnectionId id);
+  StreamSocket* by_listener(tcp::ListenerId id);
+  DatagramSocket* by_port(udp::PortHandle port);
+
+  stack::Stack& stack;
+  stack::Stack::Parts& parts;
+  SipKey key;
+  DescriptorTable descriptors;
+  Slab<StreamSocket> streams;
+  Slab<DatagramSocket> datagrams;
+  Slab<EpollSet> sets;
+  Slab<EpollItem> items;
+  Slab<Lingering> lingerings;
+  KeyedTable<> connections;      // ConnectionId -> index in streams
+  KeyedTable<> listeners;        // ListenerId -> index in streams
+  KeyedTable<> ports;            // udp::PortHandle -> index in datagrams
+  IntrusiveList<File, WokenTag> woken;
+  std::vector<Woken> woken_report;
+  std::uint64_t last_lingering = 0;
+};
+
+}  // namespace tapir::socket

@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: Apache-2.0
+// TCP sockets: Linux's inet_stream_ops and what of tcp.c the program sees.
+#include <netinet/tcp.h>
+
+#include <algorithm>
+
+#include "socket/address.h"
+#include "socket/errno_map.h"
+#include "socket/message.h"
+#include "socket/state.h"
+
+namespace tapir::socket {
+namespace {
+
+bool before_established(tcp::State state) { return state == tcp::State::kSynSent || state == tcp::State::kSynReceived; }
+
+// Linux's tcp_need_reset.
+bool needs_reset(tcp::State state) {
+  switch (state) {
+    case tcp::State::kEstablished:
+    case tcp::State::kCloseWait:
+    case tcp::State::kFinWait1:
+    case tcp::State::kFinWait2:
+    case tcp::State::kSynReceived: return true;
+    default: return false;
+  }
+}
+
+// Our FIN is not acknowledged yet (Linux's sk_stream_closing).
+bool closing(tcp::State state) {
+  return state == tcp::State::kFinWait1 || state == tcp::State::kClosing || state == tcp::State::kLastAck;
+}
+
+}  // namespace
+
+// ---- state ----
+
+tcp::State Sockets::State::tcp_state(const StreamSocket& s) const {
+  if (s.listener) return tcp::State::kListen;
+  const tcp::Connection* connection = connection_of(s);
+  return connection != nullptr ? connection->state() : tcp::State::kClosed;
+}
+
+tcp::SocketOptions& Sockets::State::options_of(StreamSocket& s) {
+  if (tcp::Connection* connection = connection_of(s)) return connection->options();
+  if (s.listener)
+    if (tcp::SocketOptions* options = parts.tcp.listener_options(s.listener)) return *options;
+  return s.options;
+}
+
+void Sockets::State::options_changed(StreamSocket& s, Instant now) {
+  if (connection_of(s) == nullptr) return;
+  parts.tcp.options_changed(s.connection, now);
+  finish_call(now);
+}
+
+int Sockets::State::pending_error(const StreamSocket& s) const {
+  if (s.error != 0) return s.error;
+  const tcp::Connection* connection = connection_of(s);
+  return connection != nullptr ? linux_errno(connection->pending_cause()) : 0;
+}
+
+// Linux's sock_error: told once.
+int Sockets::State::take_error(StreamSocket& s) {
+  if (s.error != 0) return std::exchange(s.error, 0);
+  tcp::Connection* connection = connection_of(s);
+  return connection != nullptr ? linux_errno(connection->take_cause()) : 0;
+}
+
+std::uint8_t Sockets::State::shutdown_of(const StreamSocket& s) const {
+  std::uint8_t shut = s.shutdown;
+  if (const tcp::Connection* connection = connection_of(s)) {
+    if (connection->receive_closed()) shut |= kReceiveShutdown;
+    if (connection->send_closed()) shut |= kSendShutdown;
+  }
+  return shut;
+}
+
+// ---- listen, accept ----
+
+// Linux's inet_listen.
+Result<int> Sockets::State::listen(StreamSocket& s, int backlog, Instant now) {
+  if (s.state != SocketState::kUnconnected) return fail(EINVAL);
+  const tcp::State state = tcp_state(s);
+  if (state != tcp::State::kClosed && state != tcp::State::kListen) return fail(EINVAL);
+  const auto most = static_cast<unsigned>(parts.tcp_knobs.somaxconn);
+  s.backlog = static_cast<std::int32_t>(std::min(static_cast<unsigned>(backlog), most));
+  if (s.listener) {
+    parts.tcp.set_backlog(s.listener, s.backlog);
+    return 0;
+  }
+  if (s.local.port == 0) {
+    if (const Result<int> taken = take_port(s, {s.local.address, 0}); !taken) return taken;
+  }
+  if (!parts.ports.start_listening(s.binding, parts.tcp)) return fail(EADDRINUSE);
+  const auto listener = parts.tcp.listen(s.local, s.interface, s.backlog, s.reuse_port, s.options, now);
+  if (!listener || !attach_listener(s, *listener)) {
+    parts.ports.stop_listening(s.binding);
+    if (!listener) return fail(listener.error() == tcp::CloseCause::kOutOfMemory ? ENOMEM : EADDRINUSE);
+    parts.tcp.close_listener(*listener, now);
+    return fail(ENOMEM);
+  }
+  s.shutdown = 0;
+  return 0;
+}
+
+// Linux's inet_accept and inet_csk_accept. The child has what Linux's child has of its listener.
+Result<Descriptor> Sockets::State::accept(StreamSocket& s, sockaddr* address, socklen_t* length, int flags, Instant now) {
+  if ((flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) != 0) return fail(EINVAL);
+  if (!descriptors.has_room()) return fail(EMFILE);
+  if (!s.listener) return fail(EINVAL);
+  if (!parts.tcp.acceptable(s.listener)) return fail(EAGAIN);
+  if (address != nullptr && length == nullptr) return fail(EFAULT);
+  const Handle<StreamSocket> handle = streams.emplace();
+  if (!handle) return fail(ENOBUFS);
+  StreamSocket& child = *streams.get(handle);
+  const tcp::ConnectionId id = parts.tcp.accept(s.listener, now);
+  const tcp::Connection* connection = parts.tcp.connection(id);
+  if (connection == nullptr || !attach(child, id)) {
+    streams.erase(handle);
+    if (connection == nullptr) return fail(EAGAIN);
+    parts.tcp.abort(id, now);
+    return fail(ENOBUFS);
+  }
+  parts.ports.note_accepted(s.binding, now);
+  child.local = connection->tuple().local;
+  child.receive_timeout = s.receive_timeout;
+  child.send_timeout = s.send_timeout;
+  child.interface = s.interface;
+  child.mark = s.mark;
+  child.priority = s.priority;
+  child.linger = s.linger;
+  child.linger_seconds = s.linger_seconds;
+  child.reuse_address = s.reuse_address;
+  child.reuse_port = s.reuse_port;
+  child.keepalive = s.keepalive;
+  child.dont_route = s.dont_route;
+  child.receive_errors = s.receive_errors;
+  child.address_locked = s.address_locked;
+  child.state = SocketState::kConnected;
+  child.nonblocking = (flags & SOCK_NONBLOCK) != 0;
+  const int descriptor = descriptors.open(child);
+  descriptors.set_close_on_exec(descriptor, (flags & SOCK_CLOEXEC) != 0);
+  if (address != nullptr) {
+    if (const Result<int> stored = store_endpoint(connection->tuple().remote, address, length); !stored) {
+      descriptors.close(descriptor);
+      (void)destroy(child, now);
+      return std::unexpected(stored.error());
+    }
+  }
+  return descriptor;
+}
+
+// ---- connect ----
+
+// Linux's __inet_stream_connect. Never waits: what a blocking socket would wait for is EINPROGRESS, or EALREADY the second time.
+Result<int> Sockets::State::connect(StreamSocket& s, const sockaddr* address, socklen_t length, Instant now) {
+  const Result<sa_family_t> family = family_of(address, length);
+  if (!family) return std::unexpected(family.error());
+  if (*family == AF_UNSPEC) {
+    disconnect(s, 0, now);
+    finish_call(now);
+    return 0;
+  }
+  switch (s.state) {
+    case SocketState::kDisconnecting: return fail(EINVAL);
+    case SocketState::kConnected: return fail(EISCONN);
+    case SocketState::kConnecting: break;
+    case SocketState::kUnconnected: {
+      if (tcp_state(s) != tcp::State::kClosed) return fail(EISCONN);
+      if (const Result<int> started = start_connect(s, address, length, now); !started) return started;
+      s.state = SocketState::kConnecting;
+      finish_call(now);
+      return fail(EINPROGRESS);
+    }
+  }
+  const tcp::State state = tcp_state(s);
+  if (before_established(state)) return fail(EALREADY);
+  if (state == tcp::State::kClosed) {
+    const int error = take_error(s);
+    disconnect(s, 0, now);
+    return fail(error != 0 ? error : ECONNABORTED);
+  }
+  s.state = SocketState::kConnected;
+  return 0;
+}
+
+// Linux's tcp_v4_connect and inet_hash_connect.
+Result<int> Sockets::State::start_connect(StreamSocket& s, const sockaddr* address, socklen_t length, Instant now) {
+  const Result<Endpoint> remote = endpoint_of(address, length);
+  if (!remote) return std::unexpected(remote.error());
+  if (*family_of(address, length) != AF_INET) return fail(EAFNOSUPPORT);
+  const ip::AddressKind kind = parts.interfaces.classify(remote->address);
+  if (kind == ip::AddressKind::kMulticast || kind == ip::AddressKind::kBroadcast) return fail(ENETUNREACH);
+  ip::RouteQuery query;
+  query.destination = remote->address;
+  if (!s.local.address.is_unspecified()) query.source = s.local.address;
+  query.bound_interface = s.interface;
+  query.source_may_be_foreign = s.free_bind;
+  const auto path = parts.routes.resolve(query, now);
+  if (!path) {
+    if (path.error() == ip::RouteError::kNetUnreachable) parts.counters.add(trace::Counter::kIpOutNoRoutes);
+    return fail(linux_errno(path.error()));
+  }
+
+  FourTuple tuple;
+  tuple.local = {path->source, s.local.port};
+  tuple.remote = {path->destination, remote->port};
+  const bool chosen = s.local.port == 0;
+  if (chosen) {
+    const auto binding = parts.ports.bind_to_connect(tuple, s.interface, s.sharing(), parts.tcp, now);
+    if (!binding) return fail(binding.error() == stack::BindError::kOutOfMemory ? ENOBUFS : EADDRNOTAVAIL);
+    s.binding = *binding;
+    s.local = {tuple.local.address, parts.ports.port_of(*binding)};
+    tuple.local.port = s.local.port;
+  } else {
+    s.local.address = tuple.local.address;
+    parts.ports.set_address(s.binding, tuple.local.address);
+  }
+  const auto connection = parts.tcp.connect(tuple, *path, s.options, now);
+  if (!connection || !attach(s, *connection)) {
+    if (connection) parts.tcp.abort(*connection, now);
+    const bool memory = connection || connection.error() == tcp::CloseCause::kOutOfMemory;
+    disconnect(s, 0, now);
+    return fail(memory ? ENOBUFS : EADDRNOTAVAIL);
+  }
+  s.error = 0;
+  s.shutdown = 0;
+  return 0;
+}
+
+// Linux's tcp_disconnect: as new, but for what bind() fixed. `error`: for SO_ERROR, unless the state knows a better one.
+void Sockets::State::disconnect(StreamSocket& s, int error, Instant now) {
+  bool leaves = false;
+  if (s.listener) {
+    s.options = options_of(s);
+    parts.tcp.close_listener(s.listener, now);
+    detach_listener(s);
+    parts.ports.stop_listening(s.binding);
+    leaves = true;
+  } else if (tcp::Connection* connection = connection_of(s)) {
+    const tcp::State state = connection->state();
+    if (needs_reset(state) || state == tcp::State::kSynSent) error = ECONNRESET;
+    s.options = connection->options();
+    if (state == tcp::State::kClosed)
+      parts.tcp.close(s.connection, now);
+    else
+      parts.tcp.abort(s.connection, now);
+    detach(s);
+  }
+  s.error = error;
+  s.shutdown = 0;
+  s.state = SocketState::kUnconnected;
+  if (!s.port_locked) {
+    const bool locked = s.address_locked;
+    const IpAddress address = s.local.address;
+    release_port(s, leaves, now);
+    s.address_locked = locked;
+    if (locked) s.local.address = address;
+  } else if (!s.address_locked) {
+    s.local.address = {};
+    parts.ports.set_address(s.binding, {});
+  }
+  wake(s, kWakeAll);
+}
+
+// ---- data ----
+
+// Linux's tcp_sendmsg_locked.
+Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message, int flags, Instant now) {
+  const auto pieces = pieces_of(message);
+  if (!pieces) return std::unexpected(pieces.error());
+  if ((flags & MSG_FASTOPEN) != 0) return fail(EOPNOTSUPP);
+  tcp::Connection* connection = connection_of(s);
+  const tcp::State state = tcp_state(s);
+  if (state != tcp::State::kEstablished && state != tcp::State::kCloseWait) {
+    if (const int error = take_error(s)) return fail(error);
+    return fail(before_established(state) ? EAGAIN : EPIPE);
+  }
+  if (pending_error(s) != 0 || (shutdown_of(s) & kSendShutdown) != 0) {
+    const int error = take_error(s);
+    return fail(error != 0 ? error : EPIPE);
+  }
+
+  std::size_t left = total_size(*pieces);
+  if (left == 0) return 0;
+  if (!connection->may_write()) {
+    (void)parts.tcp.write(s.connection, {}, {}, now);  // asks to be told of room
+    return fail(EAGAIN);
+  }
+  std::size_t written = 0;
+  for (const iovec& piece : *pieces) {
+    const std::size_t size = std::min(piece.iov_len, left);
+    if (size == 0) continue;
+    if (piece.iov_base == nullptr) {
+      if (written == 0) return fail(EFAULT);
+      break;
+    }
+    left -= size;
+    tcp::Connection::WriteFlags how;
+    how.more = (flags & MSG_MORE) != 0 || left != 0;
+    how.end_of_record = (flags & MSG_EOR) != 0 && left == 0;
+    how.urgent = (flags & MSG_OOB) != 0 && left == 0;
+    const std::size_t taken = parts.tcp.write(s.connection, {static_cast<const std::uint8_t*>(piece.iov_base), size}, how, now);
+    written += taken;
+    if (taken < size) break;
+  }
+  if (written == 0) return fail(EAGAIN);
+  finish_call(now);
+  return written;
+}
+
+// Linux's tcp_recvmsg_locked: what is queued first; then the error, once; then the end.
+Result<std::size_t> Sockets::State::receive(StreamSocket& s, msghdr& message, int flags, Instant now) {
+  const auto pieces = pieces_of(message);
+  if (!pieces) return std::unexpected(pieces.error());
+  if ((flags & MSG_ERRQUEUE) != 0) return fail(EAGAIN);
+  if (s.listener) return fail(ENOTCONN);
+  if ((flags & MSG_OOB) != 0) return fail(EINVAL);
+  tcp::Connection* connection = connection_of(s);
+  const std::size_t queued = connection != nullptr ? connection->readable_bytes() : 0;
+  message.msg_namelen = 0;
+  message.msg_controllen = 0;
+  message.msg_flags = 0;
+  if (queued == 0) {
+    if (connection != nullptr && connection->peer_fin()) return 0;
+    if (const int error = take_error(s)) return fail(error);
+    if ((shutdown_of(s) & kReceiveShutdown) != 0) return 0;
+    return fail(tcp_state(s) == tcp::State::kClosed ? ENOTCONN : EAGAIN);
+  }
+
+  const std::size_t wanted = std::min(total_size(*pieces), queued);
+  if ((flags & MSG_TRUNC) != 0) {
+    if ((flags & MSG_PEEK) != 0) return wanted;
+    const std::size_t dropped = parts.tcp.discard(s.connection, wanted, now);
+    finish_call(now);
+    return dropped;
+  }
+  std::size_t copied = 0;
+  for (const iovec& piece : *pieces) {
+    const std::size_t size = std::min(piece.iov_len, wanted - copied);
+    if (size == 0) continue;
+    if (piece.iov_base == nullptr) {
+      if (copied == 0) return fail(EFAULT);
+      break;
+    }
+    const MutableBytes out{static_cast<std::uint8_t*>(piece.iov_base), size};
+    copied += (flags & MSG_PEEK) != 0 ? connection->peek(out, copied) : parts.tcp.read(s.connection, out, now);
+  }
+  if ((flags & MSG_PEEK) == 0) finish_call(now);
+  return copied;
+}
+
+// ---- the end ----
+
+// Linux's inet_shutdown.
+Result<int> Sockets::State::shutdown(StreamSocket& s, int how, Instant now) {
+  if (how < SHUT_RD || how > SHUT_RDWR) return fail(EINVAL);
+  const auto bits = static_cast<std::uint8_t>(how + 1);
+  const tcp::State state = tcp_state(s);
+  if (s.state == SocketState::kConnecting)
+    s.state = before_established(state) || state == tcp::State::kClosed ? SocketState::kDisconnecting : SocketState::kConnected;
+  switch (state) {
+    case tcp::State::kClosed:
+      s.shutdown |= bits;
+      wake(s, kWakeAll);
+      return fail(ENOTCONN);
+    case tcp::State::kListen:
+      if ((bits & kReceiveShutdown) == 0) break;
+      disconnect(s, 0, now);
+      break;
+    case tcp::State::kSynSent:
+      disconnect(s, 0, now);
+      break;
+    default:
+      if ((bits & kReceiveShutdown) != 0) parts.tcp.shutdown_receive(s.connection, now);
+      if ((bits & kSendShutdown) != 0) parts.tcp.shutdown_send(s.connection, now);
+      break;
+  }
+  wake(s, kWakeAll);
+  finish_call(now);
+  return 0;
+}
+
+// Linux's inet_release and __tcp_close.
+Result<int> Sockets::State::close(StreamSocket& s, Instant now) {
+  bool lingers = false;
+  if (s.listener) {
+    parts.tcp.close_listener(s.listener, now);
+    detach_listener(s);
+  } else if (tcp::Connection* connection = connection_of(s)) {
+    const tcp::ConnectionId id = s.connection;
+    const bool may_linger = s.linger && connection->readable_bytes() == 0 && connection->state() != tcp::State::kClosed;
+    detach(s);
+    if (may_linger && s.linger_seconds == 0) {
+      parts.tcp.abort(id, now);
+    } else {
+      Handle<Lingering> lingering;
+      if (may_linger) lingering = lingerings.emplace(Lingering{id, later(now, std::chrono::seconds(s.linger_seconds))});
+      if (lingering) {
+        parts.tcp.shutdown_receive(id, now);
+        parts.tcp.shutdown_send(id, now);
+        finish_call(now);
+        lingers = still_lingers(*lingerings.get(lingering));
+        if (lingers) {
+          last_lingering = lingering.packed();
+        } else {
+          lingerings.erase(lingering);
+          parts.tcp.close(id, now);
+        }
+      } else {
+        parts.tcp.close(id, now);
+      }
+    }
+  }
+  if (s.binding) release_port(s, true, now);
+  finish_call(now);
+  if (lingers) return fail(EINPROGRESS);
+  return 0;
+}
+
+bool Sockets::State::still_lingers(const Lingering& lingering) const {
+  const tcp::Connection* connection = parts.tcp.connection(lingering.connection);
+  return connection != nullptr && closing(connection->state());
+}
+
+void Sockets::State::end_lingerings(Instant now) {
+  lingerings.for_each([&](Lingering& lingering) {
+    if (still_lingers(lingering) && now < lingering.deadline) return;
+    parts.tcp.close(lingering.connection, now);
+    lingerings.erase(lingering);
+  });
+}
+
+}  // namespace tapir::socket
