@@ -466,7 +466,7 @@ class Run {
     for (const SeenSegment& seen : unread_) record(seen, "not read yet");
     for (const SentPacket& packet : machine_.sent())
       if (const auto seen = read_segment(packet)) record(*seen, "not read yet");
-    std::stable_sort(steps_.begin(), steps_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::sort(steps_.begin(), steps_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     // The segment that failed stays in sight however many wait behind it.
     std::size_t end = steps_.size();
     std::size_t read = 0;
