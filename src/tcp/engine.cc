@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "tcp/engine_state.h"
+#include "tcp/paws.h"
 
 namespace tapir::tcp {
 
@@ -135,9 +136,15 @@ void Engine::State_::arm_timer(Connection& c) {
 
 // FIN-WAIT-2 without an owner, or TIME-WAIT: the small record takes the connection's place (Linux: tcp_time_wait).
 void Engine::State_::become_time_wait(Connection& c, Instant now) {
+  const bool ack_owed = c.output_wanted(env, now);
   const Connection::Remains remains = c.take_remains(env, now);
   established.erase(c.tuple(), ref_of(c));
-  TimeWait* record = time_waits.add(remains, knobs, counters, now);
+  const TimeWait what = TimeWait::of(remains, now);
+  // The ACK of the peer's FIN: the connection is over, so the record sends it as it will send the next.
+  if (ack_owed)
+    reply(remains.tuple.local.address, remains.tuple.remote.address, c.path().interface, what.ack(timestamp_clock(now) + remains.ts_offset),
+          remains.tos, c.subject(), now);
+  TimeWait* record = time_waits.add(what, remains.timeout, knobs, counters, now);
   if (record == nullptr) return;
   if (!established.insert(remains.tuple, {RecordRef::Kind::kTimeWait, time_waits.index_of(*record)})) {
     counters.add(Counter::kTcpExtTCPTimeWaitOverflow);

@@ -37,16 +37,8 @@ wire::TcpSegment TimeWait::ack(std::uint32_t ts_value) const {
   return segment;
 }
 
-TimeWait* TimeWaitTable::add(const Connection::Remains& remains, const Knobs& knobs, trace::Counters& counters, Instant now) {
-  // Other addresses have records of another size.
-  if (!remains.tuple.local.address.is_v4() || !remains.tuple.remote.address.is_v4()) return nullptr;
-  Handle<TimeWait> handle;
-  if (records_.size() < static_cast<std::uint32_t>(std::max(knobs.tcp_max_tw_buckets, 0))) handle = records_.emplace();
-  if (!handle) {
-    counters.add(Counter::kTcpExtTCPTimeWaitOverflow);
-    return nullptr;
-  }
-  TimeWait& record = *records_.get(handle);
+TimeWait TimeWait::of(const Connection::Remains& remains, Instant now) {
+  TimeWait record;
   record.local_address = remains.tuple.local.address.v4_bits();
   record.remote_address = remains.tuple.remote.address.v4_bits();
   record.local_port = remains.tuple.local.port;
@@ -58,13 +50,24 @@ TimeWait* TimeWaitTable::add(const Connection::Remains& remains, const Knobs& kn
   record.tos = remains.tos;
   record.entered_ms = timestamp_clock(now);
   if (remains.timestamps) {
-    record.flags |= TimeWait::kTimestamps;
-    if (remains.ts_offset != 0) record.flags |= TimeWait::kOffset;
+    record.flags |= kTimestamps;
+    if (remains.ts_offset != 0) record.flags |= kOffset;
     record.ts_recent = remains.ts_recent;
     record.ts_recent_s = seconds(remains.ts_recent_at);
   }
-  if (remains.fin_wait_2) record.flags |= TimeWait::kFinWait2;
-  schedule(record, remains.fin_wait_2 ? remains.timeout : kTimeWaitLength, now);
+  if (remains.fin_wait_2) record.flags |= kFinWait2;
+  return record;
+}
+
+TimeWait* TimeWaitTable::add(const TimeWait& remains, Duration timeout, const Knobs& knobs, trace::Counters& counters, Instant now) {
+  Handle<TimeWait> handle;
+  if (records_.size() < static_cast<std::uint32_t>(std::max(knobs.tcp_max_tw_buckets, 0))) handle = records_.emplace(remains);
+  if (!handle) {
+    counters.add(Counter::kTcpExtTCPTimeWaitOverflow);
+    return nullptr;
+  }
+  TimeWait& record = *records_.get(handle);
+  schedule(record, record.has(TimeWait::kFinWait2) ? timeout : kTimeWaitLength, now);
   return &record;
 }
 

@@ -20,7 +20,7 @@ namespace tapir::tcp {
 // Not 2 MSL of RFC 9293 but what Linux has made of it (TCP_TIMEWAIT_LEN).
 inline constexpr Duration kTimeWaitLength = 60s;
 
-// An IPv4 tuple's record. Times are milliseconds (or seconds) of the stack's clock, modulo 2^32.
+// An IPv4 tuple's record (another version's is another type). Times are milliseconds (or seconds) of the stack's clock, modulo 2^32.
 struct TimeWait {
   std::uint32_t local_address = 0;      // host order
   std::uint32_t remote_address = 0;
@@ -46,6 +46,8 @@ struct TimeWait {
     kShort = 8,                         // was to live 4 s or less (Linux: tw_kill)
   };
 
+  // The record of what a connection leaves; its tuple is IPv4's.
+  static TimeWait of(const Connection::Remains& remains, Instant now);
   bool has(Flag flag) const { return (flags & flag) != 0; }
   FourTuple tuple() const {
     return {{IpAddress::v4(local_address), local_port}, {IpAddress::v4(remote_address), remote_port}};
@@ -69,8 +71,8 @@ class TimeWaitTable {
  public:
   TimeWaitTable(std::uint32_t limit, ChargeHook hook) : records_(limit, hook) {}
 
-  // A record for `remains`; null when there are tcp_max_tw_buckets, or no memory: then nothing stays.
-  TimeWait* add(const Connection::Remains& remains, const Knobs& knobs, trace::Counters& counters, Instant now);
+  // Keeps `remains`, in FIN-WAIT-2 for `timeout`; null when there are tcp_max_tw_buckets, or no memory: then nothing stays.
+  TimeWait* add(const TimeWait& remains, Duration timeout, const Knobs& knobs, trace::Counters& counters, Instant now);
   void erase(TimeWait& record);
   std::uint32_t index_of(const TimeWait& record) const { return records_.handle_of(record).index; }
   TimeWait* at(std::uint32_t index) { return records_.at(index); }
