@@ -214,7 +214,6 @@ SeenSegment take_front(SeenSegment& segment, std::uint32_t bytes) {
   SeenSegment front = segment;
   front.length = bytes;
   front.flags = static_cast<std::uint16_t>(front.flags & ~(wire::kPsh | wire::kFin));
-  front.push_unknown = bytes > segment.segment_size;
   if (bytes <= segment.segment_size) front.segment_size = 0;
   segment.seq += bytes;
   segment.length -= bytes;
@@ -230,10 +229,10 @@ bool merge(SeenSegment& segment, const SeenSegment& next) {
       next.ttl != segment.ttl || !std::ranges::equal(next.options.bytes(), segment.options.bytes()) || segment.length == 0 || next.length == 0)
     return false;
   segment.length += next.length;
-  segment.flags |= next.flags;
+  // PSH is the last piece's: Linux sets it on every super-segment, whatever follows.
+  segment.flags = next.flags;
   segment.window = next.window;
   segment.zero_payload = segment.zero_payload && next.zero_payload;
-  segment.push_unknown = true;
   segment.segment_size = 0;
   if (segment.malformed.empty()) segment.malformed = next.malformed;
   return true;
@@ -249,8 +248,7 @@ std::optional<std::string> difference(const TcpSpec& expected, const IpSpec& ip,
     return fmt::format("ECN bits: expected ECT(0) or ECT(1), got {}", static_cast<int>(ecn));
   if (ip.ttl && seen.ttl != *ip.ttl) return fmt::format("ttl: expected {}, got {}", *ip.ttl, seen.ttl);
 
-  const std::uint16_t ignored = seen.push_unknown ? std::uint16_t{wire::kPsh} : std::uint16_t{0};
-  if (((expected.flags ^ seen.flags) & ~ignored) != 0)
+  if (expected.flags != seen.flags)
     return fmt::format("flags: expected {}, got {}", wire::format_tcp_flags(expected.flags), wire::format_tcp_flags(seen.flags));
   if (seen.reserved != 0) return fmt::format("reserved bits of the TCP header: expected 0, got {}", seen.reserved);
   if (expected.seq != seen.seq) return fmt::format("sequence number: expected {}, got {}", expected.seq, seen.seq);

@@ -42,9 +42,6 @@ struct SeenSegment {
   bool zero_payload = true;
   std::uint16_t segment_size = 0;     // as SentPacket's
   std::string malformed;              // what is wrong with the bytes themselves, if anything
-  // It stands for several segments of the wire and does not hold the last of what was one super-segment: its PSH is
-  // not the script's business, as merged segments' is not packetdrill's.
-  bool push_unknown = false;
 };
 
 // A TCP segment (wire numbers) as the stack shall get it, checksums right, payload zeros; or what cannot be mapped.

@@ -416,10 +416,12 @@ class Run {
         unread_.push_front(std::move(*next));
         next = std::move(front);
       }
+      const std::string pieces = fmt::format("  joining {} and {}", to_text(to_script(seen, connection), false), to_text(to_script(*next, connection), false));
       if (!whole_units || next->length > missing || !merge(seen, *next)) {
         unread_.push_front(std::move(*next));
         return;
       }
+      log(pieces);
     }
   }
 

@@ -142,7 +142,6 @@ TEST(DrillPackets, SuperSegmentsAreCutWhereSegmentationCuts) {
   const SeenSegment front = take_front(rest, 1000);
   EXPECT_EQ(to_text(front, false), ". 1:1001(1000) ack 1");
   EXPECT_EQ(to_text(rest, false), "FP. 1001:2501(1500) ack 1");
-  EXPECT_FALSE(front.push_unknown);
   SeenSegment joined = front;
   EXPECT_TRUE(merge(joined, rest));
   EXPECT_EQ(to_text(joined, false), to_text(whole, false));
@@ -156,6 +155,9 @@ TEST(DrillPackets, OnlyContinuationsAreMerged) {
     EXPECT_FALSE(merge(copy, sent(other))) << other;
   }
   EXPECT_TRUE(merge(first, sent("P. 1001:2001(1000) ack 1 win 5")));
+  EXPECT_EQ(to_text(first, false), "P. 1:2001(2000) ack 1");
+  EXPECT_TRUE(merge(first, sent(". 2001:3001(1000) ack 1 win 5")));
+  EXPECT_EQ(to_text(first, false), ". 1:3001(3000) ack 1") << "PSH is the last piece's";
 }
 
 TEST(DrillPackets, IcmpQuotesTheSegment) {
