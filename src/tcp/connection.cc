@@ -89,10 +89,10 @@ void Connection::open_passive(const Handshake& handshake, const Path& path, Env&
   rto_.set(1s, env.knobs);
   total_retransmits_ = handshake.syn_ack_retransmits;
   // RFC 6298 §5.7: a lost SYN-ACK gives no sample, and the window starts from one segment (Linux: tcp_init_cwnd keeps 10 unless lost).
-  if (handshake.syn_ack_retransmits == 0) {
+  if (handshake.syn_ack_retransmits == 0 && handshake.syn_ack_sent_at != kNever) {
     rtt_.on_sample(std::max<Duration>(now - handshake.syn_ack_sent_at, 1us), now, snd_.una.value(), snd_.nxt.value(), env.knobs);
     rto_.set(rtt_.base_rto(env.knobs), env.knobs);
-  } else {
+  } else if (handshake.syn_ack_retransmits != 0) {
     window_.cwnd = 1;
   }
   cwnd_stamp_ = last_received_at_ = now;

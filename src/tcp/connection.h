@@ -78,7 +78,7 @@ struct Handshake {
   std::uint32_t rcv_wnd = 0;       // offered in the SYN-ACK
   std::uint32_t window_clamp = 0;
   std::uint8_t syn_ack_retransmits = 0;
-  Instant syn_ack_sent_at{};       // of the (only) SYN-ACK, for the first RTT sample
+  Instant syn_ack_sent_at{};       // of the (only) SYN-ACK, for the first RTT sample; kNever: unknown (a cookie)
 };
 
 // Timers of a connection; one table, one switch.
@@ -149,6 +149,7 @@ class Connection {
   const SocketOptions& options() const { return options_; }
   bool set_congestion_control(std::string_view name);
   void set_quickack(int value);
+  bool quickack() const { return ack_policy_.quickack_option(); }   // what TCP_QUICKACK reads
 
   // ---- what it is like ----
   State state() const { return state_; }
@@ -165,6 +166,7 @@ class Connection {
   std::size_t unacked_bytes() const { return send_buffer_.size(); }                  // SIOCOUTQ
   CloseCause cause() const { return cause_; }             // why it ended; kNone while it lives
   CloseCause take_cause();                                // SO_ERROR: read once; kNone when it was read already
+  CloseCause pending_cause() const { return pending_cause_; }   // what take_cause() would answer (POLLERR)
   CloseCause soft_cause() const { return soft_cause_; }   // what ICMP said last, if nothing ended
   Instant head_received_at() const { return receive_queue_.head_received_at(); }
   std::uint8_t take_touched() { return std::exchange(touched_, std::uint8_t{0}); }

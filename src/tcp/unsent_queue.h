@@ -12,6 +12,7 @@
 namespace tapir::tcp {
 
 struct UnsentRecord {
+  SeqNum begin;
   SeqNum end;
   bool push = false;            // PSH when its last byte is sent
   bool end_of_record = false;   // MSG_EOR: nothing may be appended
@@ -28,11 +29,13 @@ class UnsentQueue {
 
   bool empty() const { return head_ == 0; }
   std::size_t count() const { return count_; }
-  UnsentRecord* front(UnsentPool& pool) const { return head_ == 0 ? nullptr : &pool.at(head_ - 1); }
-  UnsentRecord* back(UnsentPool& pool) const { return tail_ == 0 ? nullptr : &pool.at(tail_ - 1); }
-  // A new record that will end at `end`; null when the pool has none.
-  UnsentRecord* push_back(SeqNum end, UnsentPool& pool);
+  UnsentRecord* front(UnsentPool& pool) const { return head_ == 0 ? nullptr : pool.at(head_ - 1); }
+  UnsentRecord* back(UnsentPool& pool) const { return tail_ == 0 ? nullptr : pool.at(tail_ - 1); }
+  // A new, empty record that begins at `begin`; null when the pool has none.
+  UnsentRecord* push_back(SeqNum begin, UnsentPool& pool);
   void pop_front(UnsentPool& pool);
+  // Takes back a record just pushed.
+  void pop_back(UnsentPool& pool);
   void clear(UnsentPool& pool);
 
  private:
