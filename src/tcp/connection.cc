@@ -168,7 +168,11 @@ std::uint32_t Connection::size_goal() const {
 // Takes at most what fills the last record, so that the caller can let poll_segment() have it before the next one is begun: Linux's
 // sendmsg sends each skb as it becomes full, and what remains of it is topped up first.
 std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant now) {
-  if (data.empty() || send_shutdown_ || state_ == State::kClosed) return 0;
+  if (send_shutdown_ || state_ == State::kClosed) return 0;
+  if (data.empty()) {  // only asks to be told when there is room
+    if (!may_write()) no_space_ = true;
+    return 0;
+  }
   restart_after_idle(env, now);
   UnsentRecord* tail = unsent_.back(env.unsent);
   const std::uint32_t goal = size_goal();

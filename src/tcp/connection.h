@@ -127,7 +127,8 @@ class Connection {
     bool end_of_record = false;  // MSG_EOR
     bool urgent = false;         // MSG_OOB
   };
-  // Takes as much as the send buffer allows (0: none: the caller would block). Only in states that may send.
+  // Takes as much as the send buffer allows (0: none: the caller would block, and kTouchedWritable tells when there is room). Without
+  // data it only asks to be told. Only in states that may send.
   std::size_t write(Bytes data, WriteFlags flags, Env& env, Instant now);
   // True when a write would take at least a byte (Linux: sk_stream_memory_free / __sk_stream_is_writeable for readiness).
   bool may_write() const;
