@@ -21,10 +21,16 @@ bool Stack::Parts::has_room(InterfaceId interface) {
   return to == nullptr || to->device->room() > promised;
 }
 
+bool Stack::Parts::make_room(InterfaceId interface, Instant now) {
+  if (has_room(interface)) return true;
+  flush(now);
+  return has_room(interface);
+}
+
 // tcp/ chooses which connection sends next, so any device may be the one.
-bool Stack::Parts::all_have_room() {
+bool Stack::Parts::make_room_everywhere(Instant now) {
   for (InterfaceId id = 1; id <= devices.size(); ++id)
-    if (!has_room(id)) return false;
+    if (!make_room(id, now)) return false;
   return true;
 }
 
@@ -72,7 +78,7 @@ void Stack::Parts::send_packet(InterfaceId interface, const IpAddress& next_hop,
     if (resolution.status != ip::ResolveStatus::kResolved) return;  // parked as a copy, or lost and counted there
     push_ethernet(resolution.mac, to->mac, wire::kEtherTypeIpv4);
   }
-  if (!has_room(interface)) {
+  if (!make_room(interface, now)) {
     counters.add(Counter::kIpOutDiscards);
     return drop(DropReason::kDevRefused, interface, batch.slot().size(), now);
   }
@@ -105,8 +111,7 @@ std::expected<bool, DeliveryError> Stack::Parts::send_datagram(const FourTuple& 
                                                                const ip::Ipv4Fields& fields, Instant now) {
   seen_now_ = now;
   path_finder.set_now(now);
-  if (!has_room(path.interface)) flush(now);
-  if (!has_room(path.interface)) {
+  if (!make_room(path.interface, now)) {
     counters.add(Counter::kIpOutDiscards);
     drop(DropReason::kDevRefused, path.interface, 0, now);
     return false;
@@ -132,8 +137,7 @@ void Stack::Parts::send_replies(Instant now) {
   while (!replies.empty()) {
     const ip::Reply& next = replies.front();
     const InterfaceId interface = next.layer == ip::Reply::Layer::kIp ? next.path.interface : next.interface;
-    if (!has_room(interface)) flush(now);
-    if (!has_room(interface)) {
+    if (!make_room(interface, now)) {
       output_retry_at_ = later(now, kRoomRetry);
       break;
     }
@@ -154,8 +158,7 @@ void Stack::Parts::send_replies(Instant now) {
 
 void Stack::Parts::send_tcp_replies(Instant now) {
   for (;;) {
-    if (!all_have_room()) flush(now);
-    if (!all_have_room()) {
+    if (!make_room_everywhere(now)) {
       output_retry_at_ = later(now, kRoomRetry);
       return;
     }
@@ -186,8 +189,7 @@ void Stack::Parts::send_tcp_replies(Instant now) {
 
 void Stack::Parts::send_segments(bool only_due, Instant now) {
   for (std::size_t count = 0; count < kSegmentsPerPollMax; ++count) {
-    if (!all_have_room()) flush(now);
-    if (!all_have_room()) {
+    if (!make_room_everywhere(now)) {
       output_retry_at_ = later(now, kRoomRetry);
       return;
     }
@@ -214,17 +216,17 @@ void Stack::Parts::drain_neighbors(Instant now) {
     OutgoingFrame& out = slot(now);
     wire::emit_arp(arp->packet, out.append_header(wire::kArpLength));
     push_ethernet(arp->destination, arp->packet.sender_mac, wire::kEtherTypeArp);
-    if (has_room(arp->interface))
+    if (make_room(arp->interface, now))
       commit(arp->interface, {}, now);
     else
-      drop(DropReason::kDevRefused, arp->interface, out.size(), now);
+      drop(DropReason::kDevRefused, arp->interface, wire::kArpLength, now);
   }
   while (auto released = neighbors.poll_released()) {
     released->fill(slot(now));
     const Attached* to = attached(released->interface);
     if (to == nullptr) continue;
     push_ethernet(released->mac, to->mac, wire::kEtherTypeIpv4);
-    if (has_room(released->interface))
+    if (make_room(released->interface, now))
       commit(released->interface, std::move(released->frame), now);
     else
       drop(DropReason::kDevRefused, released->interface, batch.slot().size(), now);

@@ -141,7 +141,9 @@ struct Stack::Parts {
 
   // output.cc
   bool has_room(InterfaceId interface);
-  bool all_have_room();
+  // The same after handing over the batch, where that helps.
+  bool make_room(InterfaceId interface, Instant now);
+  bool make_room_everywhere(Instant now);
   OutgoingFrame& slot(Instant now);
   // The packet in the slot, which begins at its transport header: IP header, neighbour, link header, batch.
   std::expected<void, DeliveryError> send_slot(const Path& path, const ip::Ipv4Fields& fields, Frame kept, Instant now);
