@@ -165,6 +165,8 @@ class Connection {
   std::size_t readable_bytes() const { return receive_queue_.size(); }
   std::size_t unsent_bytes() const;                                        // SIOCOUTQNSD
   std::size_t unacked_bytes() const { return send_buffer_.size(); }                  // SIOCOUTQ
+  // Was `seq` sent and not acknowledged (RFC 5927 §4.1: what an ICMP error must quote to be believed)?
+  bool in_flight(SeqNum seq) const { return seq >= snd_.una && seq <= snd_.nxt; }
   CloseCause cause() const { return cause_; }             // why it ended; kNone while it lives
   CloseCause take_cause();                                // SO_ERROR: read once; kNone when it was read already
   CloseCause pending_cause() const { return pending_cause_; }   // what take_cause() would answer (POLLERR)
@@ -346,7 +348,8 @@ class Connection {
   void note_data_sent(SeqNum end, bool partial, Env& env, Instant now);
   void validate_window(bool cwnd_limited, Env& env, Instant now);
   void restart_after_idle(Env& env, Instant now);
-  void add_sack_blocks(wire::TcpOptions& options);
+  std::size_t collect_sack_blocks(wire::TcpOptions& options) const;
+  std::uint16_t current_mss(Instant now) const;
   wire::TcpOptions common_options(Instant now) const;
   std::uint32_t timestamp_clock(Instant now) const;
   bool fin_due() const { return fin_owed_ && !fin_sent_; }
@@ -407,6 +410,7 @@ class Connection {
   bool probe_owed_ = false;        // a window probe or keepalive
   bool probe_data_ = false;        // the probe may carry data: the window is open
   bool corked_now_ = false;        // the last write said MSG_MORE
+  std::uint16_t mss_now_ = 536;    // snd_.mss less the SACK blocks that segments carry at the moment
   SendSequence snd_;
   ReceiveSequence rcv_;
   Timestamps ts_;

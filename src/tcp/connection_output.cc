@@ -27,6 +27,7 @@ bool Connection::poll_segment(OutgoingFrame& out, Env& env, Instant now) {
   if (poll_reset(out, env, now)) return true;
   if (state_ == State::kClosed) return false;
   if (poll_challenge(out, env, now)) return true;
+  mss_now_ = current_mss(now);
   if (poll_resend(out, env, now)) return true;
   if (state_ == State::kSynSent || state_ == State::kSynReceived) {
     if (syn_owed_) return emit_syn(out, env, now);
@@ -57,9 +58,18 @@ TcpOptions Connection::common_options(Instant now) const {
   return options;
 }
 
+// SACK blocks take their bytes from the payload of the segments that carry them (Linux: tcp_current_mss).
+std::uint16_t Connection::current_mss(Instant now) const {
+  if (!sack_ || (reassembly_.empty() && dsack_.empty())) return snd_.mss;
+  TcpOptions options = common_options(now);
+  const std::size_t without = tcp_options_length(options, false);
+  options.sack_count = static_cast<std::uint8_t>(collect_sack_blocks(options));
+  return static_cast<std::uint16_t>(snd_.mss - (tcp_options_length(options, false) - without));
+}
+
 // RFC 2018 §4: the block of the latest segment first; a D-SACK (RFC 2883) before it.
-void Connection::add_sack_blocks(TcpOptions& options) {
-  if (!sack_) return;
+std::size_t Connection::collect_sack_blocks(TcpOptions& options) const {
+  if (!sack_) return 0;
   const std::size_t fits = sack_blocks_that_fit(options);
   std::size_t count = 0;
   if (!dsack_.empty()) options.sack[count++] = SackBlock{dsack_.begin, dsack_.end};
@@ -68,8 +78,7 @@ void Connection::add_sack_blocks(TcpOptions& options) {
     const std::size_t found = reassembly_.sack_blocks(blocks, fits - count, rcv_.nxt);
     for (std::size_t i = 0; i < found; ++i) options.sack[count++] = blocks[i];
   }
-  options.sack_count = static_cast<std::uint8_t>(count);
-  dsack_ = {};
+  return count;
 }
 
 // The one place where a segment of a synchronised connection becomes bytes. `payload` lies in the send buffer.
@@ -82,7 +91,8 @@ void Connection::emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRa
   segment.options = common_options(now);
   if ((flags & kAck) != 0) {
     segment.ack = rcv_.nxt;
-    add_sack_blocks(segment.options);
+    segment.options.sack_count = static_cast<std::uint8_t>(collect_sack_blocks(segment.options));
+    dsack_ = {};
   }
   const std::uint32_t window = choose_window(env) >> rcv_.wscale;
   segment.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(window, 65535));
@@ -91,9 +101,9 @@ void Connection::emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRa
   emit_tcp(segment, header);
   if (!payload.empty()) send_buffer_.collect(payload, out);
   out.checksum = {.wanted = true, .start = 0, .offset = static_cast<std::uint16_t>(kTcpChecksumOffset)};
-  if (payload.length() > snd_.mss) out.gso = {.type = GsoType::kTcpV4, .size = snd_.mss};
+  if (payload.length() > mss_now_) out.gso = {.type = GsoType::kTcpV4, .size = mss_now_};
 
-  const std::uint32_t segments = payload.length() <= snd_.mss ? 1 : (payload.length() + snd_.mss - 1) / snd_.mss;
+  const std::uint32_t segments = payload.length() <= mss_now_ ? 1 : (payload.length() + mss_now_ - 1) / mss_now_;
   segments_out_ += segments;
   env.counters.add(Counter::kTcpOutSegs, segments);
   trace_segment(Event::kSegmentOut, segment, payload.length(), env, now);
@@ -202,22 +212,22 @@ bool Connection::poll_resend(OutgoingFrame& out, Env& env, Instant now) {
   if (record->range.begin >= right_edge && !head) return false;
 
   const std::uint32_t quota = std::min(window_.cwnd - in_flight, max_segments_per_send(env));
-  std::uint32_t length = std::min(record->payload(), quota * snd_.mss);
+  std::uint32_t length = std::min(record->payload(), quota * mss_now_);
   const SeqNum begin = record->range.begin;
   if (begin + length > right_edge) {
     const std::uint32_t open = begin < right_edge ? right_edge - begin : 0;
-    length = std::max(open / snd_.mss * snd_.mss, std::min<std::uint32_t>(snd_.mss, record->payload()));
+    length = std::max(open / mss_now_ * mss_now_, std::min<std::uint32_t>(mss_now_, record->payload()));
   }
   const bool whole = length == record->payload();
   const SeqNum end = whole ? record->range.end : begin + length;
-  Transmission* const sent = scoreboard_.on_resent(*record, end, snd_.mss, now, snd_.nxt, env.transmissions);
+  Transmission* const sent = scoreboard_.on_resent(*record, end, mss_now_, now, snd_.nxt, env.transmissions);
   if (sent == nullptr) {
     env.counters.add(Counter::kTcpExtTCPRetransFail);
     return false;
   }
   std::uint16_t flags = kAck;
   if (sent->fin) flags |= kFin;
-  if (sent->push || sent->payload() > snd_.mss) flags |= kPsh;
+  if (sent->push || sent->payload() > mss_now_) flags |= kPsh;
   const std::uint32_t segments = sent->segments();
   if (retransmits_began_ == Instant{}) retransmits_began_ = sent->first_sent_at;
   const std::uint32_t payload = sent->payload();
@@ -247,8 +257,8 @@ std::uint32_t Connection::max_segments_per_send(const Env& env) const {
     if (shift < 32) bytes += gso_max >> shift;
   }
   bytes = std::min(bytes, gso_max - 1);
-  std::uint32_t segments = std::max<std::uint32_t>(static_cast<std::uint32_t>(bytes / snd_.mss), static_cast<std::uint32_t>(env.knobs.tcp_min_tso_segs));
-  segments = std::min<std::uint32_t>(segments, static_cast<std::uint32_t>((gso_max - 1) / snd_.mss));
+  std::uint32_t segments = std::max<std::uint32_t>(static_cast<std::uint32_t>(bytes / mss_now_), static_cast<std::uint32_t>(env.knobs.tcp_min_tso_segs));
+  segments = std::min<std::uint32_t>(segments, static_cast<std::uint32_t>((gso_max - 1) / mss_now_));
   if (path_.offloads.gso_max_segs != 0) segments = std::min<std::uint32_t>(segments, path_.offloads.gso_max_segs);
   return std::max<std::uint32_t>(segments, 1);
 }
@@ -267,14 +277,14 @@ bool Connection::should_defer(std::uint32_t record_left, bool last_record, std::
   if (recovery_.state() >= CaState::kRecovery) return false;
   if (now - last_sent_at_ > 1ms) return false;
   const std::uint64_t send_window = snd_.una + snd_.wnd - snd_.nxt;
-  const std::uint64_t congestion_window = std::uint64_t{window_.cwnd - scoreboard_.in_flight()} * snd_.mss;
+  const std::uint64_t congestion_window = std::uint64_t{window_.cwnd - scoreboard_.in_flight()} * mss_now_;
   const std::uint64_t limit = std::min(send_window, congestion_window);
-  if (limit >= std::uint64_t{max_segments} * snd_.mss) return false;
+  if (limit >= std::uint64_t{max_segments} * mss_now_) return false;
   if (!last_record && limit >= record_left) return false;
   if (env.knobs.tcp_tso_win_divisor > 0) {
-    const std::uint64_t chunk = std::min<std::uint64_t>(snd_.wnd, std::uint64_t{window_.cwnd} * snd_.mss) / static_cast<std::uint64_t>(env.knobs.tcp_tso_win_divisor);
+    const std::uint64_t chunk = std::min<std::uint64_t>(snd_.wnd, std::uint64_t{window_.cwnd} * mss_now_) / static_cast<std::uint64_t>(env.knobs.tcp_tso_win_divisor);
     if (limit >= chunk) return false;
-  } else if (limit > std::uint64_t{3} * snd_.mss) {
+  } else if (limit > std::uint64_t{3} * mss_now_) {
     return false;
   }
   const Transmission* const head = scoreboard_.first();
@@ -301,7 +311,7 @@ std::uint32_t Connection::next_segment_limit(const UnsentRecord& record, Env& en
   }
   const SeqNum right_edge = snd_.una + snd_.wnd;
   const std::uint32_t left = record.end - record.begin;
-  const std::uint32_t mss = snd_.mss;
+  const std::uint32_t mss = mss_now_;
   if (record.begin + std::min(left, mss) > right_edge) return 0;
   const bool last = unsent_.count() == 1;
   const bool ends_stream = last && fin_due();
@@ -336,14 +346,14 @@ bool Connection::poll_new_data(OutgoingFrame& out, Env& env, Instant now) {
   const bool with_fin = whole && unsent_.count() == 1 && fin_due();
   const SeqNum begin = record->begin;
   const SeqNum end = begin + length;
-  Transmission* const sent = scoreboard_.on_sent({begin, with_fin ? end + 1 : end}, snd_.mss, now, env.transmissions, false, with_fin);
+  Transmission* const sent = scoreboard_.on_sent({begin, with_fin ? end + 1 : end}, mss_now_, now, env.transmissions, false, with_fin);
   if (sent == nullptr) return false;
   sent->push = whole && record->push;
   sent->end_of_record = whole && record->end_of_record;
 
   // A super-segment always carries PSH: the receiver's GRO may hand it up at once (Linux does the same).
   std::uint16_t flags = kAck;
-  if (sent->push || length > snd_.mss) flags |= kPsh;
+  if (sent->push || length > mss_now_) flags |= kPsh;
   if (with_fin) flags |= kFin;
   snd_.nxt = sent->range.end;
   if (whole) unsent_.pop_front(env.unsent);
@@ -355,7 +365,7 @@ bool Connection::poll_new_data(OutgoingFrame& out, Env& env, Instant now) {
   data_segments_out_ += segments;
   bytes_sent_ += length;
   env.counters.add(Counter::kTcpExtTCPOrigDataSent, segments);
-  note_data_sent(end, length % snd_.mss != 0, env, now);
+  note_data_sent(end, length % mss_now_ != 0, env, now);
   validate_window(cwnd_limited || scoreboard_.in_flight() >= window_.cwnd, env, now);
   return true;
 }
@@ -371,7 +381,7 @@ void Connection::note_data_sent(SeqNum end, bool partial, Env& env, Instant now)
 bool Connection::poll_fin(OutgoingFrame& out, Env& env, Instant now) {
   if (!fin_due() || has_unsent()) return false;
   const SeqNum seq = stream_end();
-  Transmission* const sent = scoreboard_.on_sent({seq, seq + 1}, snd_.mss, now, env.transmissions, false, true);
+  Transmission* const sent = scoreboard_.on_sent({seq, seq + 1}, mss_now_, now, env.transmissions, false, true);
   if (sent == nullptr) return false;
   fin_sent_ = true;
   snd_.nxt = seq + 1;
@@ -388,10 +398,10 @@ bool Connection::poll_probe(OutgoingFrame& out, Env& env, Instant now) {
   UnsentRecord* const record = unsent_.front(env.unsent);
   const SeqNum right_edge = snd_.una + snd_.wnd;
   if (probe_data_ && record != nullptr && record->begin < right_edge) {
-    const std::uint32_t length = std::min({record->end - record->begin, static_cast<std::uint32_t>(snd_.mss), right_edge - record->begin});
+    const std::uint32_t length = std::min({record->end - record->begin, static_cast<std::uint32_t>(mss_now_), right_edge - record->begin});
     const SeqNum begin = record->begin;
     const SeqNum end = begin + length;
-    Transmission* const sent = scoreboard_.on_sent({begin, end}, snd_.mss, now, env.transmissions);
+    Transmission* const sent = scoreboard_.on_sent({begin, end}, mss_now_, now, env.transmissions);
     if (sent == nullptr) return false;
     sent->push = true;
     if (end == record->end) unsent_.pop_front(env.unsent);
@@ -400,7 +410,7 @@ bool Connection::poll_probe(OutgoingFrame& out, Env& env, Instant now) {
     emit(out, kAck | kPsh, begin, {begin, end}, env, now);
     ++data_segments_out_;
     bytes_sent_ += length;
-    note_data_sent(end, length < snd_.mss, env, now);
+    note_data_sent(end, length < mss_now_, env, now);
     return true;
   }
   emit(out, kAck, snd_.una - 1, {}, env, now);
