@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 
+#include "sim/drill/symbols.h"
 #include "wire/checksum.h"
 #include "wire/icmp.h"
 #include "wire/ipv4.h"
@@ -276,7 +277,7 @@ std::string to_text(const TcpSpec& spec, const IpSpec& ip) {
 }
 
 std::string to_text(const IcmpSpec& spec) {
-  std::string text = fmt::format("icmp type {} code {}", spec.type, spec.code);
+  std::string text = "icmp " + icmp_names(spec.type, spec.code);
   if (spec.mtu != 0) text += fmt::format(" mtu {}", spec.mtu);
   return text + fmt::format(" [{}:{}({})]", spec.quoted_seq, add(spec.quoted_seq, spec.quoted_length), spec.quoted_length);
 }

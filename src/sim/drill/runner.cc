@@ -17,6 +17,7 @@
 #include "sim/drill/packets.h"
 #include "sim/drill/parser.h"
 #include "sim/drill/shell.h"
+#include "sim/drill/socket_table.h"
 #include "sim/drill/tcp_info.h"
 #include "wire/segment_text.h"
 #include "wire/tcp_segment.h"
@@ -479,6 +480,7 @@ class Run {
     for (std::size_t i = begin; i < end; ++i) outcome_.ladder.push_back(steps_[i].second);
     if (const int fd = fd_under_test(); fd >= 0)
       if (const auto info = option(fd, IPPROTO_TCP, TCP_INFO, kTcpInfoSize)) outcome_.tcb = describe_tcp_info(*info);
+    if (outcome_.tcb.empty()) outcome_.tcb = socket_table(machine_.stack(), machine_.now());
   }
 
   const Script& script_;

@@ -17,6 +17,7 @@
 #include <array>
 #include <cerrno>
 #include <ctime>
+#include <span>
 
 // After <ctime>: it needs struct timespec.
 #include <linux/errqueue.h>
@@ -169,6 +170,19 @@ std::string flag_names(std::string_view prefix, std::uint64_t value) {
 }
 
 std::optional<std::uint8_t> icmp_type_value(std::string_view name) { return narrow(find(kIcmpTypes, name)); }
+
+std::string icmp_names(std::uint8_t type, std::uint8_t code) {
+  const auto name_in = [](std::span<const Symbol> table, std::uint8_t value) {
+    for (const Symbol& symbol : table)
+      if (symbol.value == value) return std::string(symbol.name);
+    return std::to_string(value);
+  };
+  std::span<const Symbol> codes;
+  if (type == 3) codes = kUnreachableCodes;
+  if (type == 5) codes = kRedirectCodes;
+  if (type == 11) codes = kTimeExceededCodes;
+  return name_in(kIcmpTypes, type) + (codes.empty() ? "" : " " + name_in(codes, code));
+}
 
 std::optional<std::uint8_t> icmp_code_value(std::uint8_t type, std::string_view name) {
   switch (type) {

@@ -21,5 +21,7 @@ std::string flag_names(std::string_view prefix, std::uint64_t value);
 // ICMP names of packetdrill's grammar: type "unreachable" and its codes "host_unreachable" ...
 std::optional<std::uint8_t> icmp_type_value(std::string_view name);
 std::optional<std::uint8_t> icmp_code_value(std::uint8_t type, std::string_view name);
+// "unreachable frag_needed": both names, a number where there is none.
+std::string icmp_names(std::uint8_t type, std::uint8_t code);
 
 }  // namespace tapir::sim::drill
