@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/capture_hub.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "wire/ethernet.h"
+#include "wire/transport_locator.h"
+
+namespace tapir::cli {
+namespace {
+
+// Frames as the stack sees them: outside of impairments, super-segments whole.
+class CapturePoint final : public link::Device {
+ public:
+  CapturePoint(std::unique_ptr<link::Device> inner, CaptureHub& hub, std::uint32_t interface)
+      : inner_(std::move(inner)), hub_(hub), interface_(interface) {}
+
+  std::uint32_t mtu() const override { return inner_->mtu(); }
+  link::MacAddress mac() const override { return inner_->mac(); }
+  link::LinkType link_type() const override { return inner_->link_type(); }
+  link::Offloads offloads() const override { return inner_->offloads(); }
+  std::size_t room() const override { return inner_->room(); }
+  Instant next_timeout() const override { return inner_->next_timeout(); }
+  int wait_descriptor() const override { return inner_->wait_descriptor(); }
+
+  std::size_t transmit(std::span<const OutgoingFrame> batch, Instant now) override {
+    const std::size_t accepted = inner_->transmit(batch, now);
+    if (hub_.idle()) return accepted;
+    std::array<Bytes, kOutgoingSpansMax + 1> pieces;
+    for (const OutgoingFrame& frame : batch.first(accepted)) {
+      pieces[0] = frame.header();
+      std::ranges::copy(frame.payload(), pieces.begin() + 1);
+      hub_.pass(interface_, link::CaptureDirection::kOut, now, std::span(pieces).first(frame.payload().size() + 1));
+    }
+    return accepted;
+  }
+
+  std::size_t receive(std::span<Frame> batch, FramePool& pool, Instant now) override {
+    const std::size_t count = inner_->receive(batch, pool, now);
+    if (hub_.idle()) return count;
+    for (const Frame& frame : batch.first(count)) {
+      const std::array<Bytes, 1> whole = {frame.bytes()};
+      hub_.pass(interface_, link::CaptureDirection::kIn, now, whole);
+    }
+    return count;
+  }
+
+ private:
+  std::unique_ptr<link::Device> inner_;
+  CaptureHub& hub_;
+  std::uint32_t interface_;
+};
+
+}  // namespace
+
+std::unique_ptr<link::Device> CaptureHub::wrap(std::unique_ptr<link::Device> inner, std::string name) {
+  const auto index = static_cast<std::uint32_t>(interfaces_.size());
+  interfaces_.push_back({std::move(name), inner->link_type()});
+  return std::make_unique<CapturePoint>(std::move(inner), *this, index);
+}
+
+void CaptureHub::pass(std::uint32_t interface, link::CaptureDirection direction, Instant now, std::span<const Bytes> pieces) {
+  const Interface& from = interfaces_[interface];
+  const auto unix_nsec = static_cast<std::uint64_t>((now.time_since_epoch() + epoch_).count());
+  for (CaptureFeed* feed : feeds_) feed->add(interface, from.name, from.type, direction, unix_nsec, pieces);
+}
+
+bool CaptureFeed::wants(const std::string& name, link::LinkType type, Bytes front) const {
+  if (filter_.interface && *filter_.interface != name) return false;
+  if (!filter_.port) return true;
+  // Ports, where there are any, stand in the piece with the headers. Found by hand: the rest of the packet is in other pieces.
+  const std::size_t network = type == link::LinkType::kEthernet ? wire::kEthernetHeaderLength : 0;
+  if (front.size() < network + 20) return false;
+  if (network != 0 && load_be<std::uint16_t>(front, 12) != wire::kEtherTypeIpv4) return false;
+  const std::size_t transport = network + (front[network] & 15U) * 4U;
+  const auto protocol = static_cast<IpProtocol>(front[network + 9]);
+  const bool later_fragment = (load_be<std::uint16_t>(front, network + 6) & 0x1fff) != 0;
+  if ((protocol != IpProtocol::kTcp && protocol != IpProtocol::kUdp) || later_fragment || front.size() < transport + 4) return false;
+  return load_be<std::uint16_t>(front, transport) == *filter_.port || load_be<std::uint16_t>(front, transport + 2) == *filter_.port;
+}
+
+void CaptureFeed::add(std::uint32_t interface, const std::string& name, link::LinkType type, link::CaptureDirection direction,
+                      std::uint64_t unix_nsec, std::span<const Bytes> pieces) {
+  if (!wants(name, type, pieces.front())) return;
+  std::size_t length = 0;
+  for (const Bytes piece : pieces) length += piece.size();
+  const std::size_t kept = filter_.snap == 0 ? length : std::min(length, filter_.snap);
+  if (waiting_.bytes.size() + kept > kCaptureFeedBytes) {
+    ++waiting_.lost;
+    return;
+  }
+  waiting_.packets.push_back({unix_nsec, interface, direction, static_cast<std::uint32_t>(length), static_cast<std::uint32_t>(kept), waiting_.bytes.size()});
+  std::size_t left = kept;
+  for (const Bytes piece : pieces) {
+    const Bytes part = piece.first(std::min(left, piece.size()));
+    waiting_.bytes.insert(waiting_.bytes.end(), part.begin(), part.end());
+    left -= part.size();
+  }
+}
+
+void CaptureFeed::take(Batch& batch) {
+  batch.packets.clear();
+  batch.bytes.clear();
+  batch.lost = waiting_.lost;
+  std::swap(batch, waiting_);
+}
+
+}  // namespace tapir::cli

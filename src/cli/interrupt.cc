@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/interrupt.h"
+
+namespace tapir::cli {
+namespace {
+
+// A handler can reach nothing but a global.
+volatile std::sig_atomic_t received = 0;
+
+void note(int signal) { received = signal; }
+
+}  // namespace
+
+void catch_interrupts() {
+  struct sigaction action {};
+  action.sa_handler = note;  // without SA_RESTART
+  sigemptyset(&action.sa_mask);
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+  action.sa_handler = SIG_IGN;
+  ::sigaction(SIGPIPE, &action, nullptr);
+}
+
+const volatile std::sig_atomic_t& interrupted() { return received; }
+
+void wait_for_interrupt() {
+  sigset_t ending;
+  sigset_t before;
+  sigemptyset(&ending);
+  sigaddset(&ending, SIGINT);
+  sigaddset(&ending, SIGTERM);
+  // Blocked but for the sleep itself, so that none comes between the look and the sleep.
+  ::pthread_sigmask(SIG_BLOCK, &ending, &before);
+  while (received == 0) ::sigsuspend(&before);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+}  // namespace tapir::cli

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// SIGINT and SIGTERM as a flag, for commands that run until they are told to end.
+#pragma once
+
+#include <csignal>
+
+namespace tapir::cli {
+
+// From now on both signals set the flag and end system calls that wait (EINTR); SIGPIPE is ignored.
+void catch_interrupts();
+// The signal that came last; 0 = none.
+const volatile std::sig_atomic_t& interrupted();
+// Sleeps until one has come.
+void wait_for_interrupt();
+
+}  // namespace tapir::cli

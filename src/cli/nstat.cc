@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include <fmt/format.h>
+
+#include "cli/answering.h"
+#include "cli/asking.h"
+#include "cli/commands.h"
+#include "observe/tables.h"
+#include "trace/drop_reason.h"
+
+namespace tapir::cli {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+// An object in its order, as an array of pairs: JSON objects have none on the way.
+json in_order(const ordered_json& object) {
+  json pairs = json::array();
+  for (const auto& [name, value] : object.items()) pairs.push_back({name, json(value)});
+  return pairs;
+}
+
+}  // namespace
+
+void answer_nstat(Running& running, const json&, runtime::ControlReply& reply) {
+  json answer;
+  running.host.with([&](stack::Stack& stack, socket::Sockets&, Instant) {
+    // Dropped packets are counters too: "DropTCP_OLD_DATA".
+    ordered_json counters = observe::counters_json(stack, true);
+    for (std::size_t i = 1; i < trace::kDropReasons; ++i) {
+      const auto reason = static_cast<trace::DropReason>(i);
+      counters["Drop" + std::string(trace::to_string(reason))] = stack.counters().dropped(reason);
+    }
+    answer = {{"counters", in_order(counters)}, {"drops", json(observe::drops_json(stack))}};
+  });
+  reply.send(answer);
+}
+
+int nstat_main(const NstatOptions& options) {
+  const auto answer = ask_table("nstat", options, {{"command", "nstat"}});
+  if (!answer) return 1;
+  if (options.drops) {
+    const ordered_json drops((*answer)["drops"]);
+    if (options.json)
+      print_json(drops);
+    else
+      fmt::print("{}", observe::drops_text(drops));
+    return 0;
+  }
+  ordered_json counters = ordered_json::object();
+  for (const json& pair : (*answer)["counters"]) {
+    const auto name = pair[0].get<std::string>();
+    const auto value = pair[1].get<std::uint64_t>();
+    const bool wanted = options.patterns.empty() || std::any_of(options.patterns.begin(), options.patterns.end(), [&](const std::string& pattern) { return observe::matches(pattern, name); });
+    if (wanted && (value != 0 || options.zeros)) counters[name] = value;
+  }
+  if (options.json)
+    print_json(counters);
+  else
+    fmt::print("{}", observe::counters_text(counters));
+  return 0;
+}
+
+}  // namespace tapir::cli

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <nlohmann/json.hpp>
+
+#include <fmt/format.h>
+
+#include "cli/answering.h"
+#include "cli/asking.h"
+#include "cli/commands.h"
+#include "observe/tables.h"
+
+namespace tapir::cli {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+void answer_ss(Running& running, const json&, runtime::ControlReply& reply) {
+  reply.send(json(running.host.with([](stack::Stack& stack, socket::Sockets&, Instant now) { return observe::sockets_json(stack, now); })));
+}
+
+int ss_main(const SsOptions& options) {
+  const auto answer = ask_table("ss", options, {{"command", "ss"}});
+  if (!answer) return 1;
+  observe::SsView view;
+  view.tcp = options.tcp || !options.udp;
+  view.udp = options.udp || !options.tcp;
+  view.listening = options.listening;
+  view.all = options.all;
+  view.timers = options.timers;
+  view.info = options.info;
+  view.extended = options.extended;
+  view.memory = options.memory;
+  view.header = !options.no_header;
+  const ordered_json rows = observe::select_sockets(ordered_json(*answer), view);
+  if (options.json)
+    print_json(rows);
+  else
+    fmt::print("{}", observe::sockets_text(rows, view));
+  return 0;
+}
+
+}  // namespace tapir::cli
