@@ -109,8 +109,8 @@ TEST_F(StackHostTest, OneThreadPaysNoHandOver) {
   echoing.join();
   const HostStats after = server_.stats();
   EXPECT_EQ(after.sleeps, before.sleeps);
-  EXPECT_EQ(after.kicks, before.kicks);
-  // The service thread, when it was woken after a pause of the scheduler's making.
+  // The service thread has its part in the first round trip, and after a pause of the scheduler's making.
+  EXPECT_LE(after.kicks - before.kicks, 20U);
   EXPECT_LE(after.wakes - before.wakes, 20U);
   EXPECT_GE(after.turns - before.turns, 2000U);
 }
@@ -219,7 +219,7 @@ TEST_F(StackHostTest, ACallOfAnotherThreadWakesTheDriver) {
   waiting.join();
 }
 
-TEST_F(StackHostTest, AnEarlierDeadlineOfAnotherThreadKicksTheDriver) {
+TEST_F(StackHostTest, AnEarlierDeadlineOfAnotherThreadIsKept) {
   const auto [from, to] = connected(7);
   std::thread driving([&, fd = to] {
     char byte = 0;
@@ -232,7 +232,6 @@ TEST_F(StackHostTest, AnEarlierDeadlineOfAnotherThreadKicksTheDriver) {
   EXPECT_EQ(errno_of(client_.connect(*fd, raw(address), sizeof address)), EINPROGRESS);
   pollfd failed{*fd, POLLOUT, 0};
   EXPECT_EQ(client_.poll({&failed, 1}, 10s), 1) << "the driver's turns run the neighbour's timers";
-  EXPECT_GE(client_.stats().kicks, 1U);
   EXPECT_EQ(server_.send(from, "x", 1), 1);
   driving.join();
 }
