@@ -166,6 +166,7 @@ void Stack::Parts::deliver_error(const DeliveryError& error, InterfaceId arrived
   switch (error.protocol) {
     case IpProtocol::kTcp:
       flush(now);  // it may end a connection whose bytes wait in the batch
+      if (tcp.quotes_in_flight(error)) learn_path_mtu();
       tcp.on_delivery_error(error, now);
       return;
     case IpProtocol::kUdp:
