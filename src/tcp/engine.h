@@ -75,6 +75,8 @@ class Engine {
   // `frame` begins at the TCP header; its length is the segment's. The checksum is verified here unless the frame says it was.
   void on_datagram(Frame frame, const Arrival& arrival, Instant now);
   void on_delivery_error(const DeliveryError& error, Instant now);
+  // Does `error` quote what a connection has in flight? Only then the path MTU it names is learnt (RFC 5927 §7.2).
+  bool quotes_in_flight(const DeliveryError& error) const;
   // Routes or path MTUs changed: connections ask for a new path when they next send.
   void on_routes_changed(Instant now);
   Instant next_timeout() const;

@@ -392,4 +392,10 @@ void Engine::on_delivery_error(const DeliveryError& error, Instant now) {
   }
 }
 
+bool Engine::quotes_in_flight(const DeliveryError& error) const {
+  const auto ref = state_->find(error.quoted);
+  if (!ref || ref->kind != RecordRef::Kind::kConnection || !error.quoted_seq) return false;
+  return state_->connections.at(ref->index)->in_flight(*error.quoted_seq);
+}
+
 }  // namespace tapir::tcp
