@@ -37,7 +37,7 @@ enum class Step : unsigned char {
 };
 inline constexpr int kStepCount = static_cast<int>(Step::kResetOut) + 1;
 
-// Calls in their order, joined by " → ". A name without a class belongs to the class named before it.
+// Calls in their order, joined by " → "; "a or b" is either. A name without a class belongs to the class named before it.
 struct Chains {
   std::string_view tapir;
   std::string_view linux_kernel;

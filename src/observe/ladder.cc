@@ -148,6 +148,8 @@ class LadderMaker {
       called_.reset();
     }
     if (in && segment.has(wire::kFin)) peer_.note_fin_end(segment.seq + tcp::payload_bytes(words) + 1);
+    // The small record of an orphan does not tell its state: only the peer's FIN moves it.
+    if (in && tcp::subject_kind(record.subject) == tcp::SubjectKind::kTimeWait && segment.has(wire::kFin)) state_ = State::kTimeWait;
     peer_.on_segment(in, segment);
     step.segment = segment_parts(words, in ? wire::SegmentTextBases{their_iss_, our_iss_, their_ts_, our_ts_}
                                            : wire::SegmentTextBases{our_iss_, their_iss_, our_ts_, their_ts_});
