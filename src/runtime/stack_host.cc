@@ -174,6 +174,7 @@ void StackHost::settle(Instant now) {
 
 Result<long> StackHost::run_to_answer(Waiter& waiter) {
   Lock lock(*this);
+  ++calls_;
   const Instant now = monotonic_now();
   if (auto answered = waiter.step(sockets_, now)) {
     settle(now);
@@ -315,22 +316,30 @@ void StackHost::notice_errors(std::span<const pollfd> polled) {
 
 void StackHost::serve() {
   Lock lock(*this);
-  std::uint64_t seen = stats_.turns;
+  std::uint64_t turns = stats_.turns;
+  std::uint64_t calls = calls_;
   int idle_ticks = 0;
   while (!stopping_) {
-    if (driver_ == nullptr && stats_.turns == seen) {
-      service_drive(lock);
+    const bool no_turns = stats_.turns == turns;
+    idle_ticks = no_turns ? idle_ticks + 1 : 0;
+    if (driver_ == nullptr && no_turns) {
+      // A program that is busy with calls will soon wait in one and drive; until then it is spared another thread that wakes for
+      // every frame.
+      if (calls_ == calls) {
+        service_drive(lock);
+      } else {
+        service_turns(lock);
+      }
       idle_ticks = 0;
-      seen = stats_.turns;
-      continue;
     }
-    idle_ticks = stats_.turns == seen ? idle_ticks + 1 : 0;
-    seen = stats_.turns;
+    turns = stats_.turns;
+    calls = calls_;
     Instant until = later(monotonic_now(), config_.drive_grace);
     if (driver_ != nullptr && idle_ticks >= kIdleTicksMax) {
       service_asleep_ = true;
       until = kNever;
     }
+    if (stopping_) break;
     ++stats_.ticks;
     service_futex_.arm();
     lock.release();
@@ -340,7 +349,18 @@ void StackHost::serve() {
   }
 }
 
+void StackHost::service_turns(Lock& lock) {
+  driver_ = &service_;
+  while (driver_ == &service_ && !stopping_) {
+    ++stats_.service_turns;
+    if (!turn(monotonic_now())) break;
+    let_others_in(lock);
+  }
+  if (driver_ == &service_) driver_ = nullptr;
+}
+
 void StackHost::service_drive(Lock& lock) {
+  const std::uint64_t calls = calls_;
   driver_ = &service_;
   while (driver_ == &service_ && !stopping_) {
     const Instant now = monotonic_now();
@@ -349,6 +369,7 @@ void StackHost::service_drive(Lock& lock) {
       let_others_in(lock);
       continue;
     }
+    if (calls_ != calls) break;
     wait_for_devices(lock, service_, stack_.next_timeout(), now);
   }
   if (driver_ == &service_) driver_ = nullptr;

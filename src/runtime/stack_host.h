@@ -8,7 +8,8 @@
 //                 not answered -> enlisted; nobody drives -> drive, else sleep
 //   the driver    turn, complete whoever became ready, unlock, poll {devices, kick} until the next deadline, lock, …
 //                 its own call answered -> leaves, and wakes one sleeper to drive
-//   the service   ticks every drive_grace while turns run; drives when none ran since its last tick; any waiting call takes over
+//   the service   ticks every drive_grace while calls or turns run, and runs a turn when none ran since its last tick; when calls
+//                 have ceased too it drives, until a call comes
 #pragma once
 
 #include <poll.h>
@@ -192,7 +193,7 @@ class StackHost {
 
   // A call that does not wait: the lock, the time, and at its end what follows from the call.
   struct Entry {
-    explicit Entry(StackHost& h) : host(h), lock(h), now(monotonic_now()) {}
+    explicit Entry(StackHost& h) : host(h), lock(h), now(monotonic_now()) { ++host.calls_; }
     ~Entry() { host.settle(now); }
     StackHost& host;
     Lock lock;
@@ -225,6 +226,7 @@ class StackHost {
   void turn_before_look(std::optional<Duration> timeout);
 
   void serve();
+  void service_turns(Lock& lock);
   void service_drive(Lock& lock);
 
   const HostConfig config_;
@@ -245,6 +247,7 @@ class StackHost {
   std::array<const Futex*, 16> to_wake_; // posted; woken when the lock is released. More are woken at once
   std::size_t to_wake_count_ = 0;
   HostStats stats_;
+  std::uint64_t calls_ = 0;              // that the program made
 
   Driver service_;
   Futex service_futex_;
