@@ -38,7 +38,10 @@ int ask_stream(std::string_view name, const ControlOptions& options, const json&
   catch_interrupts();
   auto client = runtime::ControlClient::connect(options.control_path());
   if (!client) return complain(name, client.error());
-  const auto ended = client->ask(question, [&](const json& data) { return interrupted() == 0 && take(data); });
+  const auto ended = client->ask(question, [&](const json& data) {
+    // Whoever read our output may have had enough (`| head`).
+    return interrupted() == 0 && take(data) && std::ferror(stdout) == 0;
+  });
   if (!ended && interrupted() == 0) return complain(name, ended.error());
   return 0;
 }
