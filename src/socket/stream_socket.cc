@@ -12,7 +12,9 @@
 namespace tapir::socket {
 namespace {
 
-bool before_established(tcp::State state) { return state == tcp::State::kSynSent || state == tcp::State::kSynReceived; }
+bool before_established(tcp::State state) {
+  return state == tcp::State::kSynSent || state == tcp::State::kSynReceived;
+}
 
 // Linux's tcp_need_reset.
 bool needs_reset(tcp::State state) {
@@ -21,8 +23,10 @@ bool needs_reset(tcp::State state) {
     case tcp::State::kCloseWait:
     case tcp::State::kFinWait1:
     case tcp::State::kFinWait2:
-    case tcp::State::kSynReceived: return true;
-    default: return false;
+    case tcp::State::kSynReceived:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -105,7 +109,8 @@ Result<int> Sockets::State::listen(StreamSocket& s, int backlog, Instant now) {
 }
 
 // Linux's inet_accept and inet_csk_accept. The child has what Linux's child has of its listener.
-Result<Descriptor> Sockets::State::accept(StreamSocket& s, sockaddr* address, socklen_t* length, int flags, Instant now) {
+Result<Descriptor> Sockets::State::accept(StreamSocket& s, sockaddr* address, socklen_t* length, int flags,
+                                          Instant now) {
   if ((flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) != 0) return fail(EINVAL);
   if (!descriptors.has_room()) return fail(EMFILE);
   if (!s.listener) return fail(EINVAL);
@@ -153,7 +158,8 @@ Result<Descriptor> Sockets::State::accept(StreamSocket& s, sockaddr* address, so
 
 // ---- connect ----
 
-// Linux's __inet_stream_connect. Never waits: what a blocking socket would wait for is EINPROGRESS, or EALREADY the second time.
+// Linux's __inet_stream_connect. Never waits: what a blocking socket would wait for is EINPROGRESS, or
+// EALREADY the second time.
 Result<int> Sockets::State::connect(StreamSocket& s, const sockaddr* address, socklen_t length, Instant now) {
   const Result<sa_family_t> family = family_of(address, length);
   if (!family) return std::unexpected(family.error());
@@ -163,9 +169,12 @@ Result<int> Sockets::State::connect(StreamSocket& s, const sockaddr* address, so
     return 0;
   }
   switch (s.state) {
-    case SocketState::kDisconnecting: return fail(EINVAL);
-    case SocketState::kConnected: return fail(EISCONN);
-    case SocketState::kConnecting: break;
+    case SocketState::kDisconnecting:
+      return fail(EINVAL);
+    case SocketState::kConnected:
+      return fail(EISCONN);
+    case SocketState::kConnecting:
+      break;
     case SocketState::kUnconnected: {
       if (tcp_state(s) != tcp::State::kClosed) return fail(EISCONN);
       if (const Result<int> started = start_connect(s, address, length, now); !started) return started;
@@ -186,7 +195,8 @@ Result<int> Sockets::State::connect(StreamSocket& s, const sockaddr* address, so
 }
 
 // Linux's tcp_v4_connect and inet_hash_connect.
-Result<int> Sockets::State::start_connect(StreamSocket& s, const sockaddr* address, socklen_t length, Instant now) {
+Result<int> Sockets::State::start_connect(StreamSocket& s, const sockaddr* address, socklen_t length,
+                                          Instant now) {
   const Result<Endpoint> remote = endpoint_of(address, length);
   if (!remote) return std::unexpected(remote.error());
   if (*family_of(address, length) != AF_INET) return fail(EAFNOSUPPORT);
@@ -229,7 +239,8 @@ Result<int> Sockets::State::start_connect(StreamSocket& s, const sockaddr* addre
   return 0;
 }
 
-// Linux's tcp_disconnect: as new, but for what bind() fixed. `error`: for SO_ERROR, unless the state knows a better one.
+// Linux's tcp_disconnect: as new, but for what bind() fixed. `error`: for SO_ERROR, unless the state knows a
+// better one.
 void Sockets::State::disconnect(StreamSocket& s, int error, Instant now) {
   bool leaves = false;
   if (s.listener) {
@@ -297,13 +308,21 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
       break;
     }
     left -= size;
-    tcp::Connection::WriteFlags how;
-    how.more = (flags & MSG_MORE) != 0 || left != 0;
-    how.end_of_record = (flags & MSG_EOR) != 0 && left == 0;
-    how.urgent = (flags & MSG_OOB) != 0 && left == 0;
-    const std::size_t taken = parts.tcp.write(s.connection, {static_cast<const std::uint8_t*>(piece.iov_base), size}, how, now);
-    written += taken;
-    if (taken < size) break;
+    Bytes rest(static_cast<const std::uint8_t*>(piece.iov_base), size);
+    while (!rest.empty()) {
+      tcp::Connection::WriteFlags how;
+      how.more = (flags & MSG_MORE) != 0;
+      how.follows = left != 0;
+      how.end_of_record = (flags & MSG_EOR) != 0 && left == 0;
+      how.urgent = (flags & MSG_OOB) != 0 && left == 0;
+      const std::size_t taken = parts.tcp.write(s.connection, rest, how, now);
+      if (taken == 0) break;
+      written += taken;
+      rest = rest.subspan(taken);
+      // A full record leaves before the next is begun, as in Linux's sendmsg: what the window leaves of it is topped up first.
+      if (!rest.empty()) stack.poll_output(now);
+    }
+    if (!rest.empty()) break;
   }
   if (written == 0) return fail(EAGAIN);
   finish_call(now);
@@ -345,7 +364,8 @@ Result<std::size_t> Sockets::State::receive(StreamSocket& s, msghdr& message, in
       break;
     }
     const MutableBytes out{static_cast<std::uint8_t*>(piece.iov_base), size};
-    copied += (flags & MSG_PEEK) != 0 ? connection->peek(out, copied) : parts.tcp.read(s.connection, out, now);
+    copied +=
+        (flags & MSG_PEEK) != 0 ? connection->peek(out, copied) : parts.tcp.read(s.connection, out, now);
   }
   if ((flags & MSG_PEEK) == 0) finish_call(now);
   return copied;
@@ -359,7 +379,8 @@ Result<int> Sockets::State::shutdown(StreamSocket& s, int how, Instant now) {
   const auto bits = static_cast<std::uint8_t>(how + 1);
   const tcp::State state = tcp_state(s);
   if (s.state == SocketState::kConnecting)
-    s.state = before_established(state) || state == tcp::State::kClosed ? SocketState::kDisconnecting : SocketState::kConnected;
+    s.state = before_established(state) || state == tcp::State::kClosed ? SocketState::kDisconnecting
+                                                                        : SocketState::kConnected;
   switch (state) {
     case tcp::State::kClosed:
       s.shutdown |= bits;
@@ -390,13 +411,15 @@ Result<int> Sockets::State::close(StreamSocket& s, Instant now) {
     detach_listener(s);
   } else if (tcp::Connection* connection = connection_of(s)) {
     const tcp::ConnectionId id = s.connection;
-    const bool may_linger = s.linger && connection->readable_bytes() == 0 && connection->state() != tcp::State::kClosed;
+    const bool may_linger =
+        s.linger && connection->readable_bytes() == 0 && connection->state() != tcp::State::kClosed;
     detach(s);
     if (may_linger && s.linger_seconds == 0) {
       parts.tcp.abort(id, now);
     } else {
       Handle<Lingering> lingering;
-      if (may_linger) lingering = lingerings.emplace(Lingering{id, later(now, std::chrono::seconds(s.linger_seconds))});
+      if (may_linger)
+        lingering = lingerings.emplace(Lingering{id, later(now, std::chrono::seconds(s.linger_seconds))});
       if (lingering) {
         parts.tcp.shutdown_receive(id, now);
         parts.tcp.shutdown_send(id, now);

@@ -53,7 +53,7 @@ void Connection::open_active(const FourTuple& tuple, const Path& path, SeqNum is
   window_.cwnd = path.initcwnd;
   refresh_mss(env);
   rto_.set(1s, env.knobs);
-  cwnd_stamp_ = first_syn_at_ = last_received_at_ = now;
+  cwnd_stamp_ = opened_at_ = last_received_at_ = now;
   if (options_.congestion[0] != 0) control_.select(options_.congestion.data());
   else control_.select(env.knobs.tcp_congestion_control);
   syn_owed_ = true;
@@ -95,7 +95,7 @@ void Connection::open_passive(const Handshake& handshake, const Path& path, Env&
   } else if (handshake.syn_ack_retransmits != 0) {
     window_.cwnd = 1;
   }
-  cwnd_stamp_ = last_received_at_ = now;
+  cwnd_stamp_ = opened_at_ = last_received_at_ = now;
   if (options_.congestion[0] != 0) control_.select(options_.congestion.data());
   else control_.select(env.knobs.tcp_congestion_control);
   enter(State::kEstablished, env, now);
@@ -196,10 +196,10 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
     no_space_ = true;
     return 0;
   }
-  tail->push = false;
+  tail->push = push_now_ = false;
   tail->end += static_cast<std::uint32_t>(copied);
   corked_now_ = flags.more;
-  const bool all = copied == data.size();
+  const bool all = copied == data.size() && !flags.follows;
   if (all && flags.end_of_record) tail->end_of_record = true;
   // PSH goes with the end of what the program wrote, and in between once half the peer's window is filled (Linux: forced_push).
   const bool forced = send_buffer_.end() > snd_.pushed + snd_.max_wnd / 2;
@@ -405,7 +405,8 @@ void Connection::on_options_changed(Env& env, Instant now) {
   refresh_mss(env);
   arm_keepalive(env, now);
   // TCP_NODELAY and the end of TCP_CORK push what they held back.
-  if (options_.no_delay || !options_.cork) corked_now_ = false;
+  if (!options_.cork) corked_now_ = false;
+  push_now_ = options_.no_delay && has_unsent();
   check_writable(env);
 }
 
@@ -442,7 +443,7 @@ Connection::Info Connection::info(Instant now, const Env& env) const {
   i.retrans = scoreboard_.retrans_out();
   i.reordering = static_cast<std::uint32_t>(env.knobs.tcp_reordering);
   i.since_data_sent = now - last_sent_at_;
-  i.since_data_received = now - ack_policy_.last_data_at();
+  i.since_data_received = now - std::max(ack_policy_.last_data_at(), opened_at_);
   i.since_ack_received = now - last_received_at_;
   i.pmtu = path_.mtu;
   i.rcv_ssthresh = rcv_.ssthresh;

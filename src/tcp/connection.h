@@ -124,6 +124,7 @@ class Connection {
   // ---- the program ----
   struct WriteFlags {
     bool more = false;           // MSG_MORE
+    bool follows = false;        // the same call has more to write after `data`
     bool end_of_record = false;  // MSG_EOR
     bool urgent = false;         // MSG_OOB
   };
@@ -324,7 +325,7 @@ class Connection {
   void sample_rtt(const wire::TcpSegment& segment, const AckSummary& summary, Env& env, Instant now);
   void grow_window(const AckSummary& summary, bool ece, Env& env, Instant now);
   void update_pacing_rate(const Env& env);
-  Recovery::Ack recovery_ack(const AckSummary& summary, bool duplicate, const Env& env, Instant now) const;
+  Recovery::Ack recovery_ack(const AckSummary& summary, bool duplicate, Env& env, Instant now) const;
   void after_window_opened(Env& env, Instant now);
   void rearm_retransmit(const Env& env, Instant now);
 
@@ -409,7 +410,8 @@ class Connection {
   bool syn_owed_ = false;          // a SYN or SYN-ACK that was never sent
   bool probe_owed_ = false;        // a window probe or keepalive
   bool probe_data_ = false;        // the probe may carry data: the window is open
-  bool corked_now_ = false;        // the last write said MSG_MORE
+  bool corked_now_ = false;        // the last write said MSG_MORE, and nothing has happened since
+  bool push_now_ = false;          // TCP_NODELAY was set: what waits leaves, corked or not (Linux: TCP_NAGLE_PUSH)
   std::uint16_t mss_now_ = 536;    // snd_.mss less the SACK blocks that segments carry at the moment
   SendSequence snd_;
   ReceiveSequence rcv_;
@@ -443,7 +445,7 @@ class Connection {
   Instant retransmits_began_{};    // first retransmission of this stall (Linux: retrans_stamp); zero: none
   Instant probes_began_{};
   Instant cwnd_stamp_{};           // when the window was last used or cut
-  Instant first_syn_at_{};
+  Instant opened_at_{};            // first SYN sent, or handshake done
   SeqNum cwnd_usage_seq_;
   std::uint32_t max_packets_out_ = 0;   // most in flight in the round, when not limited by the window
   std::uint32_t total_retransmits_ = 0;

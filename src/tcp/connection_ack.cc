@@ -10,8 +10,9 @@ namespace tapir::tcp {
 using trace::Counter;
 using namespace wire;
 
-Recovery::Ack Connection::recovery_ack(const AckSummary& summary, bool duplicate, const Env& env, Instant now) const {
+Recovery::Ack Connection::recovery_ack(const AckSummary& summary, bool duplicate, Env& env, Instant now) const {
   return {.summary = summary,
+          .pool = env.transmissions,
           .duplicate = duplicate,
           .sack = sack_,
           .una = snd_.una,

@@ -24,6 +24,7 @@ void Connection::on_segment(const TcpSegment& segment, const SegmentContext& con
   ++segments_in_;
   trace_segment(Event::kSegmentIn, segment, static_cast<std::uint32_t>(segment.payload.size()), env, now);
   if (state_ == State::kClosed) return;
+  corked_now_ = false;  // MSG_MORE holds until something happens, as in Linux
   if (state_ == State::kSynSent) return on_syn_sent(segment, context, std::move(frame), env, now);
 
   if (check_timestamps(segment, env, now) == Verdict::kDone) return;
@@ -57,7 +58,7 @@ void Connection::on_syn_sent(const TcpSegment& segment, const SegmentContext& co
   if (ack && ts_.on && segment.options.timestamps && segment.options.timestamps->echo != 0) {
     // The echo must be of a SYN of ours (RFC 7323 §5.2; Linux: PAWSACTIVE).
     const std::uint32_t echo = segment.options.timestamps->echo;
-    const bool between = SeqNum(echo) >= SeqNum(timestamp_clock(first_syn_at_)) && SeqNum(echo) <= SeqNum(timestamp_clock(now));
+    const bool between = SeqNum(echo) >= SeqNum(timestamp_clock(opened_at_)) && SeqNum(echo) <= SeqNum(timestamp_clock(now));
     if (!between) {
       env.counters.add(Counter::kTcpExtPAWSActive);
       if (!segment.has(kRst)) {

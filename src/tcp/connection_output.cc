@@ -265,7 +265,7 @@ std::uint32_t Connection::max_segments_per_send(const Env& env) const {
 
 // RFC 9293 §3.7.4 with Minshall's change: a partial segment waits while another partial one is in flight, not while any is.
 bool Connection::nagle_holds(bool partial) const {
-  if (!partial) return false;
+  if (!partial || push_now_) return false;
   if (options_.cork || corked_now_) return true;
   if (options_.no_delay || scoreboard_.empty()) return false;
   return snd_.sml > snd_.una && snd_.sml <= snd_.nxt;
@@ -321,7 +321,8 @@ std::uint32_t Connection::next_segment_limit(const UnsentRecord& record, Env& en
     return holds ? 0 : left;
   }
   if (should_defer(left, last, max_segments, ends_stream || record.end_of_record, env, now, cwnd_limited)) return 0;
-  const std::uint32_t quota = std::min(window_.cwnd - in_flight, max_segments);
+  // At most half the window at once, so that two super-segments are in flight and ACKs come evenly (Linux: tcp_cwnd_test).
+  const std::uint32_t quota = std::min({std::max<std::uint32_t>(window_.cwnd / 2, 1), window_.cwnd - in_flight, max_segments});
   const std::uint32_t window = right_edge - record.begin;
   const std::uint64_t most = std::uint64_t{quota} * mss;
   if (most <= window && !last && most < left) return static_cast<std::uint32_t>(most);

@@ -22,8 +22,7 @@ void Recovery::start_reduction(SeqNum nxt, Window& window, CongestionControl& co
 }
 
 // RFC 6937 §3 with its slow-start reduction bound, in segments.
-void Recovery::reduce(const Ack& ack, std::uint32_t newly_lost, const Scoreboard& scoreboard, Window& window) {
-  const std::uint32_t delivered = ack.summary.delivered;
+void Recovery::reduce(std::uint32_t delivered, bool una_moved, std::uint32_t newly_lost, const Scoreboard& scoreboard, Window& window) {
   if (delivered == 0 || window.prior_cwnd == 0) return;
   prr_delivered_ += delivered;
   const std::uint32_t in_flight = scoreboard.in_flight();
@@ -33,7 +32,7 @@ void Recovery::reduce(const Ack& ack, std::uint32_t newly_lost, const Scoreboard
     allowed = static_cast<std::int64_t>(share) - prr_out_;
   } else {
     allowed = std::max<std::int64_t>(std::int64_t{prr_delivered_} - prr_out_, delivered);
-    if (ack.summary.una_moved && newly_lost == 0) ++allowed;
+    if (una_moved && newly_lost == 0) ++allowed;
     allowed = std::min<std::int64_t>(allowed, std::int64_t{window.ssthresh} - in_flight);
   }
   // The fast retransmission itself always leaves.
@@ -45,21 +44,14 @@ void Recovery::end_reduction(Window& window) {
   if (window.ssthresh < 0x7fffffff) window.cwnd = window.ssthresh;
 }
 
-void Recovery::mark_newreno_head(Scoreboard& scoreboard, std::uint32_t& marked) {
-  Transmission* const head = scoreboard.first();
-  if (head == nullptr || head->lost) return;
-  marked += head->segments();
-  scoreboard.mark_lost(*head);
-  note_lost(head->range.begin);
-}
-
 std::uint32_t Recovery::identify_losses(const Ack& ack, Scoreboard& scoreboard, Verdict& verdict) {
   std::uint32_t marked = 0;
   if (scoreboard.empty()) return marked;
   if (!ack.sack) {
     const bool enough = state_ < CaState::kRecovery && scoreboard.sacked_out() >= ack.reordering;
     const bool partial = state_ == CaState::kRecovery && ack.summary.una_moved;
-    if (enough || partial) mark_newreno_head(scoreboard, marked);
+    if (enough || partial) marked = scoreboard.mark_head_lost(ack.pool);
+    if (marked > 0) note_lost(ack.una);
     return marked;
   }
   const Duration window = LossDetection::reordering_window(reordering_seen_, state_ >= CaState::kRecovery, scoreboard.sacked_out(),
@@ -113,10 +105,12 @@ Recovery::Verdict Recovery::on_ack(const Ack& ack, Scoreboard& scoreboard, Windo
     }
   }
 
+  std::uint32_t delivered = summary.delivered;
   if (!ack.sack) {
-    if (summary.una_moved && state_ >= CaState::kRecovery) scoreboard.remove_reno_sacks(summary.newly_acked);
+    // A duplicate ACK says that one segment left the network; the ACK that follows counts it no second time.
+    if (summary.una_moved && state_ >= CaState::kRecovery) delivered = scoreboard.remove_reno_sacks(summary.newly_acked);
     else if (summary.una_moved) scoreboard.reset_reno_sack();
-    if (ack.duplicate && !scoreboard.empty()) scoreboard.add_reno_sack(1);
+    if (ack.duplicate && !scoreboard.empty()) delivered += scoreboard.add_reno_sack(1);
   }
 
   const std::uint32_t newly_lost = identify_losses(ack, scoreboard, verdict);
@@ -126,12 +120,12 @@ Recovery::Verdict Recovery::on_ack(const Ack& ack, Scoreboard& scoreboard, Windo
     } else {
       if (state_ != CaState::kCwr) state_ = scoreboard.left_out() > 0 ? CaState::kDisorder : CaState::kOpen;
       verdict.may_grow = state_ != CaState::kCwr;
-      if (state_ == CaState::kCwr) reduce(ack, newly_lost, scoreboard, window);
+      if (state_ == CaState::kCwr) reduce(delivered, summary.una_moved, newly_lost, scoreboard, window);
       return verdict;
     }
   }
   if (state_ == CaState::kRecovery) {
-    reduce(ack, newly_lost, scoreboard, window);
+    reduce(delivered, summary.una_moved, newly_lost, scoreboard, window);
     return verdict;
   }
   // Loss: slow start, as RFC 5681 §3.1 wants after a time-out.
@@ -162,7 +156,7 @@ Duration Recovery::on_reorder_timeout(const Ack& ack, Scoreboard& scoreboard, Wi
   const std::uint32_t marked = identify_losses(ack, scoreboard, verdict);
   if (marked > 0 && state_ < CaState::kRecovery) {
     enter_recovery(ack, window, control, counters);
-    window.cwnd = std::max(window.cwnd, scoreboard.in_flight() + 1);
+    reduce(1, false, marked, scoreboard, window);
   }
   return verdict.look_again;
 }

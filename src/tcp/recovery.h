@@ -24,6 +24,7 @@ class Recovery {
  public:
   struct Ack {
     const AckSummary& summary;
+    TransmissionPool& pool;
     bool duplicate = false;        // it moved nothing and carried nothing (RFC 5681 §2)
     bool sack = false;             // the connection uses SACK
     SeqNum una;                    // after this ACK
@@ -62,10 +63,9 @@ class Recovery {
  private:
   void enter_recovery(const Ack& ack, Window& window, CongestionControl& control, trace::Counters& counters);
   void start_reduction(SeqNum nxt, Window& window, CongestionControl& control);
-  void reduce(const Ack& ack, std::uint32_t newly_lost, const Scoreboard& scoreboard, Window& window);
+  void reduce(std::uint32_t delivered, bool una_moved, std::uint32_t newly_lost, const Scoreboard& scoreboard, Window& window);
   void end_reduction(Window& window);
   std::uint32_t identify_losses(const Ack& ack, Scoreboard& scoreboard, Verdict& verdict);
-  void mark_newreno_head(Scoreboard& scoreboard, std::uint32_t& marked);
   bool time_to_recover(const Ack& ack, const Scoreboard& scoreboard) const;
 
   LossDetection rack_;

@@ -156,6 +156,14 @@ void Scoreboard::unmark_lost(Transmission& t) {
   lost_out_ -= t.segment_count;
 }
 
+std::uint32_t Scoreboard::mark_head_lost(TransmissionPool& pool) {
+  Transmission* const head = first();
+  if (head == nullptr || head->lost || head->sacked) return 0;
+  if (head->segments() > 1) (void)split(*head, head->range.begin + head->mss, pool);
+  mark_lost(*head);
+  return head->segments();
+}
+
 void Scoreboard::mark_all_lost(bool forget_sacks, SeqNum below) {
   if (forget_sacks) {
     for (Transmission* t = first(); t != nullptr; t = next(*t)) {

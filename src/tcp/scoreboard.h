@@ -114,6 +114,8 @@ class Scoreboard {
   void unmark_lost(Transmission& t);
   // On RTO: every unSACKed record that begins before `below` is lost, and so is what was sent again of it (Linux:
   // tcp_timeout_mark_lost). `forget_sacks`: the peer reneged, nothing counts as SACKed any more.
+  // The first segment of the oldest record alone, which is split if it holds more (NewReno; RFC 6582 §3.2). Returns segments marked.
+  std::uint32_t mark_head_lost(TransmissionPool& pool);
   void mark_all_lost(bool forget_sacks, SeqNum below);
   // SACK-less (NewReno): pretend `n` segments were SACKed by duplicate ACKs, at most what the holes leave (Linux:
   // tcp_add_reno_sack, tcp_limit_reno_sacked). Returns the segments delivered.
