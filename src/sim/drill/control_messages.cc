@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/drill/control_messages.h"
 
-#include <ctime>
-
-#include <linux/errqueue.h>
-
 #include <fmt/format.h>
 
 #include <cstring>
@@ -17,6 +13,24 @@ namespace {
 
 
 constexpr std::int64_t kNanosecondsPerSecond = 1'000'000'000;
+
+// Linux's struct sock_extended_err (linux/errqueue.h), without the address that may follow.
+struct ExtendedError {
+  std::uint32_t error_number;
+  std::uint8_t origin;
+  std::uint8_t type;
+  std::uint8_t code;
+  std::uint8_t padding;
+  std::uint32_t info;
+  std::uint32_t data;
+};
+static_assert(sizeof(ExtendedError) == 16, "the kernel's layout");
+
+// The first of the three stamps of struct scm_timestamping.
+struct TimeStamp {
+  std::int64_t seconds;
+  std::int64_t nanoseconds;
+};
 
 const Field* find_field(const Expression& structure, std::string_view name) {
   for (const Field& field : structure.fields)
@@ -53,19 +67,19 @@ ExpectedControl read_like(ExpectedControl::Data data, const cmsghdr& header, con
   control.level = header.cmsg_level;
   control.type = header.cmsg_type;
   control.data = data;
-  if (data == ExpectedControl::Data::kExtendedError && size >= sizeof(sock_extended_err)) {
-    sock_extended_err error;
+  if (data == ExpectedControl::Data::kExtendedError && size >= sizeof(ExtendedError)) {
+    ExtendedError error;
     std::memcpy(&error, bytes, sizeof(error));
-    control.error_number = error.ee_errno;
-    control.origin = error.ee_origin;
-    control.error_type = error.ee_type;
-    control.code = error.ee_code;
-    control.info = error.ee_info;
-    control.error_data = error.ee_data;
-  } else if (data == ExpectedControl::Data::kTimestamp && size >= sizeof(timespec)) {
-    timespec stamp;
+    control.error_number = error.error_number;
+    control.origin = error.origin;
+    control.error_type = error.type;
+    control.code = error.code;
+    control.info = error.info;
+    control.error_data = error.data;
+  } else if (data == ExpectedControl::Data::kTimestamp && size >= sizeof(TimeStamp)) {
+    TimeStamp stamp;
     std::memcpy(&stamp, bytes, sizeof(stamp));
-    const auto wall = static_cast<std::int64_t>(stamp.tv_sec) * kNanosecondsPerSecond + stamp.tv_nsec;
+    const std::int64_t wall = stamp.seconds * kNanosecondsPerSecond + stamp.nanoseconds;
     control.timestamp = Duration{wall - static_cast<std::int64_t>(Machine::kWallClockOffset)} - base.start.time_since_epoch();
   } else {
     control.data = ExpectedControl::Data::kNumber;
