@@ -31,7 +31,8 @@ Result<int> store_endpoint(const Endpoint& endpoint, sockaddr* address, socklen_
   if (static_cast<int>(*length) < 0) return fail(EINVAL);
   sockaddr_in in{};
   in.sin_family = AF_INET;
-  in.sin_addr.s_addr = to_big_endian(endpoint.address.is_v4() ? endpoint.address.v4_bits() : std::uint32_t{0});
+  in.sin_addr.s_addr =
+      to_big_endian(endpoint.address.is_v4() ? endpoint.address.v4_bits() : std::uint32_t{0});
   in.sin_port = to_big_endian(endpoint.port);
   const std::size_t stored = std::min<std::size_t>(*length, sizeof(in));
   if (stored != 0 && address == nullptr) return fail(EFAULT);

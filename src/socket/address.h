@@ -10,11 +10,13 @@
 
 namespace tapir::socket {
 
-// The family in an address of `length` bytes. EINVAL: longer than sockaddr_storage, or too short to have one; EFAULT: null.
+// The family in an address of `length` bytes. EINVAL: longer than sockaddr_storage, or too short to have one;
+// EFAULT: null.
 Result<sa_family_t> family_of(const sockaddr* address, socklen_t length);
 // The endpoint in a sockaddr_in. EINVAL: short; the family is the caller's to check.
 Result<Endpoint> endpoint_of(const sockaddr* address, socklen_t length);
-// Writes at most *length bytes and sets *length to the full size (Linux's move_addr_to_user). EFAULT, EINVAL (negative length).
+// Writes at most *length bytes and sets *length to the full size (Linux's move_addr_to_user). EFAULT, EINVAL
+// (negative length).
 Result<int> store_endpoint(const Endpoint& endpoint, sockaddr* address, socklen_t* length);
 
 }  // namespace tapir::socket

@@ -10,16 +10,20 @@ Result<int> Sockets::State::bind(SocketFile& s, const sockaddr* address, socklen
   const Result<Endpoint> local = endpoint_of(address, length);
   if (!local) return std::unexpected(local.error());
   const sa_family_t family = *family_of(address, length);
-  if (family != AF_INET && (family != AF_UNSPEC || !local->address.is_unspecified())) return fail(EAFNOSUPPORT);
+  if (family != AF_INET && (family != AF_UNSPEC || !local->address.is_unspecified()))
+    return fail(EAFNOSUPPORT);
 
   const ip::AddressKind kind = parts.interfaces.classify(local->address);
   const bool ours = kind == ip::AddressKind::kUnspecified || kind == ip::AddressKind::kLocal ||
                     kind == ip::AddressKind::kBroadcast || kind == ip::AddressKind::kMulticast;
   if (!ours && !s.free_bind && !parts.knobs.ip_nonlocal_bind) return fail(EADDRNOTAVAIL);
-  if (local->port != 0 && local->port < parts.tcp_knobs.ip_unprivileged_port_start && !parts.config.privileged) return fail(EACCES);
+  if (local->port != 0 && local->port < parts.tcp_knobs.ip_unprivileged_port_start &&
+      !parts.config.privileged)
+    return fail(EACCES);
 
-  const bool active = s.kind == FileKind::kStream ? tcp_state(static_cast<StreamSocket&>(s)) != tcp::State::kClosed
-                                                  : peer_name(s).has_value();
+  const bool active = s.kind == FileKind::kStream
+                          ? tcp_state(static_cast<StreamSocket&>(s)) != tcp::State::kClosed
+                          : peer_name(s).has_value();
   if (active || s.local.port != 0) return fail(EINVAL);
   if (const Result<int> taken = take_port(s, *local); !taken) return taken;
   s.address_locked = !local->address.is_unspecified();
@@ -51,7 +55,8 @@ Endpoint Sockets::State::local_name(const SocketFile& s) const {
   if (s.kind == FileKind::kStream) {
     if (const tcp::Connection* connection = connection_of(static_cast<const StreamSocket&>(s)))
       if (connection->state() != tcp::State::kClosed) return connection->tuple().local;
-  } else if (const udp::DatagramPort* port = parts.udp.get(static_cast<const DatagramSocket&>(s).port); port != nullptr && port->bound()) {
+  } else if (const udp::DatagramPort* port = parts.udp.get(static_cast<const DatagramSocket&>(s).port);
+             port != nullptr && port->bound()) {
     return port->local();
   }
   return s.local;
@@ -60,7 +65,8 @@ Endpoint Sockets::State::local_name(const SocketFile& s) const {
 std::optional<Endpoint> Sockets::State::peer_name(const SocketFile& s) const {
   if (s.kind == FileKind::kStream) {
     const tcp::Connection* connection = connection_of(static_cast<const StreamSocket&>(s));
-    if (connection == nullptr || connection->state() == tcp::State::kClosed || connection->state() == tcp::State::kSynSent)
+    if (connection == nullptr || connection->state() == tcp::State::kClosed ||
+        connection->state() == tcp::State::kSynSent)
       return std::nullopt;
     return connection->tuple().remote;
   }

@@ -7,7 +7,9 @@ namespace tapir::socket {
 namespace {
 
 // When a call that began at `now` gives up; zero is for ever.
-Instant deadline_after(Duration timeout, Instant now) { return timeout == Duration::zero() ? kNever : later(now, timeout); }
+Instant deadline_after(Duration timeout, Instant now) {
+  return timeout == Duration::zero() ? kNever : later(now, timeout);
+}
 
 bool would_block(Errno error) { return error == Errno{EAGAIN}; }
 
@@ -36,7 +38,8 @@ std::optional<Result<long>> BlockingAccept::step(Sockets& sockets, Instant now) 
   }
   const Result<Descriptor> accepted = sockets.accept4(fd_, address_, length_, flags_, now);
   if (accepted) return *accepted;
-  if (!would_block(accepted.error()) || sockets.nonblocking(fd_) || now >= deadline_) return std::unexpected(accepted.error());
+  if (!would_block(accepted.error()) || sockets.nonblocking(fd_) || now >= deadline_)
+    return std::unexpected(accepted.error());
   return std::nullopt;
 }
 
@@ -63,7 +66,9 @@ std::optional<Result<long>> BlockingConnect::step(Sockets& sockets, Instant now)
 }
 
 BlockingSend::BlockingSend(Descriptor fd, const msghdr& message, int flags)
-    : fd_(fd), message_(message), left_(message.msg_iov, message.msg_iov + (message.msg_iov != nullptr ? message.msg_iovlen : 0)),
+    : fd_(fd),
+      message_(message),
+      left_(message.msg_iov, message.msg_iov + (message.msg_iov != nullptr ? message.msg_iovlen : 0)),
       flags_(flags) {}
 
 std::optional<Result<long>> BlockingSend::step(Sockets& sockets, Instant now) {
@@ -76,7 +81,8 @@ std::optional<Result<long>> BlockingSend::step(Sockets& sockets, Instant now) {
     started_ = true;
     deadline_ = deadline_after(sockets.send_timeout(fd_), now);
   } else if (sockets.is_stream(fd_) && sockets.poll_events(fd_, POLLOUT, now) == 0) {
-    // A sleeping writer goes on when a third of the buffer is free, not at the first byte (Linux: sk_stream_write_space).
+    // A sleeping writer goes on when a third of the buffer is free, not at the first byte (Linux:
+    // sk_stream_write_space).
     if (now >= deadline_) return so_far(Errno{EAGAIN});
     return std::nullopt;
   }
@@ -99,8 +105,10 @@ std::optional<Result<long>> BlockingSend::step(Sockets& sockets, Instant now) {
   }
 }
 
-BlockingReceive::BlockingReceive(Descriptor fd, msghdr* message, int flags) : fd_(fd), message_(message), flags_(flags) {
-  if (message != nullptr && message->msg_iov != nullptr) left_.assign(message->msg_iov, message->msg_iov + message->msg_iovlen);
+BlockingReceive::BlockingReceive(Descriptor fd, msghdr* message, int flags)
+    : fd_(fd), message_(message), flags_(flags) {
+  if (message != nullptr && message->msg_iov != nullptr)
+    left_.assign(message->msg_iov, message->msg_iov + message->msg_iovlen);
 }
 
 std::optional<Result<long>> BlockingReceive::step(Sockets& sockets, Instant now) {
@@ -132,13 +140,16 @@ std::optional<Result<long>> BlockingReceive::step(Sockets& sockets, Instant now)
       // A peek sees the same bytes again, and those that came since.
       received_ = peeks ? *got : received_ + *got;
       const std::size_t total = peeks ? wanted : wanted + received_ - *got;
-      const std::size_t low_water = (flags_ & MSG_WAITALL) != 0 ? total : std::min(sockets.receive_low_water(fd_), total);
-      if (*got == 0 || received_ >= std::max<std::size_t>(low_water, 1) || !may_wait || now >= deadline_) return static_cast<long>(received_);
+      const std::size_t low_water =
+          (flags_ & MSG_WAITALL) != 0 ? total : std::min(sockets.receive_low_water(fd_), total);
+      if (*got == 0 || received_ >= std::max<std::size_t>(low_water, 1) || !may_wait || now >= deadline_)
+        return static_cast<long>(received_);
       if (peeks) return std::nullopt;
       consume(left_, *got);
       continue;
     }
-    if (received_ != 0 && (!would_block(got.error()) || !may_wait || now >= deadline_)) return static_cast<long>(received_);
+    if (received_ != 0 && (!would_block(got.error()) || !may_wait || now >= deadline_))
+      return static_cast<long>(received_);
     if (!would_block(got.error()) || !may_wait) return std::unexpected(got.error());
     if (!stream && sockets.receive_shut(fd_)) return 0;
     if (now >= deadline_) return std::unexpected(got.error());

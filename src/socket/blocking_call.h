@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calls on blocking sockets as continuations: step() until it answers. Who waits between the steps (a thread in runtime/, virtual
-// time in sim/) is not known here; what a blocking call means (how much a write must write, when it times out) is.
+// Calls on blocking sockets as continuations: step() until it answers. Who waits between the steps (a thread
+// in runtime/, virtual time in sim/) is not known here; what a blocking call means (how much a write must
+// write, when it times out) is.
 #pragma once
 
 #include <optional>
@@ -11,13 +12,16 @@
 namespace tapir::socket {
 
 // Each type below has:
-//   std::optional<Result<long>> step(Sockets&, Instant now)   the answer, or nothing: wait for a touch of a descriptor or deadline()
-//   Instant deadline() const                                  when step() will end without a touch; kNever
-// A first step() that answers is a call that did not block. Non-blocking descriptors and MSG_DONTWAIT answer at the first step.
+//   std::optional<Result<long>> step(Sockets&, Instant now)   the answer, or nothing: wait for a touch of a
+//   descriptor or deadline() Instant deadline() const                                  when step() will end
+//   without a touch; kNever
+// A first step() that answers is a call that did not block. Non-blocking descriptors and MSG_DONTWAIT answer
+// at the first step.
 
 class BlockingAccept {
  public:
-  BlockingAccept(Descriptor fd, sockaddr* address, socklen_t* length, int flags) : fd_(fd), address_(address), length_(length), flags_(flags) {}
+  BlockingAccept(Descriptor fd, sockaddr* address, socklen_t* length, int flags)
+      : fd_(fd), address_(address), length_(length), flags_(flags) {}
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return deadline_; }
 
@@ -32,7 +36,8 @@ class BlockingAccept {
 
 class BlockingConnect {
  public:
-  BlockingConnect(Descriptor fd, const sockaddr* address, socklen_t length) : fd_(fd), address_(address), length_(length) {}
+  BlockingConnect(Descriptor fd, const sockaddr* address, socklen_t length)
+      : fd_(fd), address_(address), length_(length) {}
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return deadline_; }
 
@@ -45,7 +50,8 @@ class BlockingConnect {
   Instant deadline_ = kNever;
 };
 
-// send, sendto, sendmsg, write, writev: all bytes, or an error before the first (then the error), or a short count.
+// send, sendto, sendmsg, write, writev: all bytes, or an error before the first (then the error), or a short
+// count.
 class BlockingSend {
  public:
   BlockingSend(Descriptor fd, const msghdr& message, int flags);
@@ -85,7 +91,7 @@ class BlockingReceive {
   std::vector<iovec> left_;
   int flags_;
   std::size_t received_ = 0;
-  socklen_t name_length_ = 0;       // as the caller gave them: each attempt begins with these
+  socklen_t name_length_ = 0;  // as the caller gave them: each attempt begins with these
   std::size_t control_length_ = 0;
   bool started_ = false;
   Instant deadline_ = kNever;
@@ -94,7 +100,8 @@ class BlockingReceive {
 // poll(2): timeout negative is "for ever".
 class BlockingPoll {
  public:
-  BlockingPoll(std::span<pollfd> descriptors, std::optional<Duration> timeout) : descriptors_(descriptors), timeout_(timeout) {}
+  BlockingPoll(std::span<pollfd> descriptors, std::optional<Duration> timeout)
+      : descriptors_(descriptors), timeout_(timeout) {}
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return deadline_; }
 
@@ -107,7 +114,8 @@ class BlockingPoll {
 
 class BlockingEpollWait {
  public:
-  BlockingEpollWait(Descriptor epfd, std::span<epoll_event> events, std::optional<Duration> timeout) : epfd_(epfd), events_(events), timeout_(timeout) {}
+  BlockingEpollWait(Descriptor epfd, std::span<epoll_event> events, std::optional<Duration> timeout)
+      : epfd_(epfd), events_(events), timeout_(timeout) {}
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return deadline_; }
 
@@ -119,7 +127,8 @@ class BlockingEpollWait {
   Instant deadline_ = kNever;
 };
 
-// close(2) of a socket with SO_LINGER > 0: until the peer has acknowledged everything, or the linger time is over.
+// close(2) of a socket with SO_LINGER > 0: until the peer has acknowledged everything, or the linger time is
+// over.
 class LingeringClose {
  public:
   explicit LingeringClose(Descriptor fd) : fd_(fd) {}

@@ -40,7 +40,8 @@ bool Sockets::State::autobind(DatagramSocket& s, Instant now) {
 }
 
 // Linux's inet_dgram_connect and ip4_datagram_connect.
-Result<int> Sockets::State::connect(DatagramSocket& s, const sockaddr* address, socklen_t length, Instant now) {
+Result<int> Sockets::State::connect(DatagramSocket& s, const sockaddr* address, socklen_t length,
+                                    Instant now) {
   const Result<sa_family_t> family = family_of(address, length);
   if (!family) return std::unexpected(family.error());
   if (*family == AF_UNSPEC) {
@@ -129,13 +130,15 @@ Result<std::size_t> Sockets::State::send(DatagramSocket& s, const msghdr& messag
   for (const iovec& piece : *pieces) {
     if (piece.iov_len == 0) continue;
     if (piece.iov_base == nullptr) return fail(EFAULT);
-    if (count < spans.size()) spans[count] = {static_cast<const std::uint8_t*>(piece.iov_base), piece.iov_len};
+    if (count < spans.size())
+      spans[count] = {static_cast<const std::uint8_t*>(piece.iov_base), piece.iov_len};
     ++count;
   }
   if (count > spans.size()) {
     joined = parts.frames.allocate(size);
     if (!joined) return fail(ENOBUFS);
-    if (const auto gathered = gather(*pieces, joined.mutable_bytes()); !gathered) return std::unexpected(gathered.error());
+    if (const auto gathered = gather(*pieces, joined.mutable_bytes()); !gathered)
+      return std::unexpected(gathered.error());
     spans[0] = joined.bytes();
     count = 1;
   }
@@ -174,7 +177,9 @@ Result<std::size_t> Sockets::State::receive(DatagramSocket& s, msghdr& message, 
   message.msg_flags = size > fits ? MSG_TRUNC : 0;
   message.msg_controllen = 0;
   if (message.msg_name != nullptr) {
-    if (const auto stored = store_endpoint(datagram->from, static_cast<sockaddr*>(message.msg_name), &message.msg_namelen); !stored)
+    if (const auto stored =
+            store_endpoint(datagram->from, static_cast<sockaddr*>(message.msg_name), &message.msg_namelen);
+        !stored)
       return std::unexpected(stored.error());
   } else {
     message.msg_namelen = 0;

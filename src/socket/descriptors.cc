@@ -32,7 +32,9 @@ bool DescriptorTable::grow(std::size_t size) {
 bool DescriptorTable::has_room(int least) {
   const std::size_t index = lowest_free(least);
   if (index >= most_) return false;
-  return index < entries_.size() || grow(std::min(most_, std::max<std::size_t>(index + 1, std::max<std::size_t>(entries_.size() * 2, 16))));
+  return index < entries_.size() ||
+         grow(std::min(most_,
+                       std::max<std::size_t>(index + 1, std::max<std::size_t>(entries_.size() * 2, 16))));
 }
 
 int DescriptorTable::open(File& file, int least) {
@@ -68,7 +70,8 @@ bool DescriptorTable::close_on_exec(int descriptor) const {
 }
 
 void DescriptorTable::set_close_on_exec(int descriptor, bool on) {
-  if (entry(descriptor) != nullptr) entries_[static_cast<std::size_t>(descriptor - first_)].close_on_exec = on;
+  if (entry(descriptor) != nullptr)
+    entries_[static_cast<std::size_t>(descriptor - first_)].close_on_exec = on;
 }
 
 int DescriptorTable::next_of_same(int descriptor) const {

@@ -13,8 +13,10 @@ namespace tapir::socket {
 
 class DescriptorTable {
  public:
-  // Descriptors first … first + most - 1. The table grows by doubling as the program opens files, charged to `budget`.
-  DescriptorTable(int first, std::size_t most, MemoryBudget& budget) : first_(first), most_(most), budget_(budget) {}
+  // Descriptors first … first + most - 1. The table grows by doubling as the program opens files, charged to
+  // `budget`.
+  DescriptorTable(int first, std::size_t most, MemoryBudget& budget)
+      : first_(first), most_(most), budget_(budget) {}
   ~DescriptorTable() { budget_.release(entries_.size() * sizeof(Entry)); }
   DescriptorTable(const DescriptorTable&) = delete;
   DescriptorTable& operator=(const DescriptorTable&) = delete;
@@ -29,7 +31,8 @@ class DescriptorTable {
   File* close(int descriptor);
   bool close_on_exec(int descriptor) const;
   void set_close_on_exec(int descriptor, bool on);
-  // The next descriptor of the same file after `descriptor`, -1 at the end; the first is file.first_descriptor.
+  // The next descriptor of the same file after `descriptor`, -1 at the end; the first is
+  // file.first_descriptor.
   int next_of_same(int descriptor) const;
   std::size_t size() const { return open_count_; }
   // For each open descriptor in order: visit(descriptor, File&).
@@ -42,7 +45,7 @@ class DescriptorTable {
  private:
   struct Entry {
     File* file = nullptr;
-    int next = -1;               // descriptor of the same file
+    int next = -1;  // descriptor of the same file
     bool close_on_exec = false;
   };
   const Entry* entry(int descriptor) const;
@@ -53,7 +56,7 @@ class DescriptorTable {
   std::size_t most_;
   MemoryBudget& budget_;
   std::vector<Entry> entries_;
-  std::size_t lowest_free_ = 0;   // no entry below is free
+  std::size_t lowest_free_ = 0;  // no entry below is free
   std::size_t open_count_ = 0;
 };
 

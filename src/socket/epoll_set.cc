@@ -9,7 +9,8 @@ namespace {
 
 constexpr std::uint32_t kPrivateBits = EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE;
 // What EPOLLEXCLUSIVE may be combined with.
-constexpr std::uint32_t kExclusiveBits = EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
+constexpr std::uint32_t kExclusiveBits =
+    EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
 
 ListLink<ReadyTag>& ready_link(EpollItem& item) { return item; }
 
@@ -26,7 +27,9 @@ bool Sockets::State::reaches(const EpollSet& from, const EpollSet& to, int depth
   if (&from == &to) return true;
   if (depth > kEpollNestingMax) return true;
   for (const EpollItem& item : from.items)
-    if (item.file->kind == FileKind::kEpoll && reaches(static_cast<const EpollSet&>(*item.file), to, depth + 1)) return true;
+    if (item.file->kind == FileKind::kEpoll &&
+        reaches(static_cast<const EpollSet&>(*item.file), to, depth + 1))
+      return true;
   return false;
 }
 
@@ -40,7 +43,9 @@ int Sockets::State::nesting(const EpollSet& set, int depth) {
 
 // Linux's ep_insert.
 Result<int> Sockets::State::epoll_add(EpollSet& set, File& file, int descriptor, const epoll_event& event) {
-  if ((event.events & EPOLLEXCLUSIVE) != 0 && (file.kind == FileKind::kEpoll || (event.events & ~kExclusiveBits) != 0)) return fail(EINVAL);
+  if ((event.events & EPOLLEXCLUSIVE) != 0 &&
+      (file.kind == FileKind::kEpoll || (event.events & ~kExclusiveBits) != 0))
+    return fail(EINVAL);
   if (file.kind == FileKind::kEpoll) {
     if (reaches(static_cast<EpollSet&>(file), set, 0)) return fail(ELOOP);
     if (nesting(set, 1) > kEpollNestingMax) return fail(ELOOP);
@@ -76,14 +81,16 @@ void Sockets::State::epoll_remove(EpollItem& item) {
   items.erase(item);
 }
 
-// The second half of Linux's ep_poll_callback. One-shot items that fired are off: no bits but the private ones are left.
+// The second half of Linux's ep_poll_callback. One-shot items that fired are off: no bits but the private
+// ones are left.
 void Sockets::State::make_ready(EpollItem& item) {
   if ((item.events & ~kPrivateBits) == 0) return;
   if (!ready_link(item).linked()) item.set->ready.push_back(item);
   wake(*item.set, kWakeReadable);
 }
 
-// Linux's ep_send_events: in the order they became ready; level-triggered ones go to the back of the list to be looked at again.
+// Linux's ep_send_events: in the order they became ready; level-triggered ones go to the back of the list to
+// be looked at again.
 Result<int> Sockets::State::epoll_collect(EpollSet& set, std::span<epoll_event> events) {
   std::size_t collected = 0;
   for (std::size_t left = set.ready.size(); left > 0 && collected < events.size(); --left) {

@@ -22,11 +22,13 @@ struct EpollSet;
 struct File;
 
 // ---- wake-ups: the key that Linux passes to those who wait ----
-inline constexpr std::uint32_t kWakeReadable = EPOLLIN | EPOLLPRI | EPOLLRDNORM | EPOLLRDBAND;   // sock_def_readable
-inline constexpr std::uint32_t kWakeWritable = EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND;             // sk_stream_write_space
-inline constexpr std::uint32_t kWakeError = EPOLLERR;                                            // sock_def_error_report
+inline constexpr std::uint32_t kWakeReadable =
+    EPOLLIN | EPOLLPRI | EPOLLRDNORM | EPOLLRDBAND;                                   // sock_def_readable
+inline constexpr std::uint32_t kWakeWritable = EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND;  // sk_stream_write_space
+inline constexpr std::uint32_t kWakeError = EPOLLERR;                                 // sock_def_error_report
 // sk_state_change wakes everybody, whatever they wait for.
-inline constexpr std::uint32_t kWakeAll = kWakeReadable | kWakeWritable | kWakeError | EPOLLHUP | EPOLLRDHUP | EPOLLMSG;
+inline constexpr std::uint32_t kWakeAll =
+    kWakeReadable | kWakeWritable | kWakeError | EPOLLHUP | EPOLLRDHUP | EPOLLMSG;
 
 struct WatchTag;   // an EpollItem in the list of the file it watches
 struct MemberTag;  // an EpollItem in its set
@@ -37,8 +39,8 @@ struct WokenTag;   // a File in the list of those woken since the last look
 struct EpollItem : ListLink<WatchTag>, ListLink<MemberTag>, ListLink<ReadyTag> {
   EpollSet* set = nullptr;
   File* file = nullptr;
-  int descriptor = -1;          // under which it was added; with `file` the item's name
-  std::uint32_t events = 0;     // as epoll_ctl gave them; one-shot clears all but the private bits
+  int descriptor = -1;       // under which it was added; with `file` the item's name
+  std::uint32_t events = 0;  // as epoll_ctl gave them; one-shot clears all but the private bits
   epoll_data_t data{};
 };
 
@@ -48,11 +50,11 @@ struct File : ListLink<WokenTag> {
   explicit File(FileKind k) : kind(k) {}
 
   IntrusiveList<EpollItem, WatchTag> watchers;
-  int first_descriptor = -1;    // head of the chain of its descriptors (DescriptorTable)
-  std::uint32_t references = 0; // descriptors
-  std::uint32_t woken = 0;      // wake-up keys since the last take_woken()
+  int first_descriptor = -1;     // head of the chain of its descriptors (DescriptorTable)
+  std::uint32_t references = 0;  // descriptors
+  std::uint32_t woken = 0;       // wake-up keys since the last take_woken()
   FileKind kind;
-  bool nonblocking = false;     // O_NONBLOCK
+  bool nonblocking = false;  // O_NONBLOCK
 };
 
 // Bits of SocketFile::shutdown, Linux's sk_shutdown.
@@ -64,15 +66,15 @@ inline constexpr std::uint8_t kBothShutdown = 3;
 struct SocketFile : File {
   using File::File;
 
-  Endpoint local;                      // as bound or chosen; port 0: none
-  stack::Ports::Id binding;            // the hold on local.port
-  Duration receive_timeout{};          // SO_RCVTIMEO; zero: for ever
-  Duration send_timeout{};             // SO_SNDTIMEO
+  Endpoint local;                        // as bound or chosen; port 0: none
+  stack::Ports::Id binding;              // the hold on local.port
+  Duration receive_timeout{};            // SO_RCVTIMEO; zero: for ever
+  Duration send_timeout{};               // SO_SNDTIMEO
   InterfaceId interface = kNoInterface;  // SO_BINDTODEVICE
-  std::uint32_t mark = 0;              // SO_MARK
-  std::int32_t priority = 0;           // SO_PRIORITY
-  std::int32_t error = 0;              // sk_err when no connection holds it
-  std::uint32_t linger_seconds = 0;    // SO_LINGER
+  std::uint32_t mark = 0;                // SO_MARK
+  std::int32_t priority = 0;             // SO_PRIORITY
+  std::int32_t error = 0;                // sk_err when no connection holds it
+  std::uint32_t linger_seconds = 0;      // SO_LINGER
   bool linger = false;
   bool reuse_address = false;
   bool reuse_port = false;
@@ -80,11 +82,11 @@ struct SocketFile : File {
   bool keepalive = false;
   bool dont_route = false;
   bool debug = false;
-  bool free_bind = false;              // IP_FREEBIND
-  bool receive_errors = false;         // IP_RECVERR
-  bool address_locked = false;         // bind() chose the address (SOCK_BINDADDR_LOCK)
-  bool port_locked = false;            // bind() named the port (SOCK_BINDPORT_LOCK)
-  std::uint8_t shutdown = 0;           // what the program shut while there was no connection to tell
+  bool free_bind = false;       // IP_FREEBIND
+  bool receive_errors = false;  // IP_RECVERR
+  bool address_locked = false;  // bind() chose the address (SOCK_BINDADDR_LOCK)
+  bool port_locked = false;     // bind() named the port (SOCK_BINDPORT_LOCK)
+  std::uint8_t shutdown = 0;    // what the program shut while there was no connection to tell
 
   stack::Sharing sharing() const { return {reuse_address, reuse_port, 0}; }
 };
@@ -96,21 +98,21 @@ struct StreamSocket : SocketFile {
   StreamSocket() : SocketFile(FileKind::kStream) {}
 
   SocketState state = SocketState::kUnconnected;
-  tcp::ConnectionId connection;        // null: none
-  tcp::ListenerId listener;            // null: not listening
+  tcp::ConnectionId connection;  // null: none
+  tcp::ListenerId listener;      // null: not listening
   std::int32_t backlog = 0;
-  tcp::SocketOptions options;          // while there is neither connection nor listener, which have their own
+  tcp::SocketOptions options;  // while there is neither connection nor listener, which have their own
 };
 
 struct DatagramSocket : SocketFile {
   DatagramSocket() : SocketFile(FileKind::kDatagram) {}
 
   udp::PortHandle port;
-  std::int32_t send_buffer = 0;        // SO_SNDBUF as the kernel keeps it; 0 = net.core.wmem_default
+  std::int32_t send_buffer = 0;  // SO_SNDBUF as the kernel keeps it; 0 = net.core.wmem_default
   std::uint8_t tos = 0;
-  std::uint8_t hop_limit = 0;          // IP_TTL; 0 = the path's
-  std::uint8_t mtu_discover = 1;       // IP_PMTUDISC_*
-  bool no_check = false;               // SO_NO_CHECK
+  std::uint8_t hop_limit = 0;     // IP_TTL; 0 = the path's
+  std::uint8_t mtu_discover = 1;  // IP_PMTUDISC_*
+  bool no_check = false;          // SO_NO_CHECK
 };
 
 // Linux's struct eventpoll.
@@ -118,7 +120,7 @@ struct EpollSet : File {
   EpollSet() : File(FileKind::kEpoll) {}
 
   IntrusiveList<EpollItem, MemberTag> items;
-  IntrusiveList<EpollItem, ReadyTag> ready;   // first in, first out
+  IntrusiveList<EpollItem, ReadyTag> ready;  // first in, first out
 };
 
 }  // namespace tapir::socket

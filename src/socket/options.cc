@@ -23,12 +23,12 @@ using State = Sockets::State;
 // Linux's SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF: a buffer below would never pass a packet.
 constexpr std::int64_t kSendBufferMin = 4608;
 constexpr std::int64_t kReceiveBufferMin = 2304;
-constexpr int kTcpMssMin = 88;              // TCP_MIN_MSS
-constexpr int kTcpWindowMax = 32767;        // MAX_TCP_WINDOW
-constexpr int kKeepaliveMax = 32767;        // MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL
-constexpr int kTriesMax = 127;              // MAX_TCP_KEEPCNT, MAX_TCP_SYNCNT
-constexpr int kFinTimeoutMax = 120;         // TCP_FIN_TIMEOUT_MAX, seconds
-constexpr int kMssDefault = 536;            // TCP_MSS_DEFAULT
+constexpr int kTcpMssMin = 88;        // TCP_MIN_MSS
+constexpr int kTcpWindowMax = 32767;  // MAX_TCP_WINDOW
+constexpr int kKeepaliveMax = 32767;  // MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL
+constexpr int kTriesMax = 127;        // MAX_TCP_KEEPCNT, MAX_TCP_SYNCNT
+constexpr int kFinTimeoutMax = 120;   // TCP_FIN_TIMEOUT_MAX, seconds
+constexpr int kMssDefault = 536;      // TCP_MSS_DEFAULT
 constexpr int kIntMax = std::numeric_limits<int>::max();
 constexpr std::uint8_t kEcnMask = 3;
 
@@ -60,7 +60,8 @@ Result<int> set_send_buffer(State& state, SocketFile& s, int value, std::int64_t
 Result<int> set_receive_buffer(State& state, SocketFile& s, int value, std::int64_t most, Instant now) {
   const auto kept = static_cast<std::int32_t>(doubled(value, most, kReceiveBufferMin));
   if (!is_stream(s)) {
-    if (udp::DatagramPort* port = state.parts.udp.get(datagram(s).port)) port->receive_buffer = static_cast<std::size_t>(kept);
+    if (udp::DatagramPort* port = state.parts.udp.get(datagram(s).port))
+      port->receive_buffer = static_cast<std::size_t>(kept);
     return 0;
   }
   tcp_options(state, s).receive_buffer = kept;
@@ -69,8 +70,10 @@ Result<int> set_receive_buffer(State& state, SocketFile& s, int value, std::int6
 }
 
 std::int64_t send_buffer(State& state, SocketFile& s) {
-  if (!is_stream(s)) return datagram(s).send_buffer != 0 ? datagram(s).send_buffer : state.parts.knobs.wmem_default;
-  if (const tcp::Connection* connection = state.connection_of(stream(s))) return connection->send_buffer_limit();
+  if (!is_stream(s))
+    return datagram(s).send_buffer != 0 ? datagram(s).send_buffer : state.parts.knobs.wmem_default;
+  if (const tcp::Connection* connection = state.connection_of(stream(s)))
+    return connection->send_buffer_limit();
   const std::int32_t set = tcp_options(state, s).send_buffer;
   return set != 0 ? set : state.parts.tcp_knobs.tcp_wmem[1];
 }
@@ -80,7 +83,8 @@ std::int64_t receive_buffer(State& state, SocketFile& s) {
     const udp::DatagramPort* port = state.parts.udp.get(datagram(s).port);
     return port != nullptr ? static_cast<std::int64_t>(port->receive_buffer) : 0;
   }
-  if (const tcp::Connection* connection = state.connection_of(stream(s))) return connection->receive_buffer_limit();
+  if (const tcp::Connection* connection = state.connection_of(stream(s)))
+    return connection->receive_buffer_limit();
   const std::int32_t set = tcp_options(state, s).receive_buffer;
   return set != 0 ? set : state.parts.tcp_knobs.tcp_rmem[1];
 }
@@ -88,7 +92,8 @@ std::int64_t receive_buffer(State& state, SocketFile& s) {
 // The largest value that doubling leaves an int (SO_SNDBUFFORCE).
 constexpr std::int64_t kForcedMax = kIntMax / 2;
 
-// ---- TCP_DEFER_ACCEPT: seconds as retransmissions of the SYN-ACK (Linux's secs_to_retrans, retrans_to_secs) ----
+// ---- TCP_DEFER_ACCEPT: seconds as retransmissions of the SYN-ACK (Linux's secs_to_retrans, retrans_to_secs)
+// ----
 
 std::uint8_t seconds_to_retransmissions(int seconds) {
   if (seconds <= 0) return 0;
@@ -132,24 +137,28 @@ void sharing_changed(State& state, SocketFile& s) {
 }
 
 // A bool of SocketFile.
-template <bool SocketFile::* member>
-Result<int> get_flag(State&, SocketFile& s, Instant) { return s.*member ? 1 : 0; }
-template <bool SocketFile::* member>
+template <bool SocketFile::*member>
+Result<int> get_flag(State&, SocketFile& s, Instant) {
+  return s.*member ? 1 : 0;
+}
+template <bool SocketFile::*member>
 Result<int> set_flag(State&, SocketFile& s, int value, Instant) {
   s.*member = value != 0;
   return 0;
 }
 // A bool that decides who shares a port.
-template <bool SocketFile::* member>
+template <bool SocketFile::*member>
 Result<int> set_sharing(State& state, SocketFile& s, int value, Instant) {
   s.*member = value != 0;
   sharing_changed(state, s);
   return 0;
 }
 // A bool of tcp::SocketOptions.
-template <bool tcp::SocketOptions::* member>
-Result<int> get_tcp_flag(State& state, SocketFile& s, Instant) { return tcp_options(state, s).*member ? 1 : 0; }
-template <bool tcp::SocketOptions::* member>
+template <bool tcp::SocketOptions::*member>
+Result<int> get_tcp_flag(State& state, SocketFile& s, Instant) {
+  return tcp_options(state, s).*member ? 1 : 0;
+}
+template <bool tcp::SocketOptions::*member>
 Result<int> set_tcp_flag(State& state, SocketFile& s, int value, Instant now) {
   tcp_options(state, s).*member = value != 0;
   tcp_changed(state, s, now);
@@ -165,7 +174,7 @@ Result<int> set_tcp_number(State& state, SocketFile& s, int value, Instant now) 
   tcp_changed(state, s, now);
   return 0;
 }
-template <auto member, int tcp::Knobs::* knob>
+template <auto member, int tcp::Knobs::*knob>
 Result<int> get_tcp_number(State& state, SocketFile& s, Instant) {
   const auto set = static_cast<int>(tcp_options(state, s).*member);
   return set != 0 ? set : state.parts.tcp_knobs.*knob;
@@ -427,7 +436,8 @@ const IntOption kIntOptions[] = {
 
 const IntOption* find_int_option(const SocketFile& s, int level, int name) {
   for (const IntOption& option : kIntOptions)
-    if (option.level == level && option.name == name && (option.sorts == Sorts::kAll || is_stream(s))) return &option;
+    if (option.level == level && option.name == name && (option.sorts == Sorts::kAll || is_stream(s)))
+      return &option;
   return nullptr;
 }
 
@@ -459,7 +469,8 @@ Result<int> get_timeout(Duration timeout, void* value, socklen_t* length) {
   return store(&tv, sizeof(tv), value, length);
 }
 
-// Linux's sock_set_timeout. A negative time is one that is over at once, which "for ever" (zero) must not be taken for.
+// Linux's sock_set_timeout. A negative time is one that is over at once, which "for ever" (zero) must not be
+// taken for.
 Result<int> set_timeout(Duration& timeout, const void* value, socklen_t length) {
   timeval tv;
   if (const auto loaded = load(tv, value, length); !loaded) return loaded;
@@ -504,7 +515,8 @@ Result<int> set_device(State& state, SocketFile& s, const void* value, socklen_t
 }
 
 Result<int> get_memory_info(State& state, SocketFile& s, void* value, socklen_t* length) {
-  // SK_MEMINFO_*: receive allocated, receive limit, send allocated, send limit, reserved, send queued, options, backlog, drops.
+  // SK_MEMINFO_*: receive allocated, receive limit, send allocated, send limit, reserved, send queued,
+  // options, backlog, drops.
   std::array<std::uint32_t, 9> info{};
   info[1] = static_cast<std::uint32_t>(receive_buffer(state, s));
   info[3] = static_cast<std::uint32_t>(send_buffer(state, s));
@@ -520,7 +532,9 @@ Result<int> get_memory_info(State& state, SocketFile& s, void* value, socklen_t*
   return store(info.data(), sizeof(info), value, length);
 }
 
-std::string_view text_of(const std::array<char, 16>& name) { return {name.data(), ::strnlen(name.data(), name.size())}; }
+std::string_view text_of(const std::array<char, 16>& name) {
+  return {name.data(), ::strnlen(name.data(), name.size())};
+}
 
 Result<int> get_congestion(State& state, SocketFile& s, void* value, socklen_t* length, Instant now) {
   std::string_view name = text_of(tcp_options(state, s).congestion);
@@ -562,20 +576,26 @@ Result<int> get_info(State& state, SocketFile& s, void* value, socklen_t* length
 
 }  // namespace
 
-Result<int> get_option(State& state, SocketFile& s, int level, int name, void* value, socklen_t* length, Instant now) {
+Result<int> get_option(State& state, SocketFile& s, int level, int name, void* value, socklen_t* length,
+                       Instant now) {
   if (length == nullptr) return fail(EFAULT);
   if (static_cast<int>(*length) < 0) return fail(EINVAL);
   if (level == SOL_SOCKET) {
     switch (name) {
       case SO_LINGER: {
-        const struct linger lingering{s.linger ? 1 : 0, static_cast<int>(s.linger_seconds)};
+        const struct linger lingering { s.linger ? 1 : 0, static_cast<int>(s.linger_seconds) };
         return store(&lingering, sizeof(lingering), value, length);
       }
-      case SO_RCVTIMEO: return get_timeout(s.receive_timeout, value, length);
-      case SO_SNDTIMEO: return get_timeout(s.send_timeout, value, length);
-      case SO_BINDTODEVICE: return get_device(state, s, value, length);
-      case SO_MEMINFO: return get_memory_info(state, s, value, length);
-      default: break;
+      case SO_RCVTIMEO:
+        return get_timeout(s.receive_timeout, value, length);
+      case SO_SNDTIMEO:
+        return get_timeout(s.send_timeout, value, length);
+      case SO_BINDTODEVICE:
+        return get_device(state, s, value, length);
+      case SO_MEMINFO:
+        return get_memory_info(state, s, value, length);
+      default:
+        break;
     }
   }
   if (level == SOL_TCP && is_stream(s)) {
@@ -595,10 +615,12 @@ Result<int> get_option(State& state, SocketFile& s, int level, int name, void* v
   return store(&*number, sizeof(int), value, length);
 }
 
-Result<int> set_option(State& state, SocketFile& s, int level, int name, const void* value, socklen_t length, Instant now) {
+Result<int> set_option(State& state, SocketFile& s, int level, int name, const void* value, socklen_t length,
+                       Instant now) {
   if (static_cast<int>(length) < 0) return fail(EINVAL);
   if (level == SOL_SOCKET && name == SO_BINDTODEVICE) return set_device(state, s, value, length);
-  if (level == SOL_TCP && name == TCP_CONGESTION && is_stream(s)) return set_congestion(state, s, value, length, now);
+  if (level == SOL_TCP && name == TCP_CONGESTION && is_stream(s))
+    return set_congestion(state, s, value, length, now);
 
   const IntOption* option = find_int_option(s, level, name);
   int number = 0;
@@ -620,9 +642,12 @@ Result<int> set_option(State& state, SocketFile& s, int level, int name, const v
         if (s.linger) s.linger_seconds = static_cast<std::uint32_t>(std::max(lingering.l_linger, 0));
         return 0;
       }
-      case SO_RCVTIMEO: return set_timeout(s.receive_timeout, value, length);
-      case SO_SNDTIMEO: return set_timeout(s.send_timeout, value, length);
-      default: break;
+      case SO_RCVTIMEO:
+        return set_timeout(s.receive_timeout, value, length);
+      case SO_SNDTIMEO:
+        return set_timeout(s.send_timeout, value, length);
+      default:
+        break;
     }
   }
   if (option == nullptr) return fail(ENOPROTOOPT);

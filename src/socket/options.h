@@ -8,7 +8,9 @@
 
 namespace tapir::socket {
 
-Result<int> get_option(Sockets::State& state, SocketFile& s, int level, int name, void* value, socklen_t* length, Instant now);
-Result<int> set_option(Sockets::State& state, SocketFile& s, int level, int name, const void* value, socklen_t length, Instant now);
+Result<int> get_option(Sockets::State& state, SocketFile& s, int level, int name, void* value,
+                       socklen_t* length, Instant now);
+Result<int> set_option(Sockets::State& state, SocketFile& s, int level, int name, const void* value,
+                       socklen_t length, Instant now);
 
 }  // namespace tapir::socket

@@ -19,11 +19,14 @@ std::uint32_t Sockets::State::readiness(const StreamSocket& s) const {
     if (connection != nullptr) {
       const auto target = static_cast<std::size_t>(std::max(connection->options().receive_low_water, 1));
       const std::size_t queued = connection->readable_bytes();
-      // SO_RCVLOWAT above what the buffer can hold would never be reached (Linux: tcp_stream_is_readable, tcp_rmem_pressure).
-      const auto limit = static_cast<std::size_t>(std::max<std::int64_t>(connection->receive_buffer_limit(), 1));
+      // SO_RCVLOWAT above what the buffer can hold would never be reached (Linux: tcp_stream_is_readable,
+      // tcp_rmem_pressure).
+      const auto limit =
+          static_cast<std::size_t>(std::max<std::int64_t>(connection->receive_buffer_limit(), 1));
       if (queued >= target || (queued != 0 && queued >= limit / 2)) events |= EPOLLIN | EPOLLRDNORM;
     }
-    if ((shut & kSendShutdown) != 0 || connection == nullptr || connection->writable()) events |= EPOLLOUT | EPOLLWRNORM;
+    if ((shut & kSendShutdown) != 0 || connection == nullptr || connection->writable())
+      events |= EPOLLOUT | EPOLLWRNORM;
   }
   if (pending_error(s) != 0) events |= EPOLLERR;
   return events;
@@ -42,9 +45,12 @@ std::uint32_t Sockets::State::readiness(const DatagramSocket& s) const {
 
 std::uint32_t Sockets::State::readiness(const File& file, int depth) const {
   switch (file.kind) {
-    case FileKind::kStream: return readiness(static_cast<const StreamSocket&>(file));
-    case FileKind::kDatagram: return readiness(static_cast<const DatagramSocket&>(file));
-    case FileKind::kEpoll: break;
+    case FileKind::kStream:
+      return readiness(static_cast<const StreamSocket&>(file));
+    case FileKind::kDatagram:
+      return readiness(static_cast<const DatagramSocket&>(file));
+    case FileKind::kEpoll:
+      break;
   }
   // Linux's ep_eventpoll_poll: something in the ready list really is ready.
   if (depth > kEpollNestingMax) return 0;

@@ -2,10 +2,10 @@
 // The calls: which descriptor, which kind of file; the rest is done where that kind lives.
 #include "socket/sockets.h"
 
+#include <asm/ioctls.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
-#include <sys/ioctl.h>
 
 #include <algorithm>
 
@@ -27,7 +27,8 @@ int check_kind(int type, int protocol, bool privileged) {
   if (type < 0 || type >= kTypeMax) return EINVAL;
   if (protocol < 0 || protocol >= kProtocolMax) return EINVAL;
   switch (type) {
-    case SOCK_STREAM: return protocol == 0 || protocol == IPPROTO_TCP ? 0 : EPROTONOSUPPORT;
+    case SOCK_STREAM:
+      return protocol == 0 || protocol == IPPROTO_TCP ? 0 : EPROTONOSUPPORT;
     case SOCK_DGRAM:
       // Ping sockets: net.ipv4.ping_group_range is empty.
       if (protocol == IPPROTO_ICMP) return EACCES;
@@ -35,7 +36,8 @@ int check_kind(int type, int protocol, bool privileged) {
     case SOCK_RAW:
       if (protocol == 0) return EPROTONOSUPPORT;
       return privileged ? ESOCKTNOSUPPORT : EPERM;
-    default: return ESOCKTNOSUPPORT;
+    default:
+      return ESOCKTNOSUPPORT;
   }
 }
 
@@ -109,7 +111,8 @@ Result<int> Sockets::listen(Descriptor fd, int backlog, Instant now) {
   return state_->listen(static_cast<StreamSocket&>(*s), backlog, now);
 }
 
-Result<Descriptor> Sockets::accept4(Descriptor fd, sockaddr* address, socklen_t* length, int flags, Instant now) {
+Result<Descriptor> Sockets::accept4(Descriptor fd, sockaddr* address, socklen_t* length, int flags,
+                                    Instant now) {
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
   if ((flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) != 0) return fail(EINVAL);
@@ -120,7 +123,8 @@ Result<Descriptor> Sockets::accept4(Descriptor fd, sockaddr* address, socklen_t*
 Result<int> Sockets::connect(Descriptor fd, const sockaddr* address, socklen_t length, Instant now) {
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
-  if (s->kind == FileKind::kStream) return state_->connect(static_cast<StreamSocket&>(*s), address, length, now);
+  if (s->kind == FileKind::kStream)
+    return state_->connect(static_cast<StreamSocket&>(*s), address, length, now);
   return state_->connect(static_cast<DatagramSocket&>(*s), address, length, now);
 }
 
@@ -136,7 +140,8 @@ Result<std::size_t> Sockets::recvmsg(Descriptor fd, msghdr* message, int flags, 
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
   if (message == nullptr) return fail(EFAULT);
-  if (s->kind == FileKind::kStream) return state_->receive(static_cast<StreamSocket&>(*s), *message, flags, now);
+  if (s->kind == FileKind::kStream)
+    return state_->receive(static_cast<StreamSocket&>(*s), *message, flags, now);
   return state_->receive(static_cast<DatagramSocket&>(*s), *message, flags, now);
 }
 
@@ -144,8 +149,8 @@ Result<std::size_t> Sockets::send(Descriptor fd, const void* data, std::size_t s
   return sendto(fd, data, size, flags, nullptr, 0, now);
 }
 
-Result<std::size_t> Sockets::sendto(Descriptor fd, const void* data, std::size_t size, int flags, const sockaddr* to,
-                                    socklen_t length, Instant now) {
+Result<std::size_t> Sockets::sendto(Descriptor fd, const void* data, std::size_t size, int flags,
+                                    const sockaddr* to, socklen_t length, Instant now) {
   iovec piece{const_cast<void*>(data), std::min<std::size_t>(size, 0x7ffff000)};
   const msghdr message = message_of(piece, const_cast<sockaddr*>(to), to != nullptr ? length : 0);
   return sendmsg(fd, &message, flags, now);
@@ -155,8 +160,8 @@ Result<std::size_t> Sockets::recv(Descriptor fd, void* data, std::size_t size, i
   return recvfrom(fd, data, size, flags, nullptr, nullptr, now);
 }
 
-Result<std::size_t> Sockets::recvfrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from, socklen_t* length,
-                                      Instant now) {
+Result<std::size_t> Sockets::recvfrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from,
+                                      socklen_t* length, Instant now) {
   iovec piece{data, std::min<std::size_t>(size, 0x7ffff000)};
   if (from != nullptr && length == nullptr) return fail(EFAULT);
   if (from != nullptr && static_cast<int>(*length) < 0) return fail(EINVAL);
@@ -202,13 +207,15 @@ Result<int> Sockets::getpeername(Descriptor fd, sockaddr* address, socklen_t* le
   return store_endpoint(*peer, address, length);
 }
 
-Result<int> Sockets::getsockopt(Descriptor fd, int level, int name, void* value, socklen_t* length, Instant now) {
+Result<int> Sockets::getsockopt(Descriptor fd, int level, int name, void* value, socklen_t* length,
+                                Instant now) {
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
   return get_option(*state_, *s, level, name, value, length, now);
 }
 
-Result<int> Sockets::setsockopt(Descriptor fd, int level, int name, const void* value, socklen_t length, Instant now) {
+Result<int> Sockets::setsockopt(Descriptor fd, int level, int name, const void* value, socklen_t length,
+                                Instant now) {
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
   return set_option(*state_, *s, level, name, value, length, now);
@@ -231,19 +238,31 @@ Result<int> Sockets::ioctl(Descriptor fd, unsigned long request, void* argument,
     if (tcp_state == tcp::State::kListen) return fail(request == SIOCATMARK ? 0 : EINVAL);
     const tcp::Connection* connection = state_->connection_of(s);
     switch (request) {
-      case SIOCINQ: count = connection != nullptr ? connection->readable_bytes() : 0; break;
-      case SIOCOUTQ: count = connection != nullptr ? connection->unacked_bytes() : 0; break;
-      case SIOCOUTQNSD: count = connection != nullptr ? connection->unsent_bytes() : 0; break;
-      case SIOCATMARK: break;
-      default: return fail(ENOTTY);
+      case SIOCINQ:
+        count = connection != nullptr ? connection->readable_bytes() : 0;
+        break;
+      case SIOCOUTQ:
+        count = connection != nullptr ? connection->unacked_bytes() : 0;
+        break;
+      case SIOCOUTQNSD:
+        count = connection != nullptr ? connection->unsent_bytes() : 0;
+        break;
+      case SIOCATMARK:
+        break;
+      default:
+        return fail(ENOTTY);
     }
   } else {
     const auto& s = static_cast<const DatagramSocket&>(*file);
     const udp::DatagramPort* port = state_->parts.udp.get(s.port);
     switch (request) {
-      case SIOCINQ: count = port->first_size(); break;
-      case SIOCOUTQ: break;
-      default: return fail(ENOTTY);
+      case SIOCINQ:
+        count = port->first_size();
+        break;
+      case SIOCOUTQ:
+        break;
+      default:
+        return fail(ENOTTY);
     }
   }
   if (argument == nullptr) return fail(EFAULT);
@@ -256,10 +275,16 @@ Result<int> Sockets::fcntl(Descriptor fd, int command, long argument) {
   if (file == nullptr) return fail(EBADF);
   DescriptorTable& table = state_->descriptors;
   switch (command) {
-    case F_GETFL: return O_RDWR | (file->nonblocking ? O_NONBLOCK : 0);
-    case F_SETFL: file->nonblocking = (argument & O_NONBLOCK) != 0; return 0;
-    case F_GETFD: return table.close_on_exec(fd) ? FD_CLOEXEC : 0;
-    case F_SETFD: table.set_close_on_exec(fd, (argument & FD_CLOEXEC) != 0); return 0;
+    case F_GETFL:
+      return O_RDWR | (file->nonblocking ? O_NONBLOCK : 0);
+    case F_SETFL:
+      file->nonblocking = (argument & O_NONBLOCK) != 0;
+      return 0;
+    case F_GETFD:
+      return table.close_on_exec(fd) ? FD_CLOEXEC : 0;
+    case F_SETFD:
+      table.set_close_on_exec(fd, (argument & FD_CLOEXEC) != 0);
+      return 0;
     case F_DUPFD:
     case F_DUPFD_CLOEXEC: {
       if (argument < 0) return fail(EINVAL);
@@ -268,14 +293,16 @@ Result<int> Sockets::fcntl(Descriptor fd, int command, long argument) {
       table.set_close_on_exec(descriptor, command == F_DUPFD_CLOEXEC);
       return descriptor;
     }
-    default: return fail(EINVAL);
+    default:
+      return fail(EINVAL);
   }
 }
 
 short Sockets::poll_events(Descriptor fd, short requested, Instant) {
   const File* file = state_->descriptors.find(fd);
   if (file == nullptr) return POLLNVAL;
-  const std::uint32_t wanted = static_cast<std::uint16_t>(requested) | static_cast<std::uint32_t>(POLLERR | POLLHUP);
+  const std::uint32_t wanted =
+      static_cast<std::uint16_t>(requested) | static_cast<std::uint32_t>(POLLERR | POLLHUP);
   return static_cast<short>(state_->readiness(*file) & wanted);
 }
 
@@ -302,7 +329,8 @@ Result<Descriptor> Sockets::epoll_create1(int flags) {
 }
 
 // Linux's do_epoll_ctl.
-Result<int> Sockets::epoll_ctl(Descriptor epfd, int operation, Descriptor fd, epoll_event* event, Instant now) {
+Result<int> Sockets::epoll_ctl(Descriptor epfd, int operation, Descriptor fd, epoll_event* event,
+                               Instant now) {
   if (operation != EPOLL_CTL_DEL && event == nullptr) return fail(EFAULT);
   File* set_file = state_->descriptors.find(epfd);
   File* file = state_->descriptors.find(fd);
@@ -376,7 +404,8 @@ std::span<const Woken> Sockets::take_woken(Instant now) {
   state.woken_report.clear();
   while (File* file = state.woken.pop_front()) {
     const std::uint32_t events = std::exchange(file->woken, 0);
-    for (int fd = file->first_descriptor; fd >= 0; fd = state.descriptors.next_of_same(fd)) state.woken_report.push_back({fd, events});
+    for (int fd = file->first_descriptor; fd >= 0; fd = state.descriptors.next_of_same(fd))
+      state.woken_report.push_back({fd, events});
   }
   return state.woken_report;
 }

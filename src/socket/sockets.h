@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The socket calls of one stack, as Linux answers them. Nothing here ever waits: a call that would have to answers EAGAIN
-// (connect: EINPROGRESS) whatever the descriptor's blocking mode; blocking_call.h turns those into calls that can be continued.
+// The socket calls of one stack, as Linux answers them. Nothing here ever waits: a call that would have to
+// answers EAGAIN (connect: EINPROGRESS) whatever the descriptor's blocking mode; blocking_call.h turns those
+// into calls that can be continued.
 #pragma once
 
 #include <poll.h>
@@ -33,7 +34,8 @@ struct Woken {
 
 class Sockets {
  public:
-  // Descriptors are numbered from `first_descriptor`; at most `descriptors_max` exist (RLIMIT_NOFILE's role: then EMFILE).
+  // Descriptors are numbered from `first_descriptor`; at most `descriptors_max` exist (RLIMIT_NOFILE's role:
+  // then EMFILE).
   explicit Sockets(stack::Stack& stack, Descriptor first_descriptor = 3, std::size_t descriptors_max = 65536);
   ~Sockets();
   Sockets(const Sockets&) = delete;
@@ -50,18 +52,22 @@ class Sockets {
   Result<std::size_t> sendmsg(Descriptor fd, const msghdr* message, int flags, Instant now);
   Result<std::size_t> recvmsg(Descriptor fd, msghdr* message, int flags, Instant now);
   Result<std::size_t> send(Descriptor fd, const void* data, std::size_t size, int flags, Instant now);
-  Result<std::size_t> sendto(Descriptor fd, const void* data, std::size_t size, int flags, const sockaddr* to, socklen_t length, Instant now);
+  Result<std::size_t> sendto(Descriptor fd, const void* data, std::size_t size, int flags, const sockaddr* to,
+                             socklen_t length, Instant now);
   Result<std::size_t> recv(Descriptor fd, void* data, std::size_t size, int flags, Instant now);
-  Result<std::size_t> recvfrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from, socklen_t* length, Instant now);
+  Result<std::size_t> recvfrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from,
+                               socklen_t* length, Instant now);
   Result<int> shutdown(Descriptor fd, int how, Instant now);
-  // Closes this descriptor; the last one of a socket ends it. A lingering close (SO_LINGER) answers EINPROGRESS while it must
-  // wait: the descriptor is gone, LingeringClose (blocking_call.h) waits for the rest.
+  // Closes this descriptor; the last one of a socket ends it. A lingering close (SO_LINGER) answers
+  // EINPROGRESS while it must wait: the descriptor is gone, LingeringClose (blocking_call.h) waits for the
+  // rest.
   Result<int> close(Descriptor fd, Instant now);
   Result<Descriptor> dup(Descriptor fd);
   Result<int> getsockname(Descriptor fd, sockaddr* address, socklen_t* length);
   Result<int> getpeername(Descriptor fd, sockaddr* address, socklen_t* length);
   Result<int> getsockopt(Descriptor fd, int level, int name, void* value, socklen_t* length, Instant now);
-  Result<int> setsockopt(Descriptor fd, int level, int name, const void* value, socklen_t length, Instant now);
+  Result<int> setsockopt(Descriptor fd, int level, int name, const void* value, socklen_t length,
+                         Instant now);
   // FIONREAD/SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, FIONBIO …; `argument` as ioctl(2)'s third.
   Result<int> ioctl(Descriptor fd, unsigned long request, void* argument, Instant now);
   // F_GETFL, F_SETFL (O_NONBLOCK), F_GETFD, F_SETFD, F_DUPFD…
@@ -82,10 +88,12 @@ class Sockets {
   // SO_RCVTIMEO / SO_SNDTIMEO; Duration::zero() is "for ever".
   Duration receive_timeout(Descriptor fd) const;
   Duration send_timeout(Descriptor fd) const;
-  // Moves what the stack touched into the epoll sets and reports it; call after every call into the stack (the verbs and the
-  // calls above). The span is valid until the next call. A descriptor appears once for each of its dup()s.
+  // Moves what the stack touched into the epoll sets and reports it; call after every call into the stack
+  // (the verbs and the calls above). The span is valid until the next call. A descriptor appears once for
+  // each of its dup()s.
   std::span<const Woken> take_woken(Instant now);
-  // shutdown(SHUT_RD) was called: a blocking recv() of a datagram socket ends with 0 then, though a non-blocking one says EAGAIN.
+  // shutdown(SHUT_RD) was called: a blocking recv() of a datagram socket ends with 0 then, though a
+  // non-blocking one says EAGAIN.
   bool receive_shut(Descriptor fd) const;
   // SO_RCVLOWAT, for recv() of a stream; 1 for others.
   std::size_t receive_low_water(Descriptor fd) const;
@@ -96,7 +104,7 @@ class Sockets {
   bool lingering(std::uint64_t name, Instant now);
   Instant linger_deadline(std::uint64_t name) const;
 
-  struct State;   // socket/state.h
+  struct State;  // socket/state.h
 
  private:
   stack::Stack& stack_;

@@ -12,7 +12,8 @@ SipKey table_key(Rng& rng) {
 // What tcp/ says happened, as the keys of Linux's wake-ups.
 std::uint32_t wake_key(std::uint8_t touched) {
   std::uint32_t key = 0;
-  if ((touched & (tcp::kTouchedReadable | tcp::kTouchedUrgent | tcp::kTouchedAccepted)) != 0) key |= kWakeReadable;
+  if ((touched & (tcp::kTouchedReadable | tcp::kTouchedUrgent | tcp::kTouchedAccepted)) != 0)
+    key |= kWakeReadable;
   if ((touched & tcp::kTouchedWritable) != 0) key |= kWakeWritable;
   if ((touched & tcp::kTouchedError) != 0) key |= kWakeError;
   if ((touched & (tcp::kTouchedHangUp | tcp::kTouchedPeerFin | tcp::kTouchedConnected)) != 0) key |= kWakeAll;
@@ -25,10 +26,18 @@ enum : std::uint64_t { kConnectionSpace = 1, kListenerSpace, kPortSpace };
 }  // namespace
 
 Sockets::State::State(stack::Stack& stack_, int first_descriptor, std::size_t descriptors_max)
-    : stack(stack_), parts(stack_.parts()), key(table_key(parts.rng)), descriptors(first_descriptor, descriptors_max, parts.budget),
-      streams(kFilesMax, parts.budget.hook()), datagrams(kFilesMax, parts.budget.hook()), sets(kFilesMax, parts.budget.hook()),
-      items(kFilesMax, parts.budget.hook()), lingerings(kLingeringMax, parts.budget.hook()),
-      connections(kFilesMax, parts.budget.hook()), listeners(kFilesMax, parts.budget.hook()), ports(kFilesMax, parts.budget.hook()) {}
+    : stack(stack_),
+      parts(stack_.parts()),
+      key(table_key(parts.rng)),
+      descriptors(first_descriptor, descriptors_max, parts.budget),
+      streams(kFilesMax, parts.budget.hook()),
+      datagrams(kFilesMax, parts.budget.hook()),
+      sets(kFilesMax, parts.budget.hook()),
+      items(kFilesMax, parts.budget.hook()),
+      lingerings(kLingeringMax, parts.budget.hook()),
+      connections(kFilesMax, parts.budget.hook()),
+      listeners(kFilesMax, parts.budget.hook()),
+      ports(kFilesMax, parts.budget.hook()) {}
 
 // The process ends: connections are let go as close(2) lets them go, but nobody is left to linger for.
 Sockets::State::~State() {
@@ -39,7 +48,8 @@ Sockets::State::~State() {
     if (file->kind == FileKind::kStream) static_cast<StreamSocket*>(file)->linger = false;
     (void)destroy(*file, parts.seen_now());
   }
-  lingerings.for_each([this](Lingering& lingering) { parts.tcp.close(lingering.connection, parts.seen_now()); });
+  lingerings.for_each(
+      [this](Lingering& lingering) { parts.tcp.close(lingering.connection, parts.seen_now()); });
 }
 
 SocketFile* Sockets::State::find_socket(int descriptor) {
@@ -53,17 +63,20 @@ StreamSocket* Sockets::State::find_stream(int descriptor) {
 }
 
 StreamSocket* Sockets::State::by_connection(tcp::ConnectionId id) {
-  const auto found = connections.find(hash_of(id, kConnectionSpace), [&](std::uint32_t i) { return streams.at(i)->connection == id; });
+  const auto found = connections.find(hash_of(id, kConnectionSpace),
+                                      [&](std::uint32_t i) { return streams.at(i)->connection == id; });
   return found ? streams.at(*found) : nullptr;
 }
 
 StreamSocket* Sockets::State::by_listener(tcp::ListenerId id) {
-  const auto found = listeners.find(hash_of(id, kListenerSpace), [&](std::uint32_t i) { return streams.at(i)->listener == id; });
+  const auto found = listeners.find(hash_of(id, kListenerSpace),
+                                    [&](std::uint32_t i) { return streams.at(i)->listener == id; });
   return found ? streams.at(*found) : nullptr;
 }
 
 DatagramSocket* Sockets::State::by_port(udp::PortHandle port) {
-  const auto found = ports.find(hash_of(port, kPortSpace), [&](std::uint32_t i) { return datagrams.at(i)->port == port; });
+  const auto found =
+      ports.find(hash_of(port, kPortSpace), [&](std::uint32_t i) { return datagrams.at(i)->port == port; });
   return found ? datagrams.at(*found) : nullptr;
 }
 
@@ -116,7 +129,8 @@ void Sockets::State::absorb_touched(Instant now) {
   const auto touched_ports = parts.take_touched_ports();
   for (const stack::TouchedPort& touched : touched_ports.ports)
     if (DatagramSocket* s = by_port(touched.port)) wake(*s, wake_key(touched.events));
-  if (touched_ports.all) datagrams.for_each([this](DatagramSocket& s) { wake(s, kWakeReadable | kWakeError); });
+  if (touched_ports.all)
+    datagrams.for_each([this](DatagramSocket& s) { wake(s, kWakeReadable | kWakeError); });
   if (!lingerings.empty()) end_lingerings(now);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What Sockets keeps, and the calls by kind of file. The public calls (sockets.cc) check the descriptor and come here.
+// What Sockets keeps, and the calls by kind of file. The public calls (sockets.cc) check the descriptor and
+// come here.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +33,9 @@ struct Sockets::State {
   SocketFile* find_socket(int descriptor);
   StreamSocket* find_stream(int descriptor);
   // EBADF or ENOTSOCK when find_socket() found none.
-  int why_no_socket(int descriptor) const { return descriptors.find(descriptor) == nullptr ? EBADF : ENOTSOCK; }
+  int why_no_socket(int descriptor) const {
+    return descriptors.find(descriptor) == nullptr ? EBADF : ENOTSOCK;
+  }
   void wake(File& file, std::uint32_t key);
   // Moves what the stack touched to the files concerned.
   void absorb_touched(Instant now);
@@ -42,7 +45,9 @@ struct Sockets::State {
   Result<int> destroy(File& file, Instant now);
 
   // ---- stream_socket.cc ----
-  tcp::Connection* connection_of(const StreamSocket& s) const { return s.connection ? parts.tcp.connection(s.connection) : nullptr; }
+  tcp::Connection* connection_of(const StreamSocket& s) const {
+    return s.connection ? parts.tcp.connection(s.connection) : nullptr;
+  }
   tcp::SocketOptions& options_of(StreamSocket& s);
   void options_changed(StreamSocket& s, Instant now);
   int take_error(StreamSocket& s);
@@ -81,7 +86,8 @@ struct Sockets::State {
   std::optional<Endpoint> peer_name(const SocketFile& s) const;
 
   // ---- readiness.cc ----
-  // Level readiness, EPOLL* bits (the POLL* ones are the same): Linux's tcp_poll, datagram_poll, ep_eventpoll_poll.
+  // Level readiness, EPOLL* bits (the POLL* ones are the same): Linux's tcp_poll, datagram_poll,
+  // ep_eventpoll_poll.
   std::uint32_t readiness(const File& file, int depth = 0) const;
   std::uint32_t readiness(const StreamSocket& s) const;
   std::uint32_t readiness(const DatagramSocket& s) const;
@@ -128,9 +134,9 @@ struct Sockets::State {
   Slab<EpollSet> sets;
   Slab<EpollItem> items;
   Slab<Lingering> lingerings;
-  KeyedTable<> connections;      // ConnectionId -> index in streams
-  KeyedTable<> listeners;        // ListenerId -> index in streams
-  KeyedTable<> ports;            // udp::PortHandle -> index in datagrams
+  KeyedTable<> connections;  // ConnectionId -> index in streams
+  KeyedTable<> listeners;    // ListenerId -> index in streams
+  KeyedTable<> ports;        // udp::PortHandle -> index in datagrams
   IntrusiveList<File, WokenTag> woken;
   std::vector<Woken> woken_report;
   std::uint64_t last_lingering = 0;

@@ -12,8 +12,14 @@ constexpr std::uint8_t kOptTimestamps = 1;
 constexpr std::uint8_t kOptSack = 2;
 constexpr std::uint8_t kOptWindowScale = 4;
 
-std::uint32_t usec(Duration d) { return static_cast<std::uint32_t>(std::min<std::uint64_t>(to_usec(d), std::numeric_limits<std::uint32_t>::max())); }
-std::uint32_t msec(Duration d) { return static_cast<std::uint32_t>(std::min<std::uint64_t>(to_msec(d), std::numeric_limits<std::uint32_t>::max())); }
+std::uint32_t usec(Duration d) {
+  return static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(to_usec(d), std::numeric_limits<std::uint32_t>::max()));
+}
+std::uint32_t msec(Duration d) {
+  return static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(to_msec(d), std::numeric_limits<std::uint32_t>::max()));
+}
 
 }  // namespace
 
@@ -52,7 +58,8 @@ TcpInfo tcp_info(const tcp::Connection::Info& info, std::uint32_t max_pacing_rat
   out.total_retrans = info.total_retrans;
   out.pacing_rate = info.pacing_rate;
   // ~0 of 32 bits is "no limit", which is ~0 of 64 bits here.
-  out.max_pacing_rate = max_pacing_rate == std::numeric_limits<std::uint32_t>::max() ? ~std::uint64_t{0} : max_pacing_rate;
+  out.max_pacing_rate =
+      max_pacing_rate == std::numeric_limits<std::uint32_t>::max() ? ~std::uint64_t{0} : max_pacing_rate;
   out.bytes_acked = info.bytes_acked;
   out.bytes_received = info.bytes_received;
   out.segs_out = info.segs_out;

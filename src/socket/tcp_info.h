@@ -15,11 +15,11 @@ struct TcpInfo {
   std::uint8_t retransmits = 0;
   std::uint8_t probes = 0;
   std::uint8_t backoff = 0;
-  std::uint8_t options = 0;             // TCPI_OPT_*
-  std::uint8_t wscales = 0;             // the peer's in the low four bits, ours in the high four
-  std::uint8_t delivery_flags = 0;      // app limited (bit 0), Fast Open client failure (bits 1, 2)
+  std::uint8_t options = 0;         // TCPI_OPT_*
+  std::uint8_t wscales = 0;         // the peer's in the low four bits, ours in the high four
+  std::uint8_t delivery_flags = 0;  // app limited (bit 0), Fast Open client failure (bits 1, 2)
 
-  std::uint32_t rto = 0;                // times are microseconds unless said otherwise
+  std::uint32_t rto = 0;  // times are microseconds unless said otherwise
   std::uint32_t ato = 0;
   std::uint32_t snd_mss = 0;
   std::uint32_t rcv_mss = 0;
@@ -30,8 +30,8 @@ struct TcpInfo {
   std::uint32_t retrans = 0;
   std::uint32_t fackets = 0;
 
-  std::uint32_t last_data_sent = 0;     // milliseconds ago
-  std::uint32_t last_ack_sent = 0;      // not remembered, as in Linux
+  std::uint32_t last_data_sent = 0;  // milliseconds ago
+  std::uint32_t last_ack_sent = 0;   // not remembered, as in Linux
   std::uint32_t last_data_recv = 0;
   std::uint32_t last_ack_recv = 0;
 
@@ -85,8 +85,9 @@ struct TcpInfo {
   std::uint16_t total_rto_recoveries = 0;
   std::uint32_t total_rto_time = 0;
 };
-static_assert(offsetof(TcpInfo, rto) == 8 && offsetof(TcpInfo, pacing_rate) == 104 && offsetof(TcpInfo, delivery_rate) == 160 &&
-                  offsetof(TcpInfo, bytes_sent) == 200 && offsetof(TcpInfo, snd_wnd) == 228 && sizeof(TcpInfo) == 248,
+static_assert(offsetof(TcpInfo, rto) == 8 && offsetof(TcpInfo, pacing_rate) == 104 &&
+                  offsetof(TcpInfo, delivery_rate) == 160 && offsetof(TcpInfo, bytes_sent) == 200 &&
+                  offsetof(TcpInfo, snd_wnd) == 228 && sizeof(TcpInfo) == 248,
               "the kernel's layout");
 
 // A connection's figures in that layout (Linux's tcp_get_info).

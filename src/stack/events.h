@@ -10,12 +10,13 @@ namespace tapir::stack {
 
 // The subject is the interface.
 enum class Event : std::uint16_t {
-  kFrameReceived = static_cast<std::uint16_t>(trace::EventBase::kFrame),  // words: bytes, EtherType (0 for bare IP)
-  kFrameSent,                                                             // words: bytes, gso size
-  kFrameRefused,                                                          // words: frames that the device did not take
-  kDropped = static_cast<std::uint16_t>(trace::EventBase::kStack),        // words: DropReason, bytes
-  kReplyQueued,                                                           // words: replies that wait
-  kPortBound,                                                             // words: protocol, port
+  kFrameReceived =
+      static_cast<std::uint16_t>(trace::EventBase::kFrame),  // words: bytes, EtherType (0 for bare IP)
+  kFrameSent,                                                // words: bytes, gso size
+  kFrameRefused,                                             // words: frames that the device did not take
+  kDropped = static_cast<std::uint16_t>(trace::EventBase::kStack),  // words: DropReason, bytes
+  kReplyQueued,                                                     // words: replies that wait
+  kPortBound,                                                       // words: protocol, port
 };
 
 }  // namespace tapir::stack

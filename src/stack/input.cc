@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A frame's way up: link, network, the protocol that owns it. Nothing here sends; after_input() lets out what is due.
+// A frame's way up: link, network, the protocol that owns it. Nothing here sends; after_input() lets out what
+// is due.
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -43,7 +44,8 @@ void Stack::Parts::input(InterfaceId interface, Frame frame, Instant now) {
   frame.meta().interface = interface;
   const Attached* from = attached(interface);
   const ip::Interface* on = interfaces.find(interface);
-  if (from == nullptr || on == nullptr || !on->up) return drop(DropReason::kDevReady, interface, frame.size(), now);
+  if (from == nullptr || on == nullptr || !on->up)
+    return drop(DropReason::kDevReady, interface, frame.size(), now);
   if (from->link_type == link::LinkType::kEthernet) {
     input_ethernet(interface, std::move(frame), now);
   } else {
@@ -60,7 +62,8 @@ void Stack::Parts::input_ethernet(InterfaceId interface, Frame frame, Instant no
   tracer.emit(now, Event::kFrameReceived, interface, frame.size(), header ? header->ethertype : 0);
   if (!header) return drop(DropReason::kPktTooSmall, interface, frame.size(), now);
   const ip::LinkDestination to = link_destination(header->dst, attached(interface)->mac);
-  if (to == ip::LinkDestination::kOtherHost) return drop(DropReason::kOtherHost, interface, frame.size(), now);
+  if (to == ip::LinkDestination::kOtherHost)
+    return drop(DropReason::kOtherHost, interface, frame.size(), now);
   switch (header->ethertype) {
     case wire::kEtherTypeIpv4:
       frame.trim_front(wire::kEthernetHeaderLength);
@@ -88,11 +91,12 @@ void Stack::Parts::input_ipv4(Frame frame, ip::LinkDestination to, Instant now) 
   auto datagram = ipv4_input.input(std::move(frame), to, now);
   if (datagram) return deliver(std::move(*datagram), now);
   const ip::Rejected& rejected = datagram.error();
-  if (rejected.error && rejected.frame) send_icmp_error(*rejected.error, rejected.frame.bytes(), to, arrived_on, now);
+  if (rejected.error && rejected.frame)
+    send_icmp_error(*rejected.error, rejected.frame.bytes(), to, arrived_on, now);
 }
 
-void Stack::Parts::send_icmp_error(const ip::IcmpErrorSpec& spec, Bytes packet, ip::LinkDestination to, InterfaceId arrived_on,
-                                   Instant now) {
+void Stack::Parts::send_icmp_error(const ip::IcmpErrorSpec& spec, Bytes packet, ip::LinkDestination to,
+                                   InterfaceId arrived_on, Instant now) {
   if (auto reply = icmp.build_error(spec, packet, to, arrived_on, now)) queue_reply(std::move(*reply), now);
 }
 
@@ -106,9 +110,10 @@ void Stack::Parts::deliver(ip::Datagram datagram, Instant now) {
       return deliver_icmp(datagram, now);
     default:
       counters.add(Counter::kIpInUnknownProtos);
-      send_icmp_error(ip::IcmpErrorSpec::protocol_unreachable(), datagram.packet(), datagram.link_destination, datagram.interface, now);
-      return drop(is_tunnel(datagram.protocol) ? DropReason::kTunnel : DropReason::kIpNoProto, datagram.interface,
-                  datagram.frame.size(), now);
+      send_icmp_error(ip::IcmpErrorSpec::protocol_unreachable(), datagram.packet(), datagram.link_destination,
+                      datagram.interface, now);
+      return drop(is_tunnel(datagram.protocol) ? DropReason::kTunnel : DropReason::kIpNoProto,
+                  datagram.interface, datagram.frame.size(), now);
   }
 }
 
@@ -139,13 +144,14 @@ void Stack::Parts::deliver_udp(ip::Datagram datagram, Instant now) {
   const udp::Outcome outcome = udp.input(arrival, std::move(datagram.frame), now);
   for (const udp::PortHandle port : outcome.touched) touch(port, tcp::kTouchedReadable);
   if (outcome.port_unreachable)
-    send_icmp_error(ip::IcmpErrorSpec::port_unreachable(), {quoted.data(), quoted_size}, datagram.link_destination,
-                    datagram.interface, now);
+    send_icmp_error(ip::IcmpErrorSpec::port_unreachable(), {quoted.data(), quoted_size},
+                    datagram.link_destination, datagram.interface, now);
 }
 
 void Stack::Parts::deliver_tcp(ip::Datagram datagram, Instant now) {
   counters.add(Counter::kIpInDelivers);
-  if (datagram.destination_kind != ip::AddressKind::kLocal || datagram.link_destination != ip::LinkDestination::kHost)
+  if (datagram.destination_kind != ip::AddressKind::kLocal ||
+      datagram.link_destination != ip::LinkDestination::kHost)
     return drop(DropReason::kTcpMulticast, datagram.interface, datagram.frame.size(), now);
   tcp::Arrival arrival;
   arrival.source = datagram.source;
@@ -160,7 +166,8 @@ void Stack::Parts::deliver_tcp(ip::Datagram datagram, Instant now) {
 void Stack::Parts::deliver_error(const DeliveryError& error, InterfaceId arrived_on, Instant now) {
   const auto learn_path_mtu = [&] {
     if (error.kind != DeliveryErrorKind::kFragmentationNeeded || !error.from_icmp) return;
-    const auto path = routes.resolve({.destination = error.quoted.remote.address, .source = std::nullopt}, now);
+    const auto path =
+        routes.resolve({.destination = error.quoted.remote.address, .source = std::nullopt}, now);
     if (path) path_mtu.update(error.quoted.remote.address, error.mtu, path->mtu, now);
   };
   switch (error.protocol) {
@@ -184,8 +191,9 @@ void Stack::Parts::deliver_error(const DeliveryError& error, InterfaceId arrived
   }
 }
 
-// What must leave before the next frame is looked at: answers, and what the connection owes at once. It goes into the batch, which is
-// handed to the device when full, or before anything else can free what it points into.
+// What must leave before the next frame is looked at: answers, and what the connection owes at once. It goes
+// into the batch, which is handed to the device when full, or before anything else can free what it points
+// into.
 void Stack::Parts::after_input(Instant now) {
   drain_neighbors(now);
   send_replies(now);

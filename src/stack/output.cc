@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one way out: replies, then segments, each through IP and the neighbour table into the batch of its interface.
+// The one way out: replies, then segments, each through IP and the neighbour table into the batch of its
+// interface.
 #include <algorithm>
 #include <utility>
 
@@ -45,7 +46,8 @@ void Stack::Parts::flush(Instant now) {
   const InterfaceId id = batch.interface();
   const std::span<const OutgoingFrame> sent = batch.frames();
   if (tracer.on())
-    for (const OutgoingFrame& frame : sent) tracer.emit(now, Event::kFrameSent, id, frame.size(), frame.gso.size);
+    for (const OutgoingFrame& frame : sent)
+      tracer.emit(now, Event::kFrameSent, id, frame.size(), frame.gso.size);
   const std::size_t accepted = attached(id)->device->transmit(sent, now);
   if (accepted < sent.size()) {
     const std::size_t lost = sent.size() - accepted;
@@ -61,12 +63,15 @@ void Stack::Parts::commit(InterfaceId interface, Frame kept, Instant now) {
   batch.commit(interface, std::move(kept));
 }
 
-void Stack::Parts::push_ethernet(const link::MacAddress& destination, const link::MacAddress& source, std::uint16_t ethertype) {
-  wire::emit_ethernet({destination, source, ethertype}, batch.slot().push_header(wire::kEthernetHeaderLength));
+void Stack::Parts::push_ethernet(const link::MacAddress& destination, const link::MacAddress& source,
+                                 std::uint16_t ethertype) {
+  wire::emit_ethernet({destination, source, ethertype},
+                      batch.slot().push_header(wire::kEthernetHeaderLength));
 }
 
 // The packet in the slot begins at its IP header.
-void Stack::Parts::send_packet(InterfaceId interface, const IpAddress& next_hop, const IpAddress& source, Frame kept, Instant now) {
+void Stack::Parts::send_packet(InterfaceId interface, const IpAddress& next_hop, const IpAddress& source,
+                               Frame kept, Instant now) {
   const Attached* to = attached(interface);
   const ip::Interface* on = interfaces.find(interface);
   if (to == nullptr || on == nullptr || !on->up) {
@@ -75,7 +80,8 @@ void Stack::Parts::send_packet(InterfaceId interface, const IpAddress& next_hop,
   }
   if (to->link_type == link::LinkType::kEthernet) {
     const ip::Resolution resolution = neighbors.resolve(interface, next_hop, source, batch.slot(), now);
-    if (resolution.status != ip::ResolveStatus::kResolved) return;  // parked as a copy, or lost and counted there
+    if (resolution.status != ip::ResolveStatus::kResolved)
+      return;  // parked as a copy, or lost and counted there
     push_ethernet(resolution.mac, to->mac, wire::kEtherTypeIpv4);
   }
   if (!make_room(interface, now)) {
@@ -86,7 +92,8 @@ void Stack::Parts::send_packet(InterfaceId interface, const IpAddress& next_hop,
   commit(interface, std::move(kept), now);
 }
 
-std::expected<void, DeliveryError> Stack::Parts::send_slot(const Path& path, const ip::Ipv4Fields& fields, Frame kept, Instant now) {
+std::expected<void, DeliveryError> Stack::Parts::send_slot(const Path& path, const ip::Ipv4Fields& fields,
+                                                           Frame kept, Instant now) {
   const auto verdict = ipv4_output.push_header(batch.slot(), path, fields, now);
   if (!verdict) return std::unexpected(verdict.error());
   if (*verdict == ip::OutputVerdict::kFragment) {
@@ -96,7 +103,8 @@ std::expected<void, DeliveryError> Stack::Parts::send_slot(const Path& path, con
     ip::Fragmenter fragmenter(*whole_, mtu);
     // The pieces point into the packet: they leave before it goes.
     std::uint64_t pieces = 0;
-    for (; fragmenter.next(slot(now)); ++pieces) send_packet(path.interface, path.next_hop, path.source, {}, now);
+    for (; fragmenter.next(slot(now)); ++pieces)
+      send_packet(path.interface, path.next_hop, path.source, {}, now);
     flush(now);
     counters.add(pieces != 0 ? Counter::kIpFragOKs : Counter::kIpFragFails);
     counters.add(Counter::kIpFragCreates, pieces);
@@ -107,7 +115,8 @@ std::expected<void, DeliveryError> Stack::Parts::send_slot(const Path& path, con
 }
 
 std::expected<bool, DeliveryError> Stack::Parts::send_datagram(const FourTuple& tuple, const Path& path,
-                                                               std::span<const Bytes> payload, const udp::SendOptions& options,
+                                                               std::span<const Bytes> payload,
+                                                               const udp::SendOptions& options,
                                                                const ip::Ipv4Fields& fields, Instant now) {
   seen_now_ = now;
   path_finder.set_now(now);
@@ -117,7 +126,8 @@ std::expected<bool, DeliveryError> Stack::Parts::send_datagram(const FourTuple& 
     return false;
   }
   const udp::SendVerdict verdict = udp::build_datagram(slot(now), tuple, payload, options, counters);
-  TAPIR_INVARIANT(verdict == udp::SendVerdict::kBuilt, "socket/ checks a datagram's size and joins its pieces before it is sent");
+  TAPIR_INVARIANT(verdict == udp::SendVerdict::kBuilt,
+                  "socket/ checks a datagram's size and joins its pieces before it is sent");
   const auto sent = send_slot(path, fields, {}, now);
   if (!sent) return std::unexpected(sent.error());
   // The payload is the caller's, and the call ends here.
@@ -151,7 +161,8 @@ void Stack::Parts::send_replies(Instant now) {
       continue;
     }
     // Too big to be sent unfragmented, though it answers a packet: nobody is to be told.
-    if (!send_slot(reply.path, reply.fields, std::move(reply.frame), now)) drop(DropReason::kPktTooBig, interface, 0, now);
+    if (!send_slot(reply.path, reply.fields, std::move(reply.frame), now))
+      drop(DropReason::kPktTooBig, interface, 0, now);
   }
   send_tcp_replies(now);
 }
@@ -203,7 +214,8 @@ void Stack::Parts::send_segments(bool only_due, Instant now) {
     fields.discovery = how.dont_fragment ? ip::PathMtuDiscovery::kWant : ip::PathMtuDiscovery::kDont;
     fields.may_fragment = false;
     const Path path = *how.path;
-    if (const auto sent = send_slot(path, fields, {}, now); !sent) deliver_error(sent.error(), path.interface, now);
+    if (const auto sent = send_slot(path, fields, {}, now); !sent)
+      deliver_error(sent.error(), path.interface, now);
   }
   output_retry_at_ = now;
 }

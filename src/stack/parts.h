@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The protocols of one stack, and how the hub moves packets between them. For stack/ and socket/; observe/ reads.
+// The protocols of one stack, and how the hub moves packets between them. For stack/ and socket/; observe/
+// reads.
 #pragma once
 
 #include <array>
@@ -33,8 +34,8 @@
 
 namespace tapir::stack {
 
-// Segments that one poll_output() sends at most; the rest make next_timeout() = now. Without it a loopback connection with
-// itself could keep the stack busy for ever.
+// Segments that one poll_output() sends at most; the rest make next_timeout() = now. Without it a loopback
+// connection with itself could keep the stack busy for ever.
 inline constexpr std::size_t kSegmentsPerPollMax = 1024;
 // Frames to ourselves that one poll_output() feeds back.
 inline constexpr std::size_t kLoopbackFramesPerPoll = link::kTurnFramesMax;
@@ -46,7 +47,7 @@ inline constexpr std::size_t kTouchedPortsMax = 256;
 // A datagram port that something happened to.
 struct TouchedPort {
   udp::PortHandle port;
-  std::uint8_t events = 0;     // tcp::Touched bits: readable, error
+  std::uint8_t events = 0;  // tcp::Touched bits: readable, error
 };
 
 struct Stack::Parts {
@@ -66,10 +67,13 @@ struct Stack::Parts {
   void input(InterfaceId interface, Frame frame, Instant now);
   // ---- output.cc ----
   void poll_output(Instant now);
-  // Sends a UDP datagram now (the spans need live no longer than the call). Error: what ip/ says of its size, or of the path.
-  // False: the device has no room, or no memory: the datagram is lost, as in a full qdisc (Linux: ENOBUFS with IP_RECVERR only).
-  std::expected<bool, DeliveryError> send_datagram(const FourTuple& tuple, const Path& path, std::span<const Bytes> payload,
-                                                   const udp::SendOptions& options, const ip::Ipv4Fields& fields, Instant now);
+  // Sends a UDP datagram now (the spans need live no longer than the call). Error: what ip/ says of its size,
+  // or of the path. False: the device has no room, or no memory: the datagram is lost, as in a full qdisc
+  // (Linux: ENOBUFS with IP_RECVERR only).
+  std::expected<bool, DeliveryError> send_datagram(const FourTuple& tuple, const Path& path,
+                                                   std::span<const Bytes> payload,
+                                                   const udp::SendOptions& options,
+                                                   const ip::Ipv4Fields& fields, Instant now);
   // A reply (or an echo request of our own) to be sent by the next poll_output().
   void queue_reply(ip::Reply reply, Instant now);
   // Hands the batch to its device.
@@ -83,7 +87,8 @@ struct Stack::Parts {
   bool turn(Instant now);
 
   void touch(udp::PortHandle port, std::uint8_t events);
-  // What was touched since the last call; `all`: more than could be kept. Valid until the next call into the stack.
+  // What was touched since the last call; `all`: more than could be kept. Valid until the next call into the
+  // stack.
   struct TouchedPorts {
     std::span<const TouchedPort> ports;
     bool all = false;
@@ -94,7 +99,9 @@ struct Stack::Parts {
   void seen_at(Instant now) { seen_now_ = now; }
   Instant seen_now() const { return seen_now_; }
 
-  Attached* attached(InterfaceId id) { return id == kNoInterface || id > devices.size() ? nullptr : &devices[id - 1u]; }
+  Attached* attached(InterfaceId id) {
+    return id == kNoInterface || id > devices.size() ? nullptr : &devices[id - 1u];
+  }
 
   StackConfig config;
   Rng rng;
@@ -121,20 +128,22 @@ struct Stack::Parts {
   Ports ports;
   Pings pings;
 
-  std::vector<Attached> devices;     // index = InterfaceId - 1
+  std::vector<Attached> devices;  // index = InterfaceId - 1
   ReplyQueue replies;
   TransmitBatch batch;
 
  private:
   // input.cc
   void input_ethernet(InterfaceId interface, Frame frame, Instant now);
-  void input_arp(InterfaceId interface, const Frame& frame, const wire::EthernetHeader& header, ip::LinkDestination to, Instant now);
+  void input_arp(InterfaceId interface, const Frame& frame, const wire::EthernetHeader& header,
+                 ip::LinkDestination to, Instant now);
   void input_ipv4(Frame frame, ip::LinkDestination to, Instant now);
   void deliver(ip::Datagram datagram, Instant now);
   void deliver_icmp(const ip::Datagram& datagram, Instant now);
   void deliver_udp(ip::Datagram datagram, Instant now);
   void deliver_tcp(ip::Datagram datagram, Instant now);
-  void send_icmp_error(const ip::IcmpErrorSpec& spec, Bytes packet, ip::LinkDestination to, InterfaceId arrived_on, Instant now);
+  void send_icmp_error(const ip::IcmpErrorSpec& spec, Bytes packet, ip::LinkDestination to,
+                       InterfaceId arrived_on, Instant now);
   void drop(trace::DropReason reason, InterfaceId interface, std::size_t bytes, Instant now);
   void after_input(Instant now);
   std::size_t receive_from(InterfaceId id, std::size_t frames_max, Instant now);
@@ -146,10 +155,13 @@ struct Stack::Parts {
   bool make_room_everywhere(Instant now);
   OutgoingFrame& slot(Instant now);
   // The packet in the slot, which begins at its transport header: IP header, neighbour, link header, batch.
-  std::expected<void, DeliveryError> send_slot(const Path& path, const ip::Ipv4Fields& fields, Frame kept, Instant now);
-  void send_packet(InterfaceId interface, const IpAddress& next_hop, const IpAddress& source, Frame kept, Instant now);
+  std::expected<void, DeliveryError> send_slot(const Path& path, const ip::Ipv4Fields& fields, Frame kept,
+                                               Instant now);
+  void send_packet(InterfaceId interface, const IpAddress& next_hop, const IpAddress& source, Frame kept,
+                   Instant now);
   void commit(InterfaceId interface, Frame kept, Instant now);
-  void push_ethernet(const link::MacAddress& destination, const link::MacAddress& source, std::uint16_t ethertype);
+  void push_ethernet(const link::MacAddress& destination, const link::MacAddress& source,
+                     std::uint16_t ethertype);
   void drain_neighbors(Instant now);
   void send_replies(Instant now);
   void send_tcp_replies(Instant now);
@@ -157,14 +169,14 @@ struct Stack::Parts {
   void notice_route_changes(Instant now);
 
   std::uint32_t routes_generation_ = 0;
-  std::unique_ptr<OutgoingFrame> whole_;   // a packet while it is cut to fragments
+  std::unique_ptr<OutgoingFrame> whole_;  // a packet while it is cut to fragments
   std::array<Frame, link::kTurnFramesMax> received_;
   std::array<TouchedPort, kTouchedPortsMax> touched_ports_{};
   std::size_t touched_port_count_ = 0;
   bool touched_all_ports_ = false;
   bool touched_ports_taken_ = false;
-  Instant seen_now_;                       // the last `now` we were called with
-  Instant output_retry_at_ = kNever;       // something waits for room, or for another poll
+  Instant seen_now_;                  // the last `now` we were called with
+  Instant output_retry_at_ = kNever;  // something waits for room, or for another poll
   bool draining_neighbors_ = false;
 };
 

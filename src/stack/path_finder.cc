@@ -5,13 +5,17 @@ namespace tapir::stack {
 
 tcp::CloseCause close_cause(ip::RouteError error) {
   switch (error) {
-    case ip::RouteError::kHostUnreachable: return tcp::CloseCause::kHostUnreachable;
-    case ip::RouteError::kProhibited: return tcp::CloseCause::kProhibited;
-    default: return tcp::CloseCause::kNetUnreachable;
+    case ip::RouteError::kHostUnreachable:
+      return tcp::CloseCause::kHostUnreachable;
+    case ip::RouteError::kProhibited:
+      return tcp::CloseCause::kProhibited;
+    default:
+      return tcp::CloseCause::kNetUnreachable;
   }
 }
 
-std::expected<Path, tcp::CloseCause> RoutePathFinder::find_path(const IpAddress& source, const IpAddress& destination,
+std::expected<Path, tcp::CloseCause> RoutePathFinder::find_path(const IpAddress& source,
+                                                                const IpAddress& destination,
                                                                 InterfaceId bound) {
   ip::RouteQuery query;
   query.destination = destination;

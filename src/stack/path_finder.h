@@ -13,7 +13,8 @@ class RoutePathFinder final : public tcp::PathFinder {
  public:
   explicit RoutePathFinder(const ip::Routes& routes) : routes_(routes) {}
 
-  std::expected<Path, tcp::CloseCause> find_path(const IpAddress& source, const IpAddress& destination, InterfaceId bound) override;
+  std::expected<Path, tcp::CloseCause> find_path(const IpAddress& source, const IpAddress& destination,
+                                                 InterfaceId bound) override;
   // The hub says what time it is before each call into tcp/: path MTUs expire.
   void set_now(Instant now) { now_ = now; }
 

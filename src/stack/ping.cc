@@ -10,7 +10,8 @@ namespace tapir::stack {
 
 std::expected<ip::Reply, ip::RouteError> Pings::start(const PingRequest& request, Instant now) {
   if (request.payload > kPingPayloadMax) return std::unexpected(ip::RouteError::kTooMany);
-  const auto free = std::find_if(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.phase == Phase::kFree; });
+  const auto free =
+      std::find_if(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.phase == Phase::kFree; });
   if (free == slots_.end()) return std::unexpected(ip::RouteError::kTooMany);
   const auto path = routes_.resolve({.destination = request.destination, .source = std::nullopt}, now);
   if (!path) return std::unexpected(path.error());
@@ -89,7 +90,8 @@ bool Pings::on_error(const DeliveryError& error) {
 std::optional<PingResult> Pings::take_result(std::uint16_t id) {
   Slot* first = nullptr;
   for (Slot& slot : slots_)
-    if (slot.phase == Phase::kDone && slot.result.id == id && (first == nullptr || slot.order < first->order)) first = &slot;
+    if (slot.phase == Phase::kDone && slot.result.id == id && (first == nullptr || slot.order < first->order))
+      first = &slot;
   if (first == nullptr) return std::nullopt;
   first->phase = Phase::kFree;
   return first->result;

@@ -20,10 +20,10 @@ namespace tapir::stack {
 
 struct PingRequest {
   IpAddress destination;
-  std::uint16_t id = 0;            // names the pinger, as a process id does in ping(8)
+  std::uint16_t id = 0;  // names the pinger, as a process id does in ping(8)
   std::uint16_t sequence = 0;
-  std::size_t payload = 56;        // bytes after the ICMP header, at most kPingPayloadMax
-  std::uint8_t hop_limit = 0;      // 0 = the path's
+  std::size_t payload = 56;    // bytes after the ICMP header, at most kPingPayloadMax
+  std::uint8_t hop_limit = 0;  // 0 = the path's
   bool dont_fragment = false;
   Duration timeout = 10s;
 };
@@ -36,27 +36,31 @@ struct PingResult {
   PingOutcome outcome = PingOutcome::kTimeout;
   std::uint16_t id = 0;
   std::uint16_t sequence = 0;
-  IpAddress from;                  // who answered, or reported the error
-  Duration round_trip{};           // kReply
-  std::size_t payload = 0;         // kReply: bytes that came back
-  std::uint8_t hop_limit = 0;      // kReply: of the answer
-  bool payload_intact = true;      // kReply: the bytes are those that were sent
-  DeliveryErrorKind error{};       // kError
+  IpAddress from;              // who answered, or reported the error
+  Duration round_trip{};       // kReply
+  std::size_t payload = 0;     // kReply: bytes that came back
+  std::uint8_t hop_limit = 0;  // kReply: of the answer
+  bool payload_intact = true;  // kReply: the bytes are those that were sent
+  DeliveryErrorKind error{};   // kError
 };
 
-// start() builds a request for the hub to send; on_reply(), on_error() and on_timeout() end it; take_result() until it has nothing.
+// start() builds a request for the hub to send; on_reply(), on_error() and on_timeout() end it; take_result()
+// until it has nothing.
 class Pings {
  public:
   // Requests without result, and results not taken. More are refused.
   static constexpr std::size_t kPingsMax = 64;
 
-  Pings(const ip::Routes& routes, FramePool& frames, trace::Counters& counters) : routes_(routes), frames_(frames), counters_(counters) {}
+  Pings(const ip::Routes& routes, FramePool& frames, trace::Counters& counters)
+      : routes_(routes), frames_(frames), counters_(counters) {}
 
-  // The datagram to send, or why there is none. kTooMany: kPingsMax are under way, no memory, or too large a payload.
+  // The datagram to send, or why there is none. kTooMany: kPingsMax are under way, no memory, or too large a
+  // payload.
   std::expected<ip::Reply, ip::RouteError> start(const PingRequest& request, Instant now);
   // An echo reply arrived. True when it answered a request.
   bool on_reply(const ip::Datagram& datagram, Instant now);
-  // An error about an ICMP packet of ours: it ends the oldest request to where that went. True when there was one.
+  // An error about an ICMP packet of ours: it ends the oldest request to where that went. True when there was
+  // one.
   bool on_error(const DeliveryError& error);
   // The next result of pinger `id`, in the order they came about.
   std::optional<PingResult> take_result(std::uint16_t id);
@@ -72,7 +76,7 @@ class Pings {
     std::size_t payload = 0;
     Instant sent_at{};
     Instant deadline = kNever;
-    std::uint64_t order = 0;       // of starting, then of ending
+    std::uint64_t order = 0;  // of starting, then of ending
     PingResult result;
   };
   Slot* find(const IpAddress& destination, std::uint16_t id, std::uint16_t sequence);

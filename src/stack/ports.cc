@@ -11,8 +11,13 @@
 namespace tapir::stack {
 
 Ports::Ports(SipKey key, Rng rng, const tcp::Knobs& knobs, ChargeHook hook)
-    : key_(key), connect_key_{rng.next_u64(), rng.next_u64()}, rng_(rng), knobs_(knobs), bindings_(kBindingsMax, hook),
-      buckets_(2 * 65536, hook), table_(2 * 65536, hook) {}
+    : key_(key),
+      connect_key_{rng.next_u64(), rng.next_u64()},
+      rng_(rng),
+      knobs_(knobs),
+      bindings_(kBindingsMax, hook),
+      buckets_(2 * 65536, hook),
+      table_(2 * 65536, hook) {}
 
 Ports::~Ports() {
   buckets_.for_each([](Bucket& bucket) { bucket.bindings.clear(); });
@@ -67,25 +72,33 @@ bool Ports::engine_holds(const tcp::Engine& tcp, const Endpoint& local) {
 
 // Linux's inet_bind_conflict and udp_lib_lport_inuse.
 bool Ports::conflicts(IpProtocol protocol, const Binding& wanted, const Binding& holder, bool port_given) {
-  if (wanted.interface != kNoInterface && holder.interface != kNoInterface && wanted.interface != holder.interface) return false;
-  if (!wanted.address.is_unspecified() && !holder.address.is_unspecified() && wanted.address != holder.address) return false;
+  if (wanted.interface != kNoInterface && holder.interface != kNoInterface &&
+      wanted.interface != holder.interface)
+    return false;
+  if (!wanted.address.is_unspecified() && !holder.address.is_unspecified() &&
+      wanted.address != holder.address)
+    return false;
   const bool both_reuse = wanted.sharing.reuse_address && holder.sharing.reuse_address;
-  const bool both_reuse_port = wanted.sharing.reuse_port && holder.sharing.reuse_port && wanted.sharing.user == holder.sharing.user;
+  const bool both_reuse_port =
+      wanted.sharing.reuse_port && holder.sharing.reuse_port && wanted.sharing.user == holder.sharing.user;
   if (protocol == IpProtocol::kUdp) return !both_reuse && !(both_reuse_port && port_given);
   // SO_REUSEADDR shares with all but listeners; when any port will do, one that is free is preferred.
   if (both_reuse && !holder.listening) return !port_given;
   return !(both_reuse_port && port_given);
 }
 
-bool Ports::conflicts(const Binding& wanted, const Bucket* bucket, bool port_given, const tcp::Engine& tcp) const {
+bool Ports::conflicts(const Binding& wanted, const Bucket* bucket, bool port_given,
+                      const tcp::Engine& tcp) const {
   if (bucket == nullptr) return false;
   for (const Binding& holder : bucket->bindings)
     if (&holder != &wanted && conflicts(bucket->protocol, wanted, holder, port_given)) return true;
-  if (!bucket->leftovers || (wanted.sharing.reuse_address && bucket->leftovers_reuse && port_given)) return false;
+  if (!bucket->leftovers || (wanted.sharing.reuse_address && bucket->leftovers_reuse && port_given))
+    return false;
   return engine_holds(tcp, {wanted.address, bucket->port});
 }
 
-std::expected<Ports::Id, BindError> Ports::take(IpProtocol protocol, std::uint16_t port, const Binding& wanted) {
+std::expected<Ports::Id, BindError> Ports::take(IpProtocol protocol, std::uint16_t port,
+                                                const Binding& wanted) {
   Bucket* bucket = find_or_create(protocol, port);
   if (bucket == nullptr) return std::unexpected(BindError::kOutOfMemory);
   const Id id = bindings_.emplace(wanted);
@@ -99,7 +112,8 @@ std::expected<Ports::Id, BindError> Ports::take(IpProtocol protocol, std::uint16
   return id;
 }
 
-// Linux's inet_csk_find_open_port: odd ports first (connect() begins with the even ones); with SO_REUSEADDR the lower half first.
+// Linux's inet_csk_find_open_port: odd ports first (connect() begins with the even ones); with SO_REUSEADDR
+// the lower half first.
 std::uint16_t Ports::find_open_tcp_port(const Binding& wanted, const tcp::Engine& tcp) {
   const auto low = static_cast<std::uint32_t>(knobs_.ip_local_port_range[0]);
   const auto high = static_cast<std::uint32_t>(knobs_.ip_local_port_range[1]) + 1;
@@ -133,8 +147,9 @@ std::uint16_t Ports::find_open_udp_port(const Binding& wanted, const tcp::Engine
   return 0;
 }
 
-std::expected<Ports::Id, BindError> Ports::bind(IpProtocol protocol, const Endpoint& local, InterfaceId interface,
-                                                const Sharing& sharing, const tcp::Engine& tcp) {
+std::expected<Ports::Id, BindError> Ports::bind(IpProtocol protocol, const Endpoint& local,
+                                                InterfaceId interface, const Sharing& sharing,
+                                                const tcp::Engine& tcp) {
   Binding wanted;
   wanted.address = local.address;
   wanted.interface = interface;
@@ -149,8 +164,9 @@ std::expected<Ports::Id, BindError> Ports::bind(IpProtocol protocol, const Endpo
   return take(protocol, port, wanted);
 }
 
-std::expected<Ports::Id, BindError> Ports::bind_to_connect(const FourTuple& tuple, InterfaceId interface, const Sharing& sharing,
-                                                           const tcp::Engine& tcp, Instant now) {
+std::expected<Ports::Id, BindError> Ports::bind_to_connect(const FourTuple& tuple, InterfaceId interface,
+                                                           const Sharing& sharing, const tcp::Engine& tcp,
+                                                           Instant now) {
   if (perturb_.empty()) {
     perturb_.resize(kPerturbSize);
     for (std::uint32_t& word : perturb_) word = rng_.next_u32();
@@ -160,8 +176,9 @@ std::expected<Ports::Id, BindError> Ports::bind_to_connect(const FourTuple& tupl
   if (remaining > 1) remaining &= ~std::uint32_t{1};
   const auto local = address_words(tuple.local.address);
   const auto remote = address_words(tuple.remote.address);
-  const std::uint64_t hash = siphash_2_4(
-      connect_key_, std::array<std::uint64_t, 5>{local[0], local[1], remote[0], remote[1], tuple.remote.port});
+  const std::uint64_t hash =
+      siphash_2_4(connect_key_,
+                  std::array<std::uint64_t, 5>{local[0], local[1], remote[0], remote[1], tuple.remote.port});
   std::uint32_t& perturb = perturb_[hash % kPerturbSize];
   const auto first = static_cast<std::uint32_t>((perturb + (hash >> 32)) % remaining) & ~std::uint32_t{1};
 
@@ -247,7 +264,8 @@ void Ports::on_timeout(const tcp::Engine& tcp, Instant now) {
   const auto held = std::make_unique<std::bitset<65536>>();
   tcp.for_each(
       [](void* context, const tcp::Engine::Row& row) {
-        if (row.state != tcp::State::kListen) static_cast<std::bitset<65536>*>(context)->set(row.tuple.local.port);
+        if (row.state != tcp::State::kListen)
+          static_cast<std::bitset<65536>*>(context)->set(row.tuple.local.port);
       },
       held.get(), now);
   buckets_.for_each([&](Bucket& bucket) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which local ports are taken, by whom, and who may share them: Linux's bind hash (inet_csk_get_port, udp_lib_get_port), and
-// the choice of ephemeral ports (RFC 6056).
+// Which local ports are taken, by whom, and who may share them: Linux's bind hash (inet_csk_get_port,
+// udp_lib_get_port), and the choice of ephemeral ports (RFC 6056).
 #pragma once
 
 #include <cstdint>
@@ -25,16 +25,16 @@ namespace tapir::stack {
 inline constexpr std::uint32_t kBindingsMax = 1u << 20;
 
 enum class BindError : std::uint8_t {
-  kInUse,          // EADDRINUSE
-  kNoneLeft,       // the port range is used up: EADDRINUSE from bind, EADDRNOTAVAIL from connect
-  kOutOfMemory,    // ENOBUFS
+  kInUse,        // EADDRINUSE
+  kNoneLeft,     // the port range is used up: EADDRINUSE from bind, EADDRNOTAVAIL from connect
+  kOutOfMemory,  // ENOBUFS
 };
 
 // What decides who may share a port.
 struct Sharing {
-  bool reuse_address = false;   // SO_REUSEADDR
-  bool reuse_port = false;      // SO_REUSEPORT
-  std::uint32_t user = 0;       // SO_REUSEPORT shares within one user only
+  bool reuse_address = false;  // SO_REUSEADDR
+  bool reuse_port = false;     // SO_REUSEPORT
+  std::uint32_t user = 0;      // SO_REUSEPORT shares within one user only
 };
 
 class Ports {
@@ -44,11 +44,11 @@ class Ports {
   // One socket's hold on a port.
   struct Binding : ListLink<> {
     Bucket* bucket = nullptr;
-    IpAddress address;                    // unspecified: all
-    InterfaceId interface = kNoInterface; // SO_BINDTODEVICE
+    IpAddress address;                     // unspecified: all
+    InterfaceId interface = kNoInterface;  // SO_BINDTODEVICE
     Sharing sharing;
     bool listening = false;
-    bool automatic = false;               // chosen by connect(): others may connect from it elsewhere
+    bool automatic = false;  // chosen by connect(): others may connect from it elsewhere
   };
   using Id = Handle<Binding>;
 
@@ -57,15 +57,17 @@ class Ports {
   Ports(const Ports&) = delete;
   Ports& operator=(const Ports&) = delete;
 
-  // Takes `local` for `protocol` (kTcp or kUdp); port 0: chooses one, which port_of() tells. `tcp`: whose closed connections may
-  // still hold the port (Linux keeps them in the bucket).
-  std::expected<Id, BindError> bind(IpProtocol protocol, const Endpoint& local, InterfaceId interface, const Sharing& sharing,
-                                    const tcp::Engine& tcp);
-  // Chooses a port for connect() to `tuple.remote` from `tuple.local.address`, and takes it. Linux's __inet_hash_connect: RFC 6056
-  // §3.3.4 (double hash) over the even ports first, so that they are not those of bind(0).
-  std::expected<Id, BindError> bind_to_connect(const FourTuple& tuple, InterfaceId interface, const Sharing& sharing,
-                                               const tcp::Engine& tcp, Instant now);
-  // The socket begins to listen: it may now share only as a listener may (Linux: inet_csk_listen_start). False: in use.
+  // Takes `local` for `protocol` (kTcp or kUdp); port 0: chooses one, which port_of() tells. `tcp`: whose
+  // closed connections may still hold the port (Linux keeps them in the bucket).
+  std::expected<Id, BindError> bind(IpProtocol protocol, const Endpoint& local, InterfaceId interface,
+                                    const Sharing& sharing, const tcp::Engine& tcp);
+  // Chooses a port for connect() to `tuple.remote` from `tuple.local.address`, and takes it. Linux's
+  // __inet_hash_connect: RFC 6056 §3.3.4 (double hash) over the even ports first, so that they are not those
+  // of bind(0).
+  std::expected<Id, BindError> bind_to_connect(const FourTuple& tuple, InterfaceId interface,
+                                               const Sharing& sharing, const tcp::Engine& tcp, Instant now);
+  // The socket begins to listen: it may now share only as a listener may (Linux: inet_csk_listen_start).
+  // False: in use.
   bool start_listening(Id id, const tcp::Engine& tcp);
   void stop_listening(Id id);
   // The socket's own address became known (connect), or its options changed.
@@ -74,8 +76,8 @@ class Ports {
   void set_interface(Id id, InterfaceId interface);
   std::uint16_t port_of(Id id) const;
 
-  // The socket lets go. `leaves_connections`: TCP may still hold connections there (orphans, TIME-WAIT, accepted ones), which
-  // count against strangers as long as they last.
+  // The socket lets go. `leaves_connections`: TCP may still hold connections there (orphans, TIME-WAIT,
+  // accepted ones), which count against strangers as long as they last.
   void release(Id id, bool leaves_connections, Instant now);
   // A connection was accepted from the listener: it holds the port after the listener is gone.
   void note_accepted(Id id, Instant now);
@@ -97,8 +99,8 @@ class Ports {
     IpProtocol protocol = IpProtocol::kTcp;
     std::uint16_t port = 0;
     IntrusiveList<Binding> bindings;
-    bool leftovers = false;                // connections without a binding may hold it
-    bool leftovers_reuse = true;           // all of them had SO_REUSEADDR
+    bool leftovers = false;       // connections without a binding may hold it
+    bool leftovers_reuse = true;  // all of them had SO_REUSEADDR
   };
 
   std::uint64_t hash_of(IpProtocol protocol, std::uint16_t port) const;
@@ -119,7 +121,7 @@ class Ports {
   Slab<Binding> bindings_;
   mutable Slab<Bucket> buckets_;
   KeyedTable<> table_;
-  std::vector<std::uint32_t> perturb_;   // empty until the first connect()
+  std::vector<std::uint32_t> perturb_;  // empty until the first connect()
   std::size_t leftover_buckets_ = 0;
   Instant sweep_at_ = kNever;
 };

@@ -13,7 +13,18 @@ namespace {
 
 // Streams of Rng::fork: one per consumer, so that adding one does not change what the others draw.
 enum class Stream : std::uint64_t {
-  kPathMtuKey = 1, kNeighborsKey, kNeighbors, kFragmentsKey, kOutputKey, kOutput, kIcmpKey, kIcmp, kUdpKey, kPortsKey, kPorts, kTcp,
+  kPathMtuKey = 1,
+  kNeighborsKey,
+  kNeighbors,
+  kFragmentsKey,
+  kOutputKey,
+  kOutput,
+  kIcmpKey,
+  kIcmp,
+  kUdpKey,
+  kPortsKey,
+  kPorts,
+  kTcp,
 };
 
 Rng stream(const Rng& rng, Stream which) { return rng.fork(static_cast<std::uint64_t>(which)); }
@@ -46,15 +57,25 @@ std::array<std::int64_t, 3> tcp_mem(std::size_t memory_limit) {
 }  // namespace
 
 Stack::Parts::Parts(const StackConfig& with, Instant now)
-    : config(with), rng(with.seed), budget(with.memory_limit), frames(budget), path_mtu(key(rng, Stream::kPathMtuKey), ip_knobs),
+    : config(with),
+      rng(with.seed),
+      budget(with.memory_limit),
+      frames(budget),
+      path_mtu(key(rng, Stream::kPathMtuKey), ip_knobs),
       routes(interfaces, path_mtu, ip_knobs),
-      neighbors(interfaces, frames, key(rng, Stream::kNeighborsKey), stream(rng, Stream::kNeighbors), ip_knobs, counters, tracer, now),
-      fragments(frames, key(rng, Stream::kFragmentsKey), ip_knobs, counters), ipv4_input(interfaces, fragments, counters, tracer),
+      neighbors(interfaces, frames, key(rng, Stream::kNeighborsKey), stream(rng, Stream::kNeighbors),
+                ip_knobs, counters, tracer, now),
+      fragments(frames, key(rng, Stream::kFragmentsKey), ip_knobs, counters),
+      ipv4_input(interfaces, fragments, counters, tracer),
       ipv4_output(key(rng, Stream::kOutputKey), stream(rng, Stream::kOutput), ip_knobs, counters),
-      icmp(interfaces, routes, frames, key(rng, Stream::kIcmpKey), stream(rng, Stream::kIcmp), ip_knobs, counters, tracer),
-      udp(frames, key(rng, Stream::kUdpKey), counters, tracer), path_finder(routes), tcp_rng(stream(rng, Stream::kTcp)),
+      icmp(interfaces, routes, frames, key(rng, Stream::kIcmpKey), stream(rng, Stream::kIcmp), ip_knobs,
+           counters, tracer),
+      udp(frames, key(rng, Stream::kUdpKey), counters, tracer),
+      path_finder(routes),
+      tcp_rng(stream(rng, Stream::kTcp)),
       tcp(tcp_knobs, counters, tracer, tcp_rng, frames, budget, path_finder),
-      ports(key(rng, Stream::kPortsKey), stream(rng, Stream::kPorts), tcp_knobs, budget.hook()), pings(routes, frames, counters),
+      ports(key(rng, Stream::kPortsKey), stream(rng, Stream::kPorts), tcp_knobs, budget.hook()),
+      pings(routes, frames, counters),
       seen_now_(now) {
   tcp_knobs.tcp_mem = tcp_mem(with.memory_limit);
 }
@@ -86,8 +107,8 @@ Stack::Parts::TouchedPorts Stack::Parts::take_touched_ports() {
 
 Instant Stack::Parts::next_timeout() const {
   if (!replies.empty() && output_retry_at_ == kNever) return seen_now_;
-  Instant next = std::min({neighbors.next_timeout(), fragments.next_timeout(), path_mtu.next_timeout(), tcp.next_timeout(),
-                           ports.next_timeout(), pings.next_timeout(), output_retry_at_});
+  Instant next = std::min({neighbors.next_timeout(), fragments.next_timeout(), path_mtu.next_timeout(),
+                           tcp.next_timeout(), ports.next_timeout(), pings.next_timeout(), output_retry_at_});
   for (const Attached& each : devices) next = std::min(next, each.device->next_timeout());
   return next;
 }
@@ -101,8 +122,8 @@ void Stack::Parts::on_timeout(Instant now) {
   while (const auto expired = fragments.poll_expired(now)) {
     drop(trace::DropReason::kFragReasmTimeout, kNoInterface, 0, now);
     if (expired->first)
-      send_icmp_error(ip::IcmpErrorSpec::reassembly_time_exceeded(), expired->first.bytes(), ip::LinkDestination::kHost,
-                      expired->first.meta().interface, now);
+      send_icmp_error(ip::IcmpErrorSpec::reassembly_time_exceeded(), expired->first.bytes(),
+                      ip::LinkDestination::kHost, expired->first.meta().interface, now);
   }
   path_mtu.on_timeout(now);
   if (batch.borrows()) flush(now);
@@ -123,7 +144,8 @@ bool Stack::Parts::turn(Instant now) {
 }
 
 Stack::Stack(StackConfig config, Instant now) : parts_(std::make_unique<Parts>(config, now)) {
-  add_interface({.name = "lo", .addresses = {{IpAddress::v4(127, 0, 0, 1), 8}}, .up = true}, std::make_unique<link::Loopback>(), now);
+  add_interface({.name = "lo", .addresses = {{IpAddress::v4(127, 0, 0, 1), 8}}, .up = true},
+                std::make_unique<link::Loopback>(), now);
 }
 
 Stack::~Stack() = default;
@@ -152,7 +174,8 @@ InterfaceId Stack::add_interface(InterfaceConfig config, std::unique_ptr<link::D
   return id;
 }
 
-bool Stack::add_route(IpPrefix destination, IpAddress gateway, InterfaceId interface, std::uint32_t metric, Instant now) {
+bool Stack::add_route(IpPrefix destination, IpAddress gateway, InterfaceId interface, std::uint32_t metric,
+                      Instant now) {
   ip::Route route;
   route.destination = destination;
   route.gateway = gateway;
@@ -162,7 +185,9 @@ bool Stack::add_route(IpPrefix destination, IpAddress gateway, InterfaceId inter
   return parts_->routes.add(std::move(route)).has_value();
 }
 
-void Stack::input(InterfaceId interface, Frame frame, Instant now) { parts_->input(interface, std::move(frame), now); }
+void Stack::input(InterfaceId interface, Frame frame, Instant now) {
+  parts_->input(interface, std::move(frame), now);
+}
 void Stack::poll_output(Instant now) { parts_->poll_output(now); }
 Instant Stack::next_timeout() const { return parts_->next_timeout(); }
 void Stack::on_timeout(Instant now) { parts_->on_timeout(now); }

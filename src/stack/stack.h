@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// One TCP/IP stack: the hub where interfaces and protocols meet. It does no I/O of its own, knows no clock and no lock.
+// One TCP/IP stack: the hub where interfaces and protocols meet. It does no I/O of its own, knows no clock
+// and no lock.
 //
-// Drive it with the four verbs, or with turn() which does them in order. Any number of stacks may live in one process.
-// Single-threaded: whoever calls must be alone (runtime/ holds a lock).
+// Drive it with the four verbs, or with turn() which does them in order. Any number of stacks may live in one
+// process. Single-threaded: whoever calls must be alone (runtime/ holds a lock).
 #pragma once
 
 #include <cstddef>
@@ -27,16 +28,17 @@
 namespace tapir::stack {
 
 struct StackConfig {
-  std::uint64_t seed = 0;                                  // of every random choice; runtime/ gives entropy, tests a number
-  std::size_t memory_limit = std::size_t{512} << 20;       // bytes, of frames, buffers and records together
+  std::uint64_t seed = 0;  // of every random choice; runtime/ gives entropy, tests a number
+  std::size_t memory_limit = std::size_t{512} << 20;  // bytes, of frames, buffers and records together
   std::string hostname = "tapir";
-  bool privileged = true;                                  // may bind ports < ip_unprivileged_port_start, open RAW sockets
-  std::uint64_t wall_clock_offset_ns = 0;                  // Instant 0 as nanoseconds since 1970, for SO_TIMESTAMP and captures
+  bool privileged = true;  // may bind ports < ip_unprivileged_port_start, open RAW sockets
+  std::uint64_t wall_clock_offset_ns =
+      0;  // Instant 0 as nanoseconds since 1970, for SO_TIMESTAMP and captures
 };
 
 struct InterfaceConfig {
-  std::string name;                     // "tap0", "lo"
-  std::vector<IpPrefix> addresses;      // "10.0.0.1/24"; each adds its connected route
+  std::string name;                 // "tap0", "lo"
+  std::vector<IpPrefix> addresses;  // "10.0.0.1/24"; each adds its connected route
   bool up = true;
 };
 
@@ -50,10 +52,12 @@ class Stack {
   // Adds an interface over `device`. "lo" with 127.0.0.1/8 exists from the start.
   InterfaceId add_interface(InterfaceConfig config, std::unique_ptr<link::Device> device, Instant now);
   // Adds a route; gateway unspecified = on-link. False when it exists already, or the interface does not.
-  bool add_route(IpPrefix destination, IpAddress gateway, InterfaceId interface, std::uint32_t metric, Instant now);
+  bool add_route(IpPrefix destination, IpAddress gateway, InterfaceId interface, std::uint32_t metric,
+                 Instant now);
 
   // ---- the four verbs ----
-  // A frame arrived. Never sends in the course of input, except what is due (DESIGN: one way in, one way out).
+  // A frame arrived. Never sends in the course of input, except what is due (DESIGN: one way in, one way
+  // out).
   void input(InterfaceId interface, Frame frame, Instant now);
   // Sends all that is owed and that the devices have room for.
   void poll_output(Instant now);
@@ -62,8 +66,8 @@ class Stack {
   // Runs what is due at `now`.
   void on_timeout(Instant now);
 
-  // One turn over all devices: timers, receive (at most link::kTurnFramesMax frames per device), input, poll_output.
-  // True when a device may have more waiting.
+  // One turn over all devices: timers, receive (at most link::kTurnFramesMax frames per device), input,
+  // poll_output. True when a device may have more waiting.
   bool turn(Instant now);
 
   // ---- knobs (sysctl names without "/proc/sys/", e.g. "net.ipv4.tcp_syn_retries") ----
@@ -79,7 +83,7 @@ class Stack {
   MemoryBudget& budget();
   Rng& rng();
 
-  struct Parts;                 // the protocols: stack/parts.h, for stack/, socket/ and (read only) observe/
+  struct Parts;  // the protocols: stack/parts.h, for stack/, socket/ and (read only) observe/
   Parts& parts() { return *parts_; }
   const Parts& parts() const { return *parts_; }
 

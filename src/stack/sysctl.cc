@@ -26,15 +26,15 @@ struct NumberKnob {
 constexpr std::int64_t kIntMax = std::numeric_limits<std::int32_t>::max();
 
 // One table row: the knob `member` of Parts' member `group`, counted in `unit`.
-#define TAPIR_NUMBER(text, low, high, group, member)                                          \
-  NumberKnob {                                                                                \
-    text, low, high, [](const Parts& p) { return static_cast<std::int64_t>(p.group.member); }, \
+#define TAPIR_NUMBER(text, low, high, group, member)                                                \
+  NumberKnob {                                                                                      \
+    text, low, high, [](const Parts& p) { return static_cast<std::int64_t>(p.group.member); },      \
         [](Parts& p, std::int64_t v) { p.group.member = static_cast<decltype(p.group.member)>(v); } \
   }
-#define TAPIR_TIME(text, low, high, group, member, unit)                                      \
-  NumberKnob {                                                                                \
+#define TAPIR_TIME(text, low, high, group, member, unit)                                              \
+  NumberKnob {                                                                                        \
     text, low, high, [](const Parts& p) { return static_cast<std::int64_t>(p.group.member / unit); }, \
-        [](Parts& p, std::int64_t v) { p.group.member = v * unit; }                           \
+        [](Parts& p, std::int64_t v) { p.group.member = v * unit; }                                   \
   }
 
 // By name.
@@ -53,9 +53,12 @@ const NumberKnob kKnobs[] = {
     TAPIR_NUMBER("net.ipv4.ip_nonlocal_bind", 0, 1, knobs, ip_nonlocal_bind),
     TAPIR_NUMBER("net.ipv4.ipfrag_high_thresh", 0, kIntMax, ip_knobs, ipfrag_high_thresh),
     TAPIR_TIME("net.ipv4.ipfrag_time", 0, kIntMax / 1000, ip_knobs, ipfrag_time, 1s),
-    TAPIR_TIME("net.ipv4.neigh.default.base_reachable_time_ms", 1, kIntMax, ip_knobs, neighbor.base_reachable_time, 1ms),
-    TAPIR_TIME("net.ipv4.neigh.default.delay_first_probe_time", 0, kIntMax / 1000, ip_knobs, neighbor.delay_first_probe_time, 1s),
-    TAPIR_TIME("net.ipv4.neigh.default.gc_stale_time", 0, kIntMax / 1000, ip_knobs, neighbor.gc_stale_time, 1s),
+    TAPIR_TIME("net.ipv4.neigh.default.base_reachable_time_ms", 1, kIntMax, ip_knobs,
+               neighbor.base_reachable_time, 1ms),
+    TAPIR_TIME("net.ipv4.neigh.default.delay_first_probe_time", 0, kIntMax / 1000, ip_knobs,
+               neighbor.delay_first_probe_time, 1s),
+    TAPIR_TIME("net.ipv4.neigh.default.gc_stale_time", 0, kIntMax / 1000, ip_knobs, neighbor.gc_stale_time,
+               1s),
     TAPIR_NUMBER("net.ipv4.neigh.default.gc_thresh1", 0, kIntMax, ip_knobs, neighbor.gc_thresh1),
     TAPIR_NUMBER("net.ipv4.neigh.default.gc_thresh2", 0, kIntMax, ip_knobs, neighbor.gc_thresh2),
     TAPIR_NUMBER("net.ipv4.neigh.default.gc_thresh3", 0, kIntMax, ip_knobs, neighbor.gc_thresh3),
@@ -71,13 +74,15 @@ const NumberKnob kKnobs[] = {
 #undef TAPIR_TIME
 
 const NumberKnob* find_knob(std::string_view name) {
-  const auto* knob = std::find_if(std::begin(kKnobs), std::end(kKnobs), [&](const NumberKnob& k) { return k.name == name; });
+  const auto* knob =
+      std::find_if(std::begin(kKnobs), std::end(kKnobs), [&](const NumberKnob& k) { return k.name == name; });
   return knob == std::end(kKnobs) ? nullptr : knob;
 }
 
 std::string_view trimmed(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t' || text.back() == '\n')) text.remove_suffix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t' || text.back() == '\n'))
+    text.remove_suffix(1);
   return text;
 }
 
@@ -91,7 +96,8 @@ std::expected<std::string, std::string> Stack::sysctl_get(std::string_view name)
   return std::unexpected(unknown(name));
 }
 
-std::expected<void, std::string> Stack::sysctl_set(std::string_view name, std::string_view value, Instant now) {
+std::expected<void, std::string> Stack::sysctl_set(std::string_view name, std::string_view value,
+                                                   Instant now) {
   parts_->seen_at(now);
   const NumberKnob* knob = find_knob(name);
   if (knob == nullptr) {
@@ -102,8 +108,8 @@ std::expected<void, std::string> Stack::sysctl_set(std::string_view name, std::s
   std::int64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc{} || end != text.data() + text.size() || number < knob->least || number > knob->most)
-    return std::unexpected(std::string(name) + " takes a number from " + std::to_string(knob->least) + " to " +
-                           std::to_string(knob->most) + ", not \"" + std::string(text) + "\"");
+    return std::unexpected(std::string(name) + " takes a number from " + std::to_string(knob->least) +
+                           " to " + std::to_string(knob->most) + ", not \"" + std::string(text) + "\"");
   knob->set(*parts_, number);
   return {};
 }

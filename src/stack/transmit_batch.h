@@ -13,8 +13,9 @@
 
 namespace tapir::stack {
 
-// slot() gives a frame to build in; commit() appends it. What is committed goes to one interface: whoever owns the batch
-// hands it over and clears it before committing for another. A slot that is not committed is simply used again.
+// slot() gives a frame to build in; commit() appends it. What is committed goes to one interface: whoever
+// owns the batch hands it over and clears it before committing for another. A slot that is not committed is
+// simply used again.
 class TransmitBatch {
  public:
   // Frames per call of Device::transmit(). Linux's drivers ring their doorbell as rarely (netdev_xmit_more).
@@ -29,7 +30,8 @@ class TransmitBatch {
   // Some committed frame points into memory that the next frame in, or the next call, may free.
   bool borrows() const { return borrows_; }
 
-  // The frame to build next; its content is undefined. One more than kFramesMax exists, so that there always is one.
+  // The frame to build next; its content is undefined. One more than kFramesMax exists, so that there always
+  // is one.
   OutgoingFrame& slot() { return (*frames_)[count_]; }
   // Appends the slot. `kept` owns the bytes its payload points into; empty when they are somebody else's.
   void commit(InterfaceId interface, Frame kept);

@@ -23,7 +23,9 @@ TEST_F(DatagramSocketTest, BothWaysWithAddresses) {
   char buffer[100];
   sockaddr_in from{};
   socklen_t length = sizeof(from);
-  EXPECT_EQ(Program::number(b.sockets.recvfrom(server_fd, buffer, sizeof(buffer), 0, reinterpret_cast<sockaddr*>(&from), &length, pair.now)), 5);
+  EXPECT_EQ(Program::number(b.sockets.recvfrom(server_fd, buffer, sizeof(buffer), 0,
+                                               reinterpret_cast<sockaddr*>(&from), &length, pair.now)),
+            5);
   EXPECT_EQ(to_big_endian(from.sin_addr.s_addr), Pair::a_address.v4_bits());
   EXPECT_EQ(to_big_endian(from.sin_port), a.port(client_fd));
   EXPECT_EQ(b.sendto(server_fd, "answer", Pair::a_address, a.port(client_fd)), 6);

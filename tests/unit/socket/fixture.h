@@ -56,10 +56,13 @@ class Program {
     return number(sockets.connect(fd, &in, sizeof(in), now()));
   }
   long accept(int fd) { return number(sockets.accept4(fd, nullptr, nullptr, SOCK_NONBLOCK, now())); }
-  long send(int fd, std::string_view text, int flags = 0) { return number(sockets.send(fd, text.data(), text.size(), flags, now())); }
+  long send(int fd, std::string_view text, int flags = 0) {
+    return number(sockets.send(fd, text.data(), text.size(), flags, now()));
+  }
   long sendto(int fd, std::string_view text, const IpAddress& address, std::uint16_t port) {
     const sockaddr_in in = address_of(address, port);
-    return number(sockets.sendto(fd, text.data(), text.size(), 0, reinterpret_cast<const sockaddr*>(&in), sizeof(in), now()));
+    return number(sockets.sendto(fd, text.data(), text.size(), 0, reinterpret_cast<const sockaddr*>(&in),
+                                 sizeof(in), now()));
   }
   // The text, or "-errno".
   std::string recv(int fd, std::size_t size = 4096, int flags = 0) {
@@ -70,7 +73,9 @@ class Program {
   }
   long shutdown(int fd, int how) { return number(sockets.shutdown(fd, how, now())); }
   long close(int fd) { return number(sockets.close(fd, now())); }
-  long set(int fd, int level, int name, int value) { return number(sockets.setsockopt(fd, level, name, &value, sizeof(value), now())); }
+  long set(int fd, int level, int name, int value) {
+    return number(sockets.setsockopt(fd, level, name, &value, sizeof(value), now()));
+  }
   long get(int fd, int level, int name) {
     int value = 0;
     socklen_t length = sizeof(value);
@@ -78,7 +83,9 @@ class Program {
     return got ? value : number(got);
   }
   long error(int fd) { return get(fd, SOL_SOCKET, SO_ERROR); }
-  int poll(int fd, short events = POLLIN | POLLOUT | POLLRDHUP | POLLPRI) { return sockets.poll_events(fd, events, now()); }
+  int poll(int fd, short events = POLLIN | POLLOUT | POLLRDHUP | POLLPRI) {
+    return sockets.poll_events(fd, events, now());
+  }
   std::uint16_t port(int fd) {
     sockaddr_in in{};
     socklen_t length = sizeof(in);

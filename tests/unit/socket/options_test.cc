@@ -64,13 +64,18 @@ TEST_F(OptionsTest, BadValuesAndUnknownOptions) {
   EXPECT_EQ(a.set(fd, SOL_IP, IP_TTL, 0), -EINVAL);
   EXPECT_EQ(a.set(fd, SOL_IP, IP_TTL, 256), -EINVAL);
   EXPECT_EQ(a.set(fd, SOL_IP, IP_TRANSPARENT, 1), -EPERM);
-  EXPECT_EQ(Program::number(a.sockets.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, nullptr, 4, pair.now)), -EFAULT);
+  EXPECT_EQ(Program::number(a.sockets.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, nullptr, 4, pair.now)),
+            -EFAULT);
   const int value = 1;
-  EXPECT_EQ(Program::number(a.sockets.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &value, 3, pair.now)), -EINVAL);
-  EXPECT_EQ(Program::number(a.sockets.setsockopt(fd, SOL_TCP, TCP_CONGESTION, "nonsense", 8, pair.now)), -ENOENT);
-  EXPECT_EQ(Program::number(a.sockets.setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "eth7", 5, pair.now)), -ENODEV);
+  EXPECT_EQ(Program::number(a.sockets.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &value, 3, pair.now)),
+            -EINVAL);
+  EXPECT_EQ(Program::number(a.sockets.setsockopt(fd, SOL_TCP, TCP_CONGESTION, "nonsense", 8, pair.now)),
+            -ENOENT);
+  EXPECT_EQ(Program::number(a.sockets.setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "eth7", 5, pair.now)),
+            -ENODEV);
   const timeval bad{0, 1'000'000};
-  EXPECT_EQ(Program::number(a.sockets.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &bad, sizeof(bad), pair.now)), -EDOM);
+  EXPECT_EQ(Program::number(a.sockets.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &bad, sizeof(bad), pair.now)),
+            -EDOM);
 }
 
 TEST_F(OptionsTest, EachReadsBackWhatWasSetBeforeAndAfterConnecting) {
@@ -79,15 +84,30 @@ TEST_F(OptionsTest, EachReadsBackWhatWasSetBeforeAndAfterConnecting) {
   struct Case {
     int level, name, value, read;
   };
-  for (const Case& c : {Case{SOL_TCP, TCP_NODELAY, 1, 1}, Case{SOL_TCP, TCP_CORK, 1, 1}, Case{SOL_TCP, TCP_KEEPIDLE, 10, 10},
-                        Case{SOL_TCP, TCP_KEEPINTVL, 11, 11}, Case{SOL_TCP, TCP_KEEPCNT, 12, 12}, Case{SOL_TCP, TCP_SYNCNT, 3, 3},
-                        Case{SOL_TCP, TCP_LINGER2, 30, 30}, Case{SOL_TCP, TCP_LINGER2, -5, -1}, Case{SOL_TCP, TCP_LINGER2, 500, 120},
-                        Case{SOL_TCP, TCP_DEFER_ACCEPT, 2, 3}, Case{SOL_TCP, TCP_USER_TIMEOUT, 3000, 3000},
-                        Case{SOL_TCP, TCP_NOTSENT_LOWAT, 32000, 32000}, Case{SOL_TCP, TCP_WINDOW_CLAMP, 50000, 50000},
-                        Case{SOL_SOCKET, SO_KEEPALIVE, 5, 1}, Case{SOL_SOCKET, SO_REUSEADDR, 1, 1}, Case{SOL_SOCKET, SO_REUSEPORT, 1, 1},
-                        Case{SOL_SOCKET, SO_PRIORITY, 6, 6}, Case{SOL_SOCKET, SO_MARK, 7, 7}, Case{SOL_SOCKET, SO_RCVLOWAT, 100, 100},
-                        Case{SOL_SOCKET, SO_OOBINLINE, 1, 1}, Case{SOL_IP, IP_TTL, 32, 32}, Case{SOL_IP, IP_TOS, 0x13, 0x10},
-                        Case{SOL_IP, IP_MTU_DISCOVER, 2, 2}, Case{SOL_IP, IP_RECVERR, 1, 1}})
+  for (const Case& c : {Case{SOL_TCP, TCP_NODELAY, 1, 1},
+                        Case{SOL_TCP, TCP_CORK, 1, 1},
+                        Case{SOL_TCP, TCP_KEEPIDLE, 10, 10},
+                        Case{SOL_TCP, TCP_KEEPINTVL, 11, 11},
+                        Case{SOL_TCP, TCP_KEEPCNT, 12, 12},
+                        Case{SOL_TCP, TCP_SYNCNT, 3, 3},
+                        Case{SOL_TCP, TCP_LINGER2, 30, 30},
+                        Case{SOL_TCP, TCP_LINGER2, -5, -1},
+                        Case{SOL_TCP, TCP_LINGER2, 500, 120},
+                        Case{SOL_TCP, TCP_DEFER_ACCEPT, 2, 3},
+                        Case{SOL_TCP, TCP_USER_TIMEOUT, 3000, 3000},
+                        Case{SOL_TCP, TCP_NOTSENT_LOWAT, 32000, 32000},
+                        Case{SOL_TCP, TCP_WINDOW_CLAMP, 50000, 50000},
+                        Case{SOL_SOCKET, SO_KEEPALIVE, 5, 1},
+                        Case{SOL_SOCKET, SO_REUSEADDR, 1, 1},
+                        Case{SOL_SOCKET, SO_REUSEPORT, 1, 1},
+                        Case{SOL_SOCKET, SO_PRIORITY, 6, 6},
+                        Case{SOL_SOCKET, SO_MARK, 7, 7},
+                        Case{SOL_SOCKET, SO_RCVLOWAT, 100, 100},
+                        Case{SOL_SOCKET, SO_OOBINLINE, 1, 1},
+                        Case{SOL_IP, IP_TTL, 32, 32},
+                        Case{SOL_IP, IP_TOS, 0x13, 0x10},
+                        Case{SOL_IP, IP_MTU_DISCOVER, 2, 2},
+                        Case{SOL_IP, IP_RECVERR, 1, 1}})
     for (const int fd : {fresh, client}) {
       EXPECT_EQ(a.set(fd, c.level, c.name, c.value), 0) << c.level << ' ' << c.name;
       EXPECT_EQ(a.get(fd, c.level, c.name), c.read) << c.level << ' ' << c.name;

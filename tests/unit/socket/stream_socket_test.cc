@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <sys/ioctl.h>
-
 #include <linux/sockios.h>
+#include <sys/ioctl.h>
 
 #include "unit/socket/fixture.h"
 
@@ -16,7 +15,9 @@ using testing::TwoPrograms;
 struct StreamSocketTest : TwoPrograms {};
 
 TEST_F(StreamSocketTest, SocketAnswersAsLinuxToWhatItCannotMake) {
-  const auto socket = [&](int domain, int type, int protocol) { return Program::number(a.sockets.socket(domain, type, protocol, pair.now)); };
+  const auto socket = [&](int domain, int type, int protocol) {
+    return Program::number(a.sockets.socket(domain, type, protocol, pair.now));
+  };
   EXPECT_EQ(socket(AF_INET, SOCK_SEQPACKET, 0), -ESOCKTNOSUPPORT);
   EXPECT_EQ(socket(AF_INET, SOCK_STREAM, IPPROTO_UDP), -EPROTONOSUPPORT);
   EXPECT_EQ(socket(AF_INET, SOCK_DGRAM, IPPROTO_TCP), -EPROTONOSUPPORT);
@@ -177,7 +178,8 @@ TEST_F(StreamSocketTest, WhatWasQueuedComesBeforeTheReset) {
   EXPECT_EQ(a.send(client, "x"), -EPIPE);
   sockaddr_in in{};
   socklen_t length = sizeof(in);
-  EXPECT_EQ(Program::number(a.sockets.getpeername(client, reinterpret_cast<sockaddr*>(&in), &length)), -ENOTCONN);
+  EXPECT_EQ(Program::number(a.sockets.getpeername(client, reinterpret_cast<sockaddr*>(&in), &length)),
+            -ENOTCONN);
 }
 
 TEST_F(StreamSocketTest, LingerZeroResets) {
@@ -222,7 +224,8 @@ TEST_F(StreamSocketTest, NullBuffersFaultOnlyWhenTheyWouldBeTouched) {
   a.send(client, "data");
   pair.settle();
   EXPECT_EQ(Program::number(b.sockets.recv(server, nullptr, 1000, 0, pair.now)), -EFAULT);
-  EXPECT_EQ(Program::number(b.sockets.recv(server, nullptr, 1000, MSG_TRUNC, pair.now)), 4) << "discarded, not copied";
+  EXPECT_EQ(Program::number(b.sockets.recv(server, nullptr, 1000, MSG_TRUNC, pair.now)), 4)
+      << "discarded, not copied";
 }
 
 TEST_F(StreamSocketTest, EmptyPiecesAreSkipped) {
@@ -370,15 +373,17 @@ TEST_F(StreamSocketTest, BlockingCallsGoOnWhereTheyWere) {
   BlockingSend sending(client, sending_message, 0);
   std::size_t read = 0;
   std::optional<Result<long>> sent;
-  ASSERT_TRUE(pair.run_until([&] {
-    for (;;) {
-      if (!sent) sent = sending.step(a.sockets, pair.now);
-      const std::string got = b.recv(server, 100000, MSG_DONTWAIT);
-      if (got.starts_with('-')) break;
-      read += got.size();
-    }
-    return sent && read == bulk.size();
-  }, 60s));
+  ASSERT_TRUE(pair.run_until(
+      [&] {
+        for (;;) {
+          if (!sent) sent = sending.step(a.sockets, pair.now);
+          const std::string got = b.recv(server, 100000, MSG_DONTWAIT);
+          if (got.starts_with('-')) break;
+          read += got.size();
+        }
+        return sent && read == bulk.size();
+      },
+      60s));
   EXPECT_EQ(Program::number(*sent), 3'000'000);
 }
 

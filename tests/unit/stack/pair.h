@@ -20,7 +20,8 @@ struct PairConfig {
 // 10.0.0.1/24 and 10.0.0.2/24 on interface 2 ("eth0") of each.
 class Pair {
  public:
-  explicit Pair(const PairConfig& config = {}) : a({.seed = config.seed}, start), b({.seed = config.seed + 1}, start) {
+  explicit Pair(const PairConfig& config = {})
+      : a({.seed = config.seed}, start), b({.seed = config.seed + 1}, start) {
     auto [left, right] = link::make_pipe(config.pipe);
     a.add_interface({.name = "eth0", .addresses = {{a_address, 24}}}, std::move(left), start);
     b.add_interface({.name = "eth0", .addresses = {{b_address, 24}}}, std::move(right), start);

@@ -18,7 +18,8 @@ struct PortsTest : ::testing::Test {
   Stack::Parts& parts = stack.parts();
 
   std::expected<Ports::Id, BindError> bind(const IpAddress& address, std::uint16_t port, Sharing sharing = {},
-                                           IpProtocol protocol = IpProtocol::kTcp, InterfaceId interface = kNoInterface) {
+                                           IpProtocol protocol = IpProtocol::kTcp,
+                                           InterfaceId interface = kNoInterface) {
     return parts.ports.bind(protocol, {address, port}, interface, sharing, parts.tcp);
   }
 };
@@ -87,7 +88,8 @@ TEST_F(PortsTest, EphemeralPortsComeFromTheRangeEachOnceUntilItIsUsedUp) {
 TEST_F(PortsTest, ConnectSharesAPortBetweenDestinationsAndPrefersEvenOnes) {
   parts.tcp_knobs.ip_local_port_range = {40000, 40001};
   const auto connect = [&](std::uint16_t remote_port) {
-    return parts.ports.bind_to_connect({{kOne, 0}, {kTwo, remote_port}}, kNoInterface, {}, parts.tcp, Instant{1s});
+    return parts.ports.bind_to_connect({{kOne, 0}, {kTwo, remote_port}}, kNoInterface, {}, parts.tcp,
+                                       Instant{1s});
   };
   const auto first = connect(80);
   ASSERT_TRUE(first);

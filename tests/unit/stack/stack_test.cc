@@ -156,7 +156,9 @@ TEST(Stack, TheSameSeedSendsTheSameBytes) {
   const auto digest = [](std::uint64_t seed) {
     Pair pair({.pipe = {}, .seed = seed});
     ping(pair, pair.a, ping_of(Pair::b_address, 3000));
-    return std::pair{pair.a.parts().ipv4_output.identify(Pair::a_address, Pair::b_address, IpProtocol::kUdp, 1, pair.now), pair.now};
+    return std::pair{
+        pair.a.parts().ipv4_output.identify(Pair::a_address, Pair::b_address, IpProtocol::kUdp, 1, pair.now),
+        pair.now};
   };
   EXPECT_EQ(digest(5), digest(5));
 }

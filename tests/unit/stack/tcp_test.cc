@@ -12,7 +12,9 @@ namespace {
 
 using testing::Pair;
 
-Bytes bytes_of(std::string_view text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
+Bytes bytes_of(std::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
 
 struct Stream : ::testing::Test {
   Pair pair;
@@ -21,11 +23,13 @@ struct Stream : ::testing::Test {
   tcp::ConnectionId server;
 
   void connect() {
-    const auto listening = pair.b.parts().tcp.listen({IpAddress::any_v4(), 7}, kNoInterface, 5, false, {}, pair.now);
+    const auto listening =
+        pair.b.parts().tcp.listen({IpAddress::any_v4(), 7}, kNoInterface, 5, false, {}, pair.now);
     ASSERT_TRUE(listening);
     listener = *listening;
     auto& parts = pair.a.parts();
-    const auto path = parts.routes.resolve({.destination = Pair::b_address, .source = std::nullopt}, pair.now);
+    const auto path =
+        parts.routes.resolve({.destination = Pair::b_address, .source = std::nullopt}, pair.now);
     ASSERT_TRUE(path);
     const auto made = parts.tcp.connect({{path->source, 40000}, {Pair::b_address, 7}}, *path, {}, pair.now);
     ASSERT_TRUE(made);
@@ -71,17 +75,20 @@ TEST_F(Stream, CarriesAMegabyteIntact) {
   std::string received;
   std::size_t written = 0;
   std::array<std::uint8_t, 65536> buffer;
-  const bool done = pair.run_until([&] {
-    for (;;) {
-      written += pair.a.parts().tcp.write(client, bytes_of(std::string_view(sent).substr(written)), {}, pair.now);
-      pair.a.poll_output(pair.now);
-      const std::size_t got = pair.b.parts().tcp.read(server, buffer, pair.now);
-      received.append(reinterpret_cast<const char*>(buffer.data()), got);
-      pair.b.poll_output(pair.now);
-      if (got == 0) break;
-    }
-    return received.size() == sent.size();
-  }, 30s);
+  const bool done = pair.run_until(
+      [&] {
+        for (;;) {
+          written += pair.a.parts().tcp.write(client, bytes_of(std::string_view(sent).substr(written)), {},
+                                              pair.now);
+          pair.a.poll_output(pair.now);
+          const std::size_t got = pair.b.parts().tcp.read(server, buffer, pair.now);
+          received.append(reinterpret_cast<const char*>(buffer.data()), got);
+          pair.b.poll_output(pair.now);
+          if (got == 0) break;
+        }
+        return received.size() == sent.size();
+      },
+      30s);
   EXPECT_TRUE(done) << written << " written, " << received.size() << " received";
   EXPECT_TRUE(received == sent);
   EXPECT_EQ(pair.a.counters().get(trace::Counter::kTcpRetransSegs), 0u);
