@@ -41,6 +41,8 @@ DemoReport::DemoReport(bool json) : json_(json), colour_(!json && ::isatty(STDOU
 
 void DemoReport::print(std::string_view text) {
   if (json_) return;
+  if (text.starts_with('\n') && after_blank_) text.remove_prefix(1);
+  after_blank_ = text.empty() ? after_blank_ : text == "\n" || text.ends_with("\n\n");
   fmt::print("{}", text);
   std::fflush(stdout);
 }

@@ -106,7 +106,8 @@ void add_nstat(CLI::App& app, Run& run) {
   command->add_flag("-z,--zeros", options->zeros, "also those that are 0");
   command->add_flag("--drops", options->drops, "dropped packets by reason instead");
   // nstat(8)'s habit: -a shows absolute values, and we have no others.
-  command->add_flag("-a,--ignore", "absolute values, as always");
+  static const std::string kAbsolute = "absolute values, as always";
+  command->add_flag("-a,--ignore", kAbsolute);
   command->add_option("patterns", options->patterns, "names, with * and ?")->type_name("PATTERN");
   command->callback([options, &run] { run = [options] { return nstat_main(*options); }; });
 }

@@ -240,7 +240,11 @@ void decode_tcp(const trace::Record& record, Decoded& out) {
       return;
     case tcp::Event::kRetransmit:
       out.event = "retransmit";
-      out.fields = {{"seq", w.a}, {"bytes", w.b}, {"recovery", w.c}, {"segments", w.d}};
+      // A half-open record sends its SYN-ACK again, a connection a range of its stream.
+      if (tcp::subject_kind(record.subject) == tcp::SubjectKind::kHalfOpen)
+        out.fields = {{"seq", w.a}, {"times", w.c}};
+      else
+        out.fields = {{"seq", w.a}, {"bytes", w.b}, {"segments", w.d}};
       return;
     case tcp::Event::kCongestion:
       out.event = "congestion";

@@ -55,8 +55,10 @@ const Chains& functions_of(Step step) {
        "tcp_v4_rcv → tcp_rcv_state_process → tcp_rcv_synsent_state_process → tcp_reset"},
       {"Engine::on_datagram → Connection::on_segment → check_rst → finish",
        "tcp_v4_rcv → tcp_validate_incoming → tcp_reset"},
-      {"Engine::on_datagram → reset_answer → poll_reply",
-       "tcp_v4_rcv → tcp_v4_send_reset → ip_send_unicast_reply"},
+      {"Engine::on_datagram → reset_answer",
+       "tcp_v4_rcv → __inet_lookup_skb → tcp_v4_send_reset"},
+      {"Engine::reset_answer → reply → poll_reply",
+       "tcp_v4_send_reset → ip_send_unicast_reply"},
   }};
   return kTable[static_cast<std::size_t>(step)];
 }
@@ -66,6 +68,7 @@ namespace {
 Step inbound_step(std::uint16_t flags, std::uint32_t payload, State before, State after) {
   const bool syn = (flags & wire::kSyn) != 0, fin = (flags & wire::kFin) != 0;
   if ((flags & wire::kRst) != 0) return before == State::kSynSent ? Step::kRefusedIn : Step::kResetIn;
+  if (before == State::kClosed) return Step::kNobodyIn;
   if (before == State::kSynSent) return Step::kSynAckIn;
   if (syn) return Step::kSynIn;
   if (before == State::kSynReceived) return Step::kHandshakeDone;

@@ -33,7 +33,8 @@ enum class Step : unsigned char {
   kTimeWaitIn,     // in: anything for what is in TIME-WAIT
   kRefusedIn,      // in: a RST in answer to our SYN
   kResetIn,
-  kResetOut,       // out: in answer to what belongs to nobody
+  kNobodyIn,       // in: belongs to nobody
+  kResetOut,       // out: in answer to that
 };
 inline constexpr int kStepCount = static_cast<int>(Step::kResetOut) + 1;
 

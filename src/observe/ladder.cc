@@ -99,6 +99,11 @@ class LadderMaker {
 
   Ladder finish() {
     if (called_) set_state(*called_);
+    // Who refuses was not listening.
+    if (ladder_.peers == State::kListen && ladder_.steps.size() > 1 && tcp::unpack_segment(ladder_.steps[1].words).has(wire::kRst)) {
+      ladder_.peers = State::kClosed;
+      for (LadderStep& step : ladder_.steps) step.peers = State::kClosed;
+    }
     return std::move(ladder_);
   }
 
@@ -135,7 +140,7 @@ class LadderMaker {
     if ((in ? segment.dst_port : segment.src_port) != flow_.local_port || (in ? segment.src_port : segment.dst_port) != flow_.remote_port) return;
     if (tcp::subject_kind(record.subject) == tcp::SubjectKind::kConnection) subject_ = record.subject;
     if (again(record, in, words)) return;
-    if (ladder_.steps.empty()) begin(segment, in);
+    if (ladder_.steps.empty()) begin(segment, in, record.subject);
     learn_bases(segment, in);
 
     LadderStep step;
@@ -166,9 +171,9 @@ class LadderMaker {
            last_.words == std::array<std::uint64_t, 4>{words.a, words.b, words.c, words.d};
   }
 
-  void begin(const wire::TcpSegment& first, bool in) {
+  void begin(const wire::TcpSegment& first, bool in, trace::Subject subject) {
     const bool syn = first.has(wire::kSyn) && !first.has(wire::kAck);
-    state_ = !syn ? State::kEstablished : in ? State::kListen : State::kClosed;
+    state_ = !syn ? State::kEstablished : in && subject != 0 ? State::kListen : State::kClosed;
     peer_.begin(!syn ? State::kEstablished : in ? State::kClosed : State::kListen);
     ladder_.ours = state_;
     ladder_.peers = peer_.now();
@@ -307,8 +312,10 @@ std::string ladder_text(const Ladder& ladder, const LadderStyle& style) {
   };
 
   std::string text;
-  const std::size_t names = gap.size() + kStateWidth + 1 + between + 2;
-  text += fmt::format("{}{:<{}}{}\n", gap, style.our_name, names + 1 - gap.size(), style.peer_name);
+  // Above its post; a longer one begins further left, so that it ends with the page.
+  const std::size_t right = std::max(kStateWidth, style.peer_name.size());
+  const std::size_t left = std::max(width - gap.size() - right, style.our_name.size() + 1);
+  text += fmt::format("{}{:<{}}{}\n", gap, style.our_name, left, style.peer_name);
   text += post("ms", tcp::to_string(ladder.ours), blank, tcp::to_string(ladder.peers));
   const Instant begin = ladder.steps.empty() ? Instant{} : ladder.steps.front().time;
   for (const LadderStep& step : ladder.steps) {

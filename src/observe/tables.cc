@@ -143,6 +143,8 @@ struct SocketVisit {
 
 void add_tcp_row(void* context, const tcp::Engine::Row& row) {
   auto& visit = *static_cast<SocketVisit*>(context);
+  // A program still holds its socket; the network knows it no more.
+  if (row.state == tcp::State::kClosed) return;
   Json json;
   json["netid"] = "tcp";
   json["state"] = ss_state(row.state);
