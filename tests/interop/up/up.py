@@ -54,7 +54,8 @@ class Up:
         """The last line of the banner is printed when everything is ready."""
         while "Ctrl-C" not in self.banner:
             line = self.process.stdout.readline()
-            expect(line, "tapir up ended at once: " + self.process.stderr.read())
+            if not line:
+                raise AssertionError("tapir up ended at once: " + self.process.stderr.read())
             self.banner += line
 
     def tool(self, *arguments, check=True, **more):
