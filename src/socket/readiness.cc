@@ -10,7 +10,7 @@ namespace tapir::socket {
 std::uint32_t Sockets::State::readiness(const StreamSocket& s) const {
   const tcp::State state = tcp_state(s);
   if (state == tcp::State::kListen) return parts.tcp.acceptable(s.listener) ? EPOLLIN | EPOLLRDNORM : 0;
-  const tcp::Connection* connection = connection_of(s);
+  tcp::Connection* connection = connection_of(s);
   const std::uint8_t shut = shutdown_of(s);
   std::uint32_t events = 0;
   if (shut == kBothShutdown || state == tcp::State::kClosed) events |= EPOLLHUP;
@@ -27,6 +27,8 @@ std::uint32_t Sockets::State::readiness(const StreamSocket& s) const {
     }
     if ((shut & kSendShutdown) != 0 || connection == nullptr || connection->writable())
       events |= EPOLLOUT | EPOLLWRNORM;
+    else
+      connection->ask_for_room();
   }
   if (pending_error(s) != 0) events |= EPOLLERR;
   return events;

@@ -134,6 +134,8 @@ class Connection {
   // True when a write would take at least a byte (Linux: sk_stream_memory_free / __sk_stream_is_writeable for readiness).
   bool may_write() const;
   bool writable() const;         // the level that poll(2) reports as POLLOUT
+  // Somebody found it not writable and will wait: kTouchedWritable tells when it is (Linux: tcp_poll sets SOCK_NOSPACE).
+  void ask_for_room() { no_space_ = true; }
   std::size_t read(MutableBytes out, Env& env, Instant now);
   std::size_t peek(MutableBytes out, std::size_t offset) const;
   std::size_t discard(std::size_t count, Env& env, Instant now);   // MSG_TRUNC
@@ -172,6 +174,7 @@ class Connection {
   CloseCause take_cause();                                // SO_ERROR: read once; kNone when it was read already
   CloseCause pending_cause() const { return pending_cause_; }   // what take_cause() would answer (POLLERR)
   CloseCause soft_cause() const { return soft_cause_; }   // what ICMP said last, if nothing ended
+  CloseCause take_soft_cause() { return std::exchange(soft_cause_, CloseCause::kNone); }   // SO_ERROR reads it once
   Instant head_received_at() const { return receive_queue_.head_received_at(); }
   std::uint8_t take_touched() { return std::exchange(touched_, std::uint8_t{0}); }
   std::int64_t send_buffer_limit() const { return send_limit_; }
@@ -305,7 +308,7 @@ class Connection {
   void check_fin(SeqNum fin_seq, Env& env, Instant now);
   bool acceptable(SeqNum seq, SeqNum end) const;
   void note_timestamp(const wire::TcpSegment& segment, Instant now);
-  void update_send_window(const wire::TcpSegment& segment, SeqNum ack, bool& moved);
+  void update_send_window(const wire::TcpSegment& segment, SeqNum ack, bool& moved, Env& env);
   void drop(trace::DropReason reason, Env& env, Instant now);
   void owe_challenge_ack(Env& env, Instant now);
   void owe_duplicate_ack(const wire::TcpSegment& segment, Env& env, Instant now);
@@ -323,7 +326,7 @@ class Connection {
   };
   void on_ack(const wire::TcpSegment& segment, const AckEffects& effects, bool ece, Env& env, Instant now);
   void sample_rtt(const wire::TcpSegment& segment, const AckSummary& summary, Env& env, Instant now);
-  void grow_window(const AckSummary& summary, bool ece, Env& env, Instant now);
+  void grow_window(const AckSummary& summary, std::uint32_t delivered, bool ece, Instant now);
   void update_pacing_rate(const Env& env);
   Recovery::Ack recovery_ack(const AckSummary& summary, bool duplicate, Env& env, Instant now) const;
   void after_window_opened(Env& env, Instant now);
@@ -364,7 +367,7 @@ class Connection {
   bool retransmits_exhausted(int boundary, Duration user_timeout, Duration base, const Env& env, Instant now) const;
   bool give_up(Env& env, Instant now);
   int orphan_retries(bool alive, const Env& env) const;
-  Duration probe_delay(const Env& env) const;
+  Duration probe_delay(const Env& env, Instant now) const;
   void arm(Timer timer, Instant deadline, Env& env, Instant now);
   void disarm(Timer timer) { deadlines_[static_cast<std::size_t>(timer)] = kNever; }
   bool armed(Timer timer) const { return deadlines_[static_cast<std::size_t>(timer)] != kNever; }
@@ -410,6 +413,7 @@ class Connection {
   bool syn_owed_ = false;          // a SYN or SYN-ACK that was never sent
   bool probe_owed_ = false;        // a window probe or keepalive
   bool probe_data_ = false;        // the probe may carry data: the window is open
+  bool space_check_owed_ = false;  // an ACK may have made room: looked at once the output it allowed has left
   bool corked_now_ = false;        // the last write said MSG_MORE, and nothing has happened since
   bool push_now_ = false;          // TCP_NODELAY was set: what waits leaves, corked or not (Linux: TCP_NAGLE_PUSH)
   std::uint16_t mss_now_ = 536;    // snd_.mss less the SACK blocks that segments carry at the moment
@@ -437,6 +441,7 @@ class Connection {
   OwedReset reset_;
   SeqRange dsack_{};               // a duplicate to report in the next ACK
   std::int64_t send_limit_ = 0;    // sk_sndbuf
+  std::uint32_t notsent_low_water_ = 0xffffffff;   // TCP_NOTSENT_LOWAT, or the knob's
   std::int64_t receive_limit_ = 0; // sk_rcvbuf
   Instant last_sent_at_{};         // of data (Linux: lsndtime)
   Instant last_received_at_{};     // of anything acceptable (Linux: rcv_tstamp)
