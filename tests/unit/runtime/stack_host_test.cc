@@ -290,11 +290,13 @@ TEST_F(SignalTest, AHandlerWithoutRestartEndsTheCall) {
 TEST_F(SignalTest, AHandlerWithRestartDoesNot) {
   handle(SA_RESTART);
   const auto [from, to] = connected(7);
+  std::atomic<bool> done = false;
   std::thread waiting([&, fd = to] {
     char byte = 0;
     EXPECT_EQ(client_.recv(fd, &byte, 1), 1);
+    done = true;
   });
-  while (signals_seen < 10) {
+  while (signals_seen < 10 && !done) {
     ::pthread_kill(waiting.native_handle(), SIGUSR1);
     std::this_thread::yield();
   }
