@@ -290,7 +290,11 @@ class Demo {
       const std::size_t offset = sent % pattern.size();
       const std::size_t some = static_cast<std::size_t>(std::min<std::uint64_t>(pattern.size() - offset, options_.bulk_bytes - sent));
       const auto done = source->send_some({pattern.data() + offset, some});
-      if (!done) break;
+      if (!done) {
+        report_.note(fmt::format("after {} bytes: {}; tapir's sockets then:\n{}", sent, error_text(done.error()), sockets_now(host_)));
+        if (place_.peer_host) report_.note("the peer's:\n" + sockets_now(*place_.peer_host));
+        break;
+      }
       sent += *done;
     }
     if (source) source->close();
@@ -416,6 +420,11 @@ class Demo {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     return true;
+  }
+
+  static std::string sockets_now(runtime::StackHost& host) {
+    const observe::SsView view{.timers = true, .info = true, .memory = true};
+    return observe::sockets_text(host.with([](stack::Stack& stack, socket::Sockets&, Instant now) { return observe::sockets_json(stack, now); }), view);
   }
 
   template <typename Result>

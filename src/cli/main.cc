@@ -32,11 +32,16 @@ void add_demo(CLI::App& app, Run& run) {
   CLI::App* command = add_command(app, "demo", "a guided tour of the stack against the kernel; each step is checked");
   static const std::map<std::string, DemoWire> kWires{
       {"auto", DemoWire::kAuto}, {"tap", DemoWire::kTap}, {"packet", DemoWire::kPacket}, {"memory", DemoWire::kMemory}};
-  command->add_option("--over", options->over, "the wire: tap, packet (AF_PACKET on a veth pair), memory (two tapir stacks), auto")
-      ->transform(CLI::CheckedTransformer(kWires, CLI::ignore_case).description("auto|tap|packet|memory"));
+  auto over = std::make_shared<std::string>("auto");
+  command->add_option("--over", *over, "the wire: tap, packet (AF_PACKET on a veth pair), memory (two tapir stacks), auto")
+      ->check(CLI::IsMember({"auto", "tap", "packet", "memory"}))
+      ->type_name("WIRE");
   command->add_option("--bulk", options->bulk_bytes, "bytes to move each way at most, e.g. 100MB")->transform(CLI::AsSizeValue(false));
   command->add_flag("--json", options->json, "one JSON object instead of text");
-  command->callback([options, &run] { run = [options] { return demo_main(*options); }; });
+  command->callback([options, over, &run] {
+    options->over = kWires.at(*over);
+    run = [options] { return demo_main(*options); };
+  });
 }
 
 void add_drill(CLI::App& app, Run& run) {

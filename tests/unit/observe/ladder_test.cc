@@ -189,7 +189,7 @@ TEST(Ladder, NoLineIsWiderThanThePage) {
     for (std::size_t begin = 0; begin < text.size();) {
       const std::size_t end = text.find('\n', begin);
       std::size_t columns = 0;
-      for (std::size_t i = begin; i < end; ++i) columns += (static_cast<unsigned char>(text[i]) & 0xc0) != 0x80 ? 1 : 0;
+      for (std::size_t i = begin; i < end; ++i) columns += (static_cast<unsigned char>(text[i]) & 0xc0) != 0x80 ? 1U : 0U;
       EXPECT_LE(columns, width) << text.substr(begin, end - begin);
       begin = end + 1;
     }
