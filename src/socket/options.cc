@@ -257,8 +257,8 @@ const IntOption kIntOptions[] = {
        if (!is_stream(s)) return state.take_error(datagram(s));
        if (const int error = state.take_error(stream(s))) return error;
        // What ICMP said of a connection that lives on (Linux: sk_err_soft).
-       const tcp::Connection* connection = state.connection_of(stream(s));
-       return connection != nullptr && connection->state() != tcp::State::kClosed ? linux_errno(connection->soft_cause()) : 0;
+       tcp::Connection* connection = state.connection_of(stream(s));
+       return connection != nullptr && connection->state() != tcp::State::kClosed ? linux_errno(connection->take_soft_cause()) : 0;
      },
      read_only},
     {SOL_SOCKET, SO_TYPE, Sorts::kAll,

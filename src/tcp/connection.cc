@@ -39,7 +39,8 @@ void Connection::open_active(const FourTuple& tuple, const Path& path, SeqNum is
   ts_.on = env.knobs.tcp_timestamps != 0;
   sack_ = env.knobs.tcp_sack != 0;
   window_scaling_ = env.knobs.tcp_window_scaling != 0;
-  snd_.iss = snd_.una = snd_.nxt = snd_.wl1 = snd_.sml = snd_.pushed = iss;
+  snd_.iss = snd_.una = snd_.nxt = snd_.wl1 = snd_.sml = iss;
+  snd_.pushed = iss + 1;
   send_buffer_.start(iss + 1);
   send_limit_ = options_.send_buffer != 0 ? options_.send_buffer : env.knobs.tcp_wmem[1];
   receive_limit_ = options_.receive_buffer != 0 ? options_.receive_buffer : env.knobs.tcp_rmem[1];
@@ -107,7 +108,7 @@ void Connection::become_established(Env& env, Instant now) {
   ack_policy_.set_initial_rcv_mss(static_cast<std::uint16_t>(std::clamp<std::uint32_t>(std::min<std::uint32_t>(rcv_.advmss, snd_.mss), 88, 536)));
   sizing_.space = std::min<std::uint32_t>(rcv_.wnd, 10U * rcv_.advmss);
   sizing_.seq = rcv_.copied;
-  sizing_.began = now;
+  sizing_.began = opened_at_ = now;
   expand_send_limit(env);
   last_sent_at_ = now;
   update_pacing_rate(env);
@@ -138,14 +139,14 @@ std::size_t Connection::send_charge() const {
 }
 
 bool Connection::may_write() const {
-  return static_cast<std::int64_t>(send_charge()) < send_limit_;
+  return static_cast<std::int64_t>(send_charge()) < send_limit_ && unsent_bytes() < notsent_low_water_;
 }
 
 bool Connection::writable() const {
   const auto charge = static_cast<std::int64_t>(send_charge());
   if (send_limit_ - charge < charge / 2) return false;
-  const std::uint32_t low_water = options_.notsent_low_water != 0 ? options_.notsent_low_water : 0xffffffffU;
-  return unsent_bytes() < low_water;
+  // Told again only when half of what may wait has left (Linux: tcp_stream_memory_free with wake = 1).
+  return 2 * std::uint64_t{unsent_bytes()} < notsent_low_water_;
 }
 
 std::size_t Connection::unsent_bytes() const {
@@ -374,6 +375,9 @@ void Connection::refresh_mss(Env& env) {
   if (options_.max_segment != 0) mss = std::min<std::uint32_t>(mss, options_.max_segment);
   mss = std::max<std::uint32_t>(mss, static_cast<std::uint32_t>(env.knobs.tcp_min_snd_mss));
   if (ts_.on) mss -= 12;
+  // A peer with a tiny buffer would wait for more than it can take (Linux: tcp_bound_to_half_wnd).
+  if (const std::uint32_t cutoff = snd_.max_wnd > 536 ? snd_.max_wnd / 2 : snd_.max_wnd; cutoff != 0 && mss > cutoff) mss = std::max<std::uint32_t>(cutoff, 48);
+  notsent_low_water_ = options_.notsent_low_water != 0 ? options_.notsent_low_water : env.knobs.tcp_notsent_lowat;
   snd_.mss = static_cast<std::uint16_t>(std::min<std::uint32_t>(mss, 65535));
 }
 

@@ -25,7 +25,6 @@ Recovery::Ack Connection::recovery_ack(const AckSummary& summary, bool duplicate
 
 void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bool ece, Env& env, Instant now) {
   const bool nothing_out = scoreboard_.empty();
-  const std::uint32_t delivered_before = delivered_;
   // Blocks count only where they speak of what is in flight; a first block at or below una, or inside the second, is a D-SACK.
   std::array<SackBlock, kSackBlocksMax> blocks{};
   std::size_t count = 0;
@@ -59,8 +58,6 @@ void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bo
     bytes_acked_ += segment.ack - una_before;
     retransmits_ = 0;
   }
-  delivered_ += summary.delivered;
-  env.counters.add(Counter::kTcpExtTCPDelivered, delivered_ - delivered_before);
   if (segment.payload.empty() && !effects.window_moved) env.counters.add(Counter::kTcpExtTCPPureAcks);
   sample_rtt(segment, summary, env, now);
   measure_receive_rtt(segment, now);
@@ -77,7 +74,9 @@ void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bo
   // RFC 5681 §2: a duplicate acknowledges nothing new, carries nothing, and does not move the window.
   const bool duplicate = !advanced && !effects.carried_data && !effects.window_moved && !scoreboard_.empty();
   const Recovery::Verdict verdict = recovery_.on_ack(recovery_ack(summary, duplicate, env, now), scoreboard_, window_, *control_, env.counters);
-  if (verdict.may_grow) grow_window(summary, ece, env, now);
+  delivered_ += verdict.delivered;
+  env.counters.add(Counter::kTcpExtTCPDelivered, verdict.delivered);
+  if (verdict.may_grow && advanced) grow_window(summary, verdict.delivered, ece, now);
   if (verdict.look_again > Duration::zero()) arm(Timer::kReorder, now + verdict.look_again, env, now);
   else disarm(Timer::kReorder);
   if (recovery_.state() == CaState::kOpen) retransmits_began_ = {};
@@ -106,13 +105,13 @@ void Connection::sample_rtt(const TcpSegment& segment, const AckSummary& summary
   backoff_ = 0;
 }
 
-void Connection::grow_window(const AckSummary& summary, bool ece, Env& env, Instant now) {
-  (void)env;
-  if (summary.delivered == 0 && summary.acked_sacked_before == 0) return;
+// `delivered`: segments, as Linux's tcp_cong_avoid is told (delivered since the last ACK).
+void Connection::grow_window(const AckSummary& summary, std::uint32_t delivered, bool ece, Instant now) {
+  if (delivered == 0) return;
   const bool limited = window_.in_slow_start() ? (cwnd_limited_ || window_.cwnd < 2 * max_packets_out_) : cwnd_limited_;
   AckSample sample;
   sample.now = now;
-  sample.acked = summary.newly_acked + summary.acked_sacked_before;
+  sample.acked = delivered;
   sample.in_flight = scoreboard_.in_flight();
   sample.rtt = std::max(summary.ca_rtt, Duration::zero());
   sample.srtt = rtt_.srtt();
@@ -143,7 +142,7 @@ void Connection::after_window_opened(Env& env, Instant now) {
     disarm(Timer::kProbe);
     return;
   }
-  arm(Timer::kProbe, now + probe_delay(env), env, now);
+  arm(Timer::kProbe, now + probe_delay(env, now), env, now);
 }
 
 void Connection::rearm_retransmit(const Env& env, Instant now) {

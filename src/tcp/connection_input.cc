@@ -17,6 +17,8 @@ namespace {
 constexpr Duration kPawsIdle = std::chrono::hours(24 * 24);
 // How far a timestamp may run backwards and still be believed (Linux: TCP_PAWS_WINDOW): reordering within a tick.
 constexpr std::int32_t kPawsWindow = 1;
+// The least time that is worth waiting for (Linux: TCP_TIMEOUT_MIN, two ticks of 1 ms).
+constexpr Duration kSoon = 2ms;
 
 }  // namespace
 
@@ -36,7 +38,7 @@ void Connection::on_segment(const TcpSegment& segment, const SegmentContext& con
   take_payload(segment, context, std::move(frame), env, now);
   if (state_ == State::kClosed || time_wait_owed_) return;
   decide_ack(env, now);
-  check_writable(env);
+  space_check_owed_ = no_space_;
 }
 
 void Connection::drop(DropReason reason, Env& env, Instant now) {
@@ -53,6 +55,8 @@ void Connection::on_syn_sent(const TcpSegment& segment, const SegmentContext& co
       reset_ = {.owed = true, .with_ack = false, .seq = segment.ack, .ack = {}};
       due_ = true;
     }
+    // Some old connection of the peer answered: once it is reset, the next SYN may succeed, so it is sent soon.
+    if (retransmits_ == 0) arm(Timer::kRetransmit, now + kSoon, env, now);
     return drop(DropReason::kTcpInvalidAckSequence, env, now);
   }
   if (ack && ts_.on && segment.options.timestamps && segment.options.timestamps->echo != 0) {
@@ -211,7 +215,6 @@ Connection::Verdict Connection::check_rst(const TcpSegment& segment, Env& env, I
     return Verdict::kDone;
   }
   switch (state_) {
-    case State::kSynReceived: finish(CloseCause::kRefused, env, now); break;
     case State::kCloseWait: finish(CloseCause::kResetAfterFin, env, now); break;
     default: finish(CloseCause::kReset, env, now); break;
   }
@@ -243,15 +246,17 @@ void Connection::note_timestamp(const TcpSegment& segment, Instant now) {
 }
 
 // RFC 9293 §3.10.7.4: the window of an older segment must not overwrite a newer one's.
-void Connection::update_send_window(const TcpSegment& segment, SeqNum ack, bool& moved) {
+void Connection::update_send_window(const TcpSegment& segment, SeqNum ack, bool& moved, Env& env) {
   const std::uint32_t window = segment.has(kSyn) ? segment.window : std::uint32_t{segment.window} << snd_.wscale;
   const bool newer = ack > snd_.una || segment.seq > snd_.wl1 || (segment.seq == snd_.wl1 && (window > snd_.wnd || window == 0));
   if (!newer) return;
   snd_.wl1 = segment.seq;
   if (snd_.wnd == window) return;
   snd_.wnd = window;
-  snd_.max_wnd = std::max(snd_.max_wnd, window);
   moved = true;
+  if (window <= snd_.max_wnd) return;
+  snd_.max_wnd = window;
+  refresh_mss(env);
 }
 
 Connection::Verdict Connection::check_ack(const TcpSegment& segment, const SegmentContext& context, Env& env, Instant now) {
@@ -291,7 +296,7 @@ Connection::Verdict Connection::check_ack(const TcpSegment& segment, const Segme
   note_timestamp(segment, now);
   AckEffects effects;
   effects.carried_data = segment.sequence_length() > 0;
-  update_send_window(segment, segment.ack, effects.window_moved);
+  update_send_window(segment, segment.ack, effects.window_moved, env);
   last_received_at_ = now;
   probes_out_ = 0;
   on_ack(segment, effects, segment.has(kEce), env, now);
@@ -341,7 +346,11 @@ void Connection::take_payload(const TcpSegment& segment, const SegmentContext& c
   (void)context;
   const auto size = static_cast<std::uint32_t>(segment.payload.size());
   const bool fin = segment.has(kFin);
-  if (size == 0 && !fin) return;
+  if (size == 0 && !fin) {
+    // The SYN-ACK that ends a simultaneous open repeats what we have: it is acknowledged like any duplicate.
+    if (segment.has(kSyn)) owe_duplicate_ack(segment, env, now);
+    return;
+  }
   // After the peer's FIN nothing more can come (RFC 9293: "This should not occur, since a FIN has been received").
   if (fin_received_) {
     if (segment.end() <= rcv_.nxt) owe_duplicate_ack(segment, env, now);

@@ -13,7 +13,7 @@ using trace::Counter;
 using namespace wire;  // the names of flags and options
 
 bool Connection::output_wanted(Env& env, Instant now) const {
-  if (reset_.owed || challenge_owed_ || syn_owed_ || ack_now_ || probe_owed_) return true;
+  if (reset_.owed || challenge_owed_ || syn_owed_ || ack_now_ || probe_owed_ || space_check_owed_) return true;
   if (state_ == State::kClosed) return false;
   if (scoreboard_.lost_out() > 0) return true;
   (void)env;
@@ -37,7 +37,9 @@ bool Connection::poll_segment(OutgoingFrame& out, Env& env, Instant now) {
   if (poll_fin(out, env, now)) return true;
   if (poll_probe(out, env, now)) return true;
   arm_probe_if_stuck(env, now);
-  return poll_ack(out, env, now);
+  if (poll_ack(out, env, now)) return true;
+  if (std::exchange(space_check_owed_, false)) check_writable(env);
+  return false;
 }
 
 // ---- building ----
@@ -167,6 +169,7 @@ bool Connection::emit_syn(OutgoingFrame& out, Env& env, Instant now) {
     env.counters.add(Counter::kTcpRetransSegs);
     env.counters.add(Counter::kTcpExtTCPSynRetrans);
     ++total_retransmits_;
+    if (retransmits_began_ == Instant{}) retransmits_began_ = now;
   }
   syn_owed_ = false;
 
@@ -229,7 +232,7 @@ bool Connection::poll_resend(OutgoingFrame& out, Env& env, Instant now) {
   if (sent->fin) flags |= kFin;
   if (sent->push || sent->payload() > mss_now_) flags |= kPsh;
   const std::uint32_t segments = sent->segments();
-  if (retransmits_began_ == Instant{}) retransmits_began_ = sent->first_sent_at;
+  if (retransmits_began_ == Instant{}) retransmits_began_ = now;
   const std::uint32_t payload = sent->payload();
   emit(out, flags, begin, {begin, begin + payload}, env, now);
   recovery_.on_resent(segments);
@@ -240,7 +243,7 @@ bool Connection::poll_resend(OutgoingFrame& out, Env& env, Instant now) {
   env.counters.add(Counter::kTcpRetransSegs, segments);
   env.counters.add(recovery_.state() == CaState::kLoss ? Counter::kTcpExtTCPSlowStartRetrans : Counter::kTcpExtTCPFastRetrans, segments);
   env.tracer.emit(now, Event::kRetransmit, subject_, begin.value(), payload, static_cast<std::uint64_t>(recovery_.state()), segments);
-  if (head) arm(Timer::kRetransmit, now + rto_.value(), env, now);
+  if (head && recovery_.state() == CaState::kRecovery) arm(Timer::kRetransmit, now + rto_.value(), env, now);
   if (!armed(Timer::kRetransmit)) arm(Timer::kRetransmit, now + rto_.value(), env, now);
   return true;
 }
@@ -275,7 +278,7 @@ bool Connection::nagle_holds(bool partial) const {
 bool Connection::should_defer(std::uint32_t record_left, bool last_record, std::uint32_t max_segments, bool ends_stream, Env& env,
                               Instant now, bool& cwnd_limited) const {
   if (recovery_.state() >= CaState::kRecovery) return false;
-  if (now - last_sent_at_ > 1ms) return false;
+  if (now - last_sent_at_ >= 1ms) return false;
   const std::uint64_t send_window = snd_.una + snd_.wnd - snd_.nxt;
   const std::uint64_t congestion_window = std::uint64_t{window_.cwnd - scoreboard_.in_flight()} * mss_now_;
   const std::uint64_t limit = std::min(send_window, congestion_window);

@@ -50,7 +50,7 @@ void Connection::on_timeout(Env& env, Instant now) {
 // Would `boundary` back-offs of `base` have passed since the first retransmission? By time, so that a change of the RTO does not
 // change how long a connection lives (Linux: retransmits_timed_out).
 bool Connection::retransmits_exhausted(int boundary, Duration user_timeout, Duration base, const Env& env, Instant now) const {
-  if (retransmits_ == 0) return false;
+  if (retransmits_ == 0 || retransmits_began_ == Instant{}) return false;
   Duration limit = user_timeout;
   if (limit == Duration::zero()) {
     const auto ratio = static_cast<std::uint64_t>(env.knobs.rto_max / base);
@@ -71,7 +71,6 @@ int Connection::orphan_retries(bool alive, const Env& env) const {
 // Linux: tcp_write_timeout. True: the connection is over.
 bool Connection::give_up(Env& env, Instant now) {
   bool expired = false;
-  bool tell = false;
   if (state_ == State::kSynSent || state_ == State::kSynReceived) {
     int tries = options_.syn_count != 0 ? options_.syn_count : env.knobs.tcp_syn_retries;
     if (state_ == State::kSynSent) tries += env.knobs.tcp_syn_linear_timeouts;
@@ -82,15 +81,13 @@ bool Connection::give_up(Env& env, Instant now) {
     if (orphan_) {
       const bool alive = rto_.value() < env.knobs.rto_max;
       tries = orphan_retries(alive, env);
-      tell = alive || !retransmits_exhausted(tries, Duration::zero(), env.knobs.rto_min, env, now);
     }
     expired = retransmits_exhausted(tries, options_.user_timeout, env.knobs.rto_min, env, now);
   }
   if (!expired) return false;
   env.counters.add(Counter::kTcpExtTCPAbortOnTimeout);
   const CloseCause cause = soft_cause_ != CloseCause::kNone ? soft_cause_ : CloseCause::kTimedOut;
-  if (tell) abort(cause, env, now);
-  else finish(cause, env, now);
+  finish(cause, env, now);
   return true;
 }
 
@@ -101,7 +98,6 @@ void Connection::on_retransmit_timeout(Env& env, Instant now) {
     return;
   }
   const bool handshake = state_ == State::kSynSent || state_ == State::kSynReceived;
-  if (retransmits_began_ == Instant{}) retransmits_began_ = scoreboard_.first()->sent_at;
   if (snd_.wnd == 0 && !orphan_ && !handshake) {
     // The receiver took back its window. It lives while it answers (RFC 9293 §3.8.6.1).
     const Duration silent = now - last_received_at_;
@@ -133,7 +129,7 @@ void Connection::on_retransmit_timeout(Env& env, Instant now) {
   }
   Duration wait = rto_.value();
   if (options_.user_timeout != Duration::zero()) {
-    const Duration left = options_.user_timeout - (now - retransmits_began_);
+    const Duration left = retransmits_began_ == Instant{} ? options_.user_timeout : options_.user_timeout - (now - retransmits_began_);
     wait = std::min(wait, std::max<Duration>(left, 1ms));
   }
   arm(Timer::kRetransmit, later(now, wait), env, now);
@@ -147,16 +143,18 @@ void Connection::on_reorder_timeout(Env& env, Instant now) {
 
 // ---- the closed window ----
 
-Duration Connection::probe_delay(const Env& env) const {
+Duration Connection::probe_delay(const Env& env, Instant now) const {
   Duration delay = std::max(rto_.value(), kProbeMin);
   for (int i = 0; i < backoff_ && delay < env.knobs.rto_max; ++i) delay *= 2;
-  return std::min(delay, env.knobs.rto_max);
+  delay = std::min(delay, env.knobs.rto_max);
+  if (options_.user_timeout == Duration::zero() || probes_began_ == Instant{}) return delay;
+  return std::min(delay, std::max<Duration>(options_.user_timeout - (now - probes_began_), 2ms));
 }
 
 // Data waits, nothing is in flight: no ACK will come by itself. Also what Nagle or TCP_CORK holds is let go by this timer.
 void Connection::arm_probe_if_stuck(Env& env, Instant now) {
   if (!has_unsent() || !scoreboard_.empty() || armed(Timer::kProbe) || !synchronised()) return;
-  arm(Timer::kProbe, now + probe_delay(env), env, now);
+  arm(Timer::kProbe, now + probe_delay(env, now), env, now);
 }
 
 void Connection::on_probe_timeout(Env& env, Instant now) {
@@ -181,7 +179,7 @@ void Connection::on_probe_timeout(Env& env, Instant now) {
   probe_data_ = true;
   ++probes_out_;
   if (backoff_ < env.knobs.tcp_retries2) ++backoff_;
-  arm(Timer::kProbe, later(now, probe_delay(env)), env, now);
+  arm(Timer::kProbe, later(now, probe_delay(env, now)), env, now);
 }
 
 // ---- acknowledging late ----

@@ -372,6 +372,11 @@ void Engine::on_delivery_error(const DeliveryError& error, Instant now) {
   if (ref->kind == RecordRef::Kind::kConnection) {
     Connection& c = *s.connections.at(ref->index);
     c.on_delivery_error(error, s.env, now);
+    // The path MTU has just been learnt: what was too big is cut again and leaves at once (Linux: tcp_v4_mtu_reduced).
+    if (error.kind == DeliveryErrorKind::kFragmentationNeeded && c.state() != State::kClosed) {
+      on_routes_changed(now);
+      s.refresh_path(c, now);
+    }
     s.settle(c, now);
     return;
   }

@@ -97,7 +97,7 @@ Recovery::Verdict Recovery::on_ack(const Ack& ack, Scoreboard& scoreboard, Windo
         break;
       case CaState::kRecovery:
         if (!ack.sack) scoreboard.reset_reno_sack();
-        if (!ack.sack && ack.una == high_seq_ && !scoreboard.empty()) break;
+        if (!ack.sack && ack.una == high_seq_) break;
         end_reduction(window);
         state_ = CaState::kOpen;
         break;
@@ -108,11 +108,12 @@ Recovery::Verdict Recovery::on_ack(const Ack& ack, Scoreboard& scoreboard, Windo
   std::uint32_t delivered = summary.delivered;
   if (!ack.sack) {
     // A duplicate ACK says that one segment left the network; the ACK that follows counts it no second time.
-    if (summary.una_moved && state_ >= CaState::kRecovery) delivered = scoreboard.remove_reno_sacks(summary.newly_acked);
-    else if (summary.una_moved) scoreboard.reset_reno_sack();
+    if (summary.una_moved) delivered = scoreboard.remove_reno_sacks(summary.newly_acked);
+    if (summary.una_moved && state_ < CaState::kRecovery) scoreboard.reset_reno_sack();
     if (ack.duplicate && !scoreboard.empty()) delivered += scoreboard.add_reno_sack(1);
   }
 
+  verdict.delivered = delivered;
   const std::uint32_t newly_lost = identify_losses(ack, scoreboard, verdict);
   if (state_ < CaState::kRecovery) {
     if (time_to_recover(ack, scoreboard)) {

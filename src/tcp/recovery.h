@@ -36,6 +36,7 @@ class Recovery {
   };
   struct Verdict {
     bool may_grow = false;         // congestion control may raise the window for this ACK
+    std::uint32_t delivered = 0;   // segments that this ACK says arrived, duplicate ACKs of a connection without SACK counted
     Duration look_again{};         // > 0: arm Timer::kReorder
   };
   // Order: after Scoreboard::apply() and Rtt, before congestion control.

@@ -50,7 +50,7 @@ class Duplex : public Program {
   // `listen_port` != 0: wait for one connection there; else connect to `peer`.
   struct Config {
     std::uint16_t listen_port = 0;
-    IpAddress peer;
+    IpAddress peer{};
     std::uint16_t peer_port = 0;
     std::uint64_t send_bytes = 0;
     std::uint64_t receive_bytes = 0;
