@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <memory>
@@ -246,27 +247,39 @@ class Instance {
     for (const ServiceSpec& service : plan_.services)
       services.push_back(fmt::format("{} {}{}", to_string(service.kind), service.port, service.folder.empty() ? "" : fmt::format(" ({})", service.folder)));
     text += services.empty() ? "It serves nothing; try --serve echo:7,http:80=. the next time.\n" : fmt::format("It serves {}.\n", fmt::join(services, ", "));
-    text += "\nIn another terminal:\n";
     const std::string control = plan_.control == default_control_path() ? "" : " --control " + plan_.control;
+    std::vector<Hint> hints;
     if (plan_.peer || plan_.wire == Wire::kPacket) {
-      text += fmt::format("    {}ping {}\n", enter, address.to_string());
-      for (const ServiceSpec& service : plan_.services) text += hint(service, enter, address);
+      hints.push_back({fmt::format("{}ping {}", enter, address.to_string()), "the kernel asks tapir"});
+      for (const ServiceSpec& service : plan_.services)
+        if (auto hint = hint_of(service, address); !hint.command.empty()) hints.push_back({enter + hint.command, hint.remark});
     }
-    if (plan_.peer) text += fmt::format("    tapir ping{} {}          the other way\n", control, plan_.peer->address.to_string());
-    text += fmt::format("    tapir ss -a{0}             its sockets\n    tapir nstat{0}             its counters\n    tapir capture{0}           its packets, live\n", control);
+    if (plan_.peer) hints.push_back({fmt::format("tapir ping{} {}", control, plan_.peer->address.to_string()), "the other way"});
+    hints.push_back({"tapir ss -a" + control, "its sockets"});
+    hints.push_back({"tapir nstat" + control, "its counters"});
+    hints.push_back({"tapir capture" + control, "its packets, live"});
+    std::size_t width = 0;
+    for (const Hint& hint : hints) width = std::max(width, hint.command.size());
+    text += "\nIn another terminal:\n";
+    for (const Hint& hint : hints) text += fmt::format("    {:{}}   {}\n", hint.command, width, hint.remark);
     text += fmt::format("\nThe control socket is {}. Ctrl-C ends all of it.\n", plan_.control);
     return text;
   }
 
  private:
-  static std::string hint(const ServiceSpec& service, const std::string& enter, const IpAddress& address) {
+  // Something to try next.
+  struct Hint {
+    std::string command;   // empty: nothing
+    const char* remark = "";
+  };
+  static Hint hint_of(const ServiceSpec& service, const IpAddress& address) {
     switch (service.kind) {
-      case ServiceKind::kHttp: return fmt::format("    {}curl http://{}{}/\n", enter, address.to_string(), service.port == 80 ? "" : fmt::format(":{}", service.port));
-      case ServiceKind::kEcho: return fmt::format("    {}nc {} {}\n", enter, address.to_string(), service.port);
+      case ServiceKind::kHttp: return {fmt::format("curl http://{}{}/", address.to_string(), service.port == 80 ? "" : fmt::format(":{}", service.port)), "its files"};
+      case ServiceKind::kEcho: return {fmt::format("nc {} {}", address.to_string(), service.port), "what you type comes back"};
       case ServiceKind::kDiscard:
       case ServiceKind::kChargen: break;
     }
-    return "";
+    return {};
   }
 
   // Before any thread exists: a user namespace cannot be entered after.
