@@ -64,7 +64,7 @@ TEST(Sockets, WhichAreShown) {
 TEST(Sockets, LaidOutAsSs) {
   EXPECT_EQ(sockets_text(kRows, {.udp = false, .listening = true}),
             "State   Recv-Q  Send-Q  Local Address:Port  Peer Address:Port\n"
-            "LISTEN       0     128          0.0.0.0:80          0.0.0.0:*\n");
+            "LISTEN  0       128             0.0.0.0:80          0.0.0.0:*\n");
 }
 
 TEST(Sockets, InfoInTheOrderOfIproute2) {
