@@ -13,11 +13,13 @@ void note(int signal) { received = signal; }
 
 void catch_interrupts() {
   struct sigaction action {};
-  action.sa_handler = note;  // without SA_RESTART
+  action.sa_handler = note;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);  // and no SA_RESTART
   sigemptyset(&action.sa_mask);
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
   action.sa_handler = SIG_IGN;
+  action.sa_flags = 0;
   ::sigaction(SIGPIPE, &action, nullptr);
 }
 

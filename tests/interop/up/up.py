@@ -342,7 +342,7 @@ def streams():
             while len(found) < count:
                 expect(time.monotonic() < deadline, "lines like %s" % expression)
                 talk()
-                while select.select([process.stdout], [], [], 0.1)[0]:
+                while len(found) < count and select.select([process.stdout], [], [], 0.1)[0]:
                     line = os.read(process.stdout.fileno(), 65536).decode()
                     found += [l for l in line.splitlines() if re.search(expression, l)]
             return found
@@ -373,6 +373,7 @@ def streams():
                 stream.recv(1 << 18)
         expect(header == b"\x0a\x0d\x0d\x0a", "a section header begins the file")
         capture.terminate()
+        capture.stdout.close()   # it may wait for us to read
         capture.wait(5)
         # The reader of a pipe that goes ends the capture, and the stack.
         capture = start("capture")
