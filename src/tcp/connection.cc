@@ -55,6 +55,7 @@ void Connection::open_active(const FourTuple& tuple, const Path& path, SeqNum is
   refresh_mss(env);
   rto_.set(1s, env.knobs);
   cwnd_stamp_ = opened_at_ = last_received_at_ = now;
+  retransmits_began_ = now;  // TCP_USER_TIMEOUT counts from the first SYN
   if (options_.congestion[0] != 0) control_.select(options_.congestion.data());
   else control_.select(env.knobs.tcp_congestion_control);
   syn_owed_ = true;
@@ -109,6 +110,7 @@ void Connection::become_established(Env& env, Instant now) {
   sizing_.space = std::min<std::uint32_t>(rcv_.wnd, 10U * rcv_.advmss);
   sizing_.seq = rcv_.copied;
   sizing_.began = opened_at_ = now;
+  retransmits_began_ = {};
   expand_send_limit(env);
   last_sent_at_ = now;
   update_pacing_rate(env);
@@ -174,7 +176,6 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
     if (!may_write()) no_space_ = true;
     return 0;
   }
-  restart_after_idle(env, now);
   UnsentRecord* tail = unsent_.back(env.unsent);
   const std::uint32_t goal = size_goal();
   if (tail != nullptr && (tail->end_of_record || tail->end - tail->begin >= goal)) tail = nullptr;
@@ -184,6 +185,7 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
       no_space_ = true;
       return 0;
     }
+    restart_after_idle(env, now);
     tail = unsent_.push_back(send_buffer_.end(), env.unsent);
     if (tail == nullptr) {
       no_space_ = true;
@@ -204,6 +206,9 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
   if (all && flags.end_of_record) tail->end_of_record = true;
   // PSH goes with the end of what the program wrote, and in between once half the peer's window is filled (Linux: forced_push).
   const bool forced = send_buffer_.end() > snd_.pushed + snd_.max_wnd / 2;
+  // Until the call is over, a record that became full sends once, if it is the next in line (Linux: tcp_push_one).
+  one_send_ = !all && !forced && may_write();
+  one_sent_ = false;
   if ((all && !flags.more) || forced || !may_write()) {
     tail->push = true;
     snd_.pushed = send_buffer_.end();

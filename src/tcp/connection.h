@@ -308,7 +308,7 @@ class Connection {
   void check_fin(SeqNum fin_seq, Env& env, Instant now);
   bool acceptable(SeqNum seq, SeqNum end) const;
   void note_timestamp(const wire::TcpSegment& segment, Instant now);
-  void update_send_window(const wire::TcpSegment& segment, SeqNum ack, bool& moved, Env& env);
+  void update_send_window(const wire::TcpSegment& segment, SeqNum ack, bool& moved, Env& env, Instant now);
   void drop(trace::DropReason reason, Env& env, Instant now);
   void owe_challenge_ack(Env& env, Instant now);
   void owe_duplicate_ack(const wire::TcpSegment& segment, Env& env, Instant now);
@@ -415,6 +415,8 @@ class Connection {
   bool probe_data_ = false;        // the probe may carry data: the window is open
   bool space_check_owed_ = false;  // an ACK may have made room: looked at once the output it allowed has left
   bool corked_now_ = false;        // the last write said MSG_MORE, and nothing has happened since
+  bool one_send_ = false;          // a write is under way: only the record at the head, and one segment of it, may leave
+  bool one_sent_ = false;          // and it has
   bool push_now_ = false;          // TCP_NODELAY was set: what waits leaves, corked or not (Linux: TCP_NAGLE_PUSH)
   std::uint16_t mss_now_ = 536;    // snd_.mss less the SACK blocks that segments carry at the moment
   SendSequence snd_;

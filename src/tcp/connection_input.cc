@@ -26,6 +26,7 @@ void Connection::on_segment(const TcpSegment& segment, const SegmentContext& con
   ++segments_in_;
   trace_segment(Event::kSegmentIn, segment, static_cast<std::uint32_t>(segment.payload.size()), env, now);
   if (state_ == State::kClosed) return;
+  one_send_ = false;
   corked_now_ = false;  // MSG_MORE holds until something happens, as in Linux
   if (state_ == State::kSynSent) return on_syn_sent(segment, context, std::move(frame), env, now);
 
@@ -246,7 +247,7 @@ void Connection::note_timestamp(const TcpSegment& segment, Instant now) {
 }
 
 // RFC 9293 §3.10.7.4: the window of an older segment must not overwrite a newer one's.
-void Connection::update_send_window(const TcpSegment& segment, SeqNum ack, bool& moved, Env& env) {
+void Connection::update_send_window(const TcpSegment& segment, SeqNum ack, bool& moved, Env& env, Instant now) {
   const std::uint32_t window = segment.has(kSyn) ? segment.window : std::uint32_t{segment.window} << snd_.wscale;
   const bool newer = ack > snd_.una || segment.seq > snd_.wl1 || (segment.seq == snd_.wl1 && (window > snd_.wnd || window == 0));
   if (!newer) return;
@@ -254,6 +255,7 @@ void Connection::update_send_window(const TcpSegment& segment, SeqNum ack, bool&
   if (snd_.wnd == window) return;
   snd_.wnd = window;
   moved = true;
+  if (has_unsent()) restart_after_idle(env, now);
   if (window <= snd_.max_wnd) return;
   snd_.max_wnd = window;
   refresh_mss(env);
@@ -296,7 +298,7 @@ Connection::Verdict Connection::check_ack(const TcpSegment& segment, const Segme
   note_timestamp(segment, now);
   AckEffects effects;
   effects.carried_data = segment.sequence_length() > 0;
-  update_send_window(segment, segment.ack, effects.window_moved, env);
+  update_send_window(segment, segment.ack, effects.window_moved, env, now);
   last_received_at_ = now;
   probes_out_ = 0;
   on_ack(segment, effects, segment.has(kEce), env, now);

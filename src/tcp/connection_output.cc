@@ -323,7 +323,7 @@ std::uint32_t Connection::next_segment_limit(const UnsentRecord& record, Env& en
     const bool holds = last && !ends_stream && nagle_holds(left < mss);
     return holds ? 0 : left;
   }
-  if (should_defer(left, last, max_segments, ends_stream || record.end_of_record, env, now, cwnd_limited)) return 0;
+  if (!one_send_ && should_defer(left, last, max_segments, ends_stream || record.end_of_record, env, now, cwnd_limited)) return 0;
   // At most half the window at once, so that two super-segments are in flight and ACKs come evenly (Linux: tcp_cwnd_test).
   const std::uint32_t quota = std::min({std::max<std::uint32_t>(window_.cwnd / 2, 1), window_.cwnd - in_flight, max_segments});
   const std::uint32_t window = right_edge - record.begin;
@@ -339,11 +339,11 @@ std::uint32_t Connection::next_segment_limit(const UnsentRecord& record, Env& en
 
 bool Connection::poll_new_data(OutgoingFrame& out, Env& env, Instant now) {
   UnsentRecord* const record = unsent_.front(env.unsent);
-  if (record == nullptr) return false;
+  if (record == nullptr || (one_send_ && (one_sent_ || unsent_.count() > 1))) return false;
   bool cwnd_limited = false;
   const std::uint32_t length = next_segment_limit(*record, env, now, cwnd_limited);
   if (length == 0) {
-    validate_window(cwnd_limited, env, now);
+    if (cwnd_limited || scoreboard_.in_flight() >= window_.cwnd) validate_window(true, env, now);
     return false;
   }
   const bool whole = length == record->end - record->begin;
@@ -364,6 +364,7 @@ bool Connection::poll_new_data(OutgoingFrame& out, Env& env, Instant now) {
   else record->begin = end;
   if (with_fin) fin_sent_ = true;
   const std::uint32_t segments = sent->segments();
+  one_sent_ = true;
   emit(out, flags, begin, {begin, end}, env, now);
   recovery_.on_new_data_sent(segments);
   data_segments_out_ += segments;
@@ -458,7 +459,7 @@ void Connection::validate_window(bool cwnd_limited, Env& env, Instant now) {
 
 // RFC 5681 §4.1: after a pause of more than an RTO the ACK clock is gone.
 void Connection::restart_after_idle(Env& env, Instant now) {
-  if (env.knobs.tcp_slow_start_after_idle == 0 || !scoreboard_.empty() || has_unsent() || !synchronised()) return;
+  if (env.knobs.tcp_slow_start_after_idle == 0 || !scoreboard_.empty() || !synchronised()) return;
   Duration idle = now - last_sent_at_;
   if (idle <= rto_.value()) return;
   const std::uint32_t restart = std::min<std::uint32_t>(path_.initcwnd, window_.cwnd);
