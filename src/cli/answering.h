@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The answering side of the commands on the control socket: what `tapir up` serves there. Each answer_…() stands in the file of its
-// command, beside the side that asks.
+// The answering side of the commands on the control socket: what `tapir up` serves there. Each answer_…()
+// stands in the file of its command, beside the side that asks.
 #pragma once
 
 #include <atomic>
@@ -16,16 +16,16 @@
 
 namespace tapir::cli {
 
-// How often streams look at the stack: what a person takes for at once. What happens between two looks waits in bounded queues;
-// beyond their limits it is lost, and counted.
+// How often streams look at the stack: what a person takes for at once. What happens between two looks waits
+// in bounded queues; beyond their limits it is lost, and counted.
 inline constexpr Duration kStreamInterval = 20ms;
 
 // A stack that runs, and what is attached to it. All members outlive the control socket.
 struct Running {
   runtime::StackHost& host;
-  CaptureHub& captures;                          // under the stack's lock
-  trace::TeeProbe& probes;                       // under the stack's lock; attached to the stack while it has somebody
-  std::atomic<std::uint16_t> pingers = 0;        // ids given out
+  CaptureHub& captures;     // under the stack's lock
+  trace::TeeProbe& probes;  // under the stack's lock; attached to the stack while it has somebody
+  std::atomic<std::uint16_t> pingers = 0;  // ids given out
 };
 
 // By the name of the command. `running` outlives the server.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/asking.h"
 
-#include <cstdio>
-
 #include <fmt/format.h>
+
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "cli/interrupt.h"
@@ -34,7 +34,8 @@ std::optional<json> ask_table(std::string_view name, const ControlOptions& optio
   return std::move(*answer);
 }
 
-int ask_stream(std::string_view name, const ControlOptions& options, const json& question, const std::function<bool(const json& data)>& take) {
+int ask_stream(std::string_view name, const ControlOptions& options, const json& question,
+               const std::function<bool(const json& data)>& take) {
   catch_interrupts();
   auto client = runtime::ControlClient::connect(options.control_path());
   if (!client) return complain(name, client.error());
@@ -46,7 +47,9 @@ int ask_stream(std::string_view name, const ControlOptions& options, const json&
   return 0;
 }
 
-void print_json(const ordered_json& value) { fmt::print("{}\n", value.dump(2, ' ', false, ordered_json::error_handler_t::replace)); }
+void print_json(const ordered_json& value) {
+  fmt::print("{}\n", value.dump(2, ' ', false, ordered_json::error_handler_t::replace));
+}
 
 void print_json_line(const ordered_json& value) {
   fmt::print("{}\n", value.dump(-1, ' ', false, ordered_json::error_handler_t::replace));

@@ -16,9 +16,11 @@ namespace tapir::cli {
 int complain(std::string_view name, std::string_view sentence, int status = 1);
 
 // Asks for one table. Nothing: it has complained, and the command returns 1.
-std::optional<nlohmann::json> ask_table(std::string_view name, const ControlOptions& options, const nlohmann::json& question);
+std::optional<nlohmann::json> ask_table(std::string_view name, const ControlOptions& options,
+                                        const nlohmann::json& question);
 
-// Asks for a stream; `take` answers false to end it. Returns the exit status: 0 also when SIGINT or SIGTERM ended it.
+// Asks for a stream; `take` answers false to end it. Returns the exit status: 0 also when SIGINT or SIGTERM
+// ended it.
 int ask_stream(std::string_view name, const ControlOptions& options, const nlohmann::json& question,
                const std::function<bool(const nlohmann::json& data)>& take);
 

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
 #include <array>
 #include <cstdio>
 #include <ctime>
@@ -6,8 +8,6 @@
 #include <optional>
 #include <string_view>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "cli/answering.h"
 #include "cli/asking.h"
@@ -43,7 +43,8 @@ std::string to_base64(Bytes bytes) {
 std::vector<std::uint8_t> from_base64(std::string_view text) {
   static constexpr std::array<std::uint8_t, 256> kValues = [] {
     std::array<std::uint8_t, 256> values{};
-    for (std::size_t i = 0; i < kBase64.size(); ++i) values[static_cast<unsigned char>(kBase64[i])] = static_cast<std::uint8_t>(i);
+    for (std::size_t i = 0; i < kBase64.size(); ++i)
+      values[static_cast<unsigned char>(kBase64[i])] = static_cast<std::uint8_t>(i);
     return values;
   }();
   while (text.ends_with('=')) text.remove_suffix(1);
@@ -63,7 +64,8 @@ std::string time_text(std::uint64_t unix_nsec) {
   const auto seconds = static_cast<std::time_t>(unix_nsec / 1'000'000'000);
   std::tm parts{};
   ::localtime_r(&seconds, &parts);
-  return fmt::format("{:02}:{:02}:{:02}.{:06}", parts.tm_hour, parts.tm_min, parts.tm_sec, unix_nsec / 1000 % 1'000'000);
+  return fmt::format("{:02}:{:02}:{:02}.{:06}", parts.tm_hour, parts.tm_min, parts.tm_sec,
+                     unix_nsec / 1000 % 1'000'000);
 }
 
 // In the hub while it lives.
@@ -128,7 +130,9 @@ class Output {
   void begin(const json& interfaces) {
     if (writer_) writer_->begin();
     for (const json& interface : interfaces) {
-      interfaces_.push_back({interface.value("name", ""), interface.value("link", "") == "ip" ? link::LinkType::kRawIp : link::LinkType::kEthernet});
+      interfaces_.push_back({interface.value("name", ""), interface.value("link", "") == "ip"
+                                                              ? link::LinkType::kRawIp
+                                                              : link::LinkType::kEthernet});
       if (writer_) writer_->add_interface(interfaces_.back().type, interfaces_.back().name);
     }
   }
@@ -143,12 +147,18 @@ class Output {
     std::vector<std::uint8_t> bytes = from_base64(packet.value("bytes", ""));
     if (writer_) {
       const std::array<Bytes, 1> whole = {Bytes(bytes)};
-      return writer_->packet(static_cast<std::uint32_t>(at), unix_nsec, in ? link::CaptureDirection::kIn : link::CaptureDirection::kOut, whole);
+      return writer_->packet(static_cast<std::uint32_t>(at), unix_nsec,
+                             in ? link::CaptureDirection::kIn : link::CaptureDirection::kOut, whole);
     }
     bytes.resize(std::min<std::size_t>(length, 1 << 20));
     const std::string line = text_.line(bytes, interface.type);
     if (options_.json) {
-      fmt::print("{}\n", ordered_json{{"time_ns", unix_nsec}, {"interface", interface.name}, {"direction", in ? "in" : "out"}, {"length", length}, {"text", line}}.dump());
+      fmt::print("{}\n", ordered_json{{"time_ns", unix_nsec},
+                                      {"interface", interface.name},
+                                      {"direction", in ? "in" : "out"},
+                                      {"length", length},
+                                      {"text", line}}
+                             .dump());
     } else {
       fmt::print("{} {} {} {}\n", time_text(unix_nsec), interface.name, in ? "<" : ">", line);
     }
@@ -168,17 +178,21 @@ class Output {
 
 void answer_capture(Running& running, const json& question, runtime::ControlReply& reply) {
   CaptureFilter filter;
-  if (const auto name = question.find("interface"); name != question.end()) filter.interface = name->get<std::string>();
-  if (const auto port = question.find("port"); port != question.end()) filter.port = port->get<std::uint16_t>();
+  if (const auto name = question.find("interface"); name != question.end())
+    filter.interface = name->get<std::string>();
+  if (const auto port = question.find("port"); port != question.end())
+    filter.port = port->get<std::uint16_t>();
   filter.snap = question.value("snap", std::size_t{0});
 
   json interfaces = json::array();
   bool known = !filter.interface;
   for (const CaptureHub::Interface& interface : running.captures.interfaces()) {
-    interfaces.push_back({{"name", interface.name}, {"link", interface.type == link::LinkType::kEthernet ? "ethernet" : "ip"}});
+    interfaces.push_back({{"name", interface.name},
+                          {"link", interface.type == link::LinkType::kEthernet ? "ethernet" : "ip"}});
     known = known || interface.name == *filter.interface;
   }
-  if (!known) return reply.fail("the stack has no interface '" + *filter.interface + "' that can be captured");
+  if (!known)
+    return reply.fail("the stack has no interface '" + *filter.interface + "' that can be captured");
 
   Attached attached(running, std::move(filter));
   reply.send({{"interfaces", std::move(interfaces)}});
@@ -208,18 +222,22 @@ void answer_capture(Running& running, const json& question, runtime::ControlRepl
 }
 
 int capture_main(const CaptureOptions& options) {
-  if (options.json && options.file) return complain("capture", "--json and -w exclude each other: a file is pcapng", 2);
+  if (options.json && options.file)
+    return complain("capture", "--json and -w exclude each other: a file is pcapng", 2);
   Output output(options);
   json question = {{"command", "capture"}};
   if (options.interface) question["interface"] = *options.interface;
   if (options.port) question["port"] = *options.port;
   if (!options.file) question["snap"] = kTextSnap;
   if (const auto opened = output.open(); !opened) return complain("capture", opened.error());
-  const int status = ask_stream("capture", options, question, [&](const json& data) { return output.take(data); });
-  if (output.failed()) return complain("capture", fmt::format("{} cannot be written any more", *options.file));
+  const int status =
+      ask_stream("capture", options, question, [&](const json& data) { return output.take(data); });
+  if (output.failed())
+    return complain("capture", fmt::format("{} cannot be written any more", *options.file));
   if (status != 0) return status;
   std::fflush(stdout);
-  if (options.file || output.lost() != 0) fmt::print(stderr, "{} packets captured, {} lost\n", output.count(), output.lost());
+  if (options.file || output.lost() != 0)
+    fmt::print(stderr, "{} packets captured, {} lost\n", output.count(), output.lost());
   return 0;
 }
 

@@ -32,7 +32,8 @@ class CapturePoint final : public link::Device {
     for (const OutgoingFrame& frame : batch.first(accepted)) {
       pieces[0] = frame.header();
       std::ranges::copy(frame.payload(), pieces.begin() + 1);
-      hub_.pass(interface_, link::CaptureDirection::kOut, now, std::span(pieces).first(frame.payload().size() + 1));
+      hub_.pass(interface_, link::CaptureDirection::kOut, now,
+                std::span(pieces).first(frame.payload().size() + 1));
     }
     return accepted;
   }
@@ -61,7 +62,8 @@ std::unique_ptr<link::Device> CaptureHub::wrap(std::unique_ptr<link::Device> inn
   return std::make_unique<CapturePoint>(std::move(inner), *this, index);
 }
 
-void CaptureHub::pass(std::uint32_t interface, link::CaptureDirection direction, Instant now, std::span<const Bytes> pieces) {
+void CaptureHub::pass(std::uint32_t interface, link::CaptureDirection direction, Instant now,
+                      std::span<const Bytes> pieces) {
   const Interface& from = interfaces_[interface];
   const auto unix_nsec = static_cast<std::uint64_t>((now.time_since_epoch() + epoch_).count());
   for (CaptureFeed* feed : feeds_) feed->add(interface, from.name, from.type, direction, unix_nsec, pieces);
@@ -70,19 +72,24 @@ void CaptureHub::pass(std::uint32_t interface, link::CaptureDirection direction,
 bool CaptureFeed::wants(const std::string& name, link::LinkType type, Bytes front) const {
   if (filter_.interface && *filter_.interface != name) return false;
   if (!filter_.port) return true;
-  // Ports, where there are any, stand in the piece with the headers. Found by hand: the rest of the packet is in other pieces.
+  // Ports, where there are any, stand in the piece with the headers. Found by hand: the rest of the packet is
+  // in other pieces.
   const std::size_t network = type == link::LinkType::kEthernet ? wire::kEthernetHeaderLength : 0;
   if (front.size() < network + 20) return false;
   if (network != 0 && load_be<std::uint16_t>(front, 12) != wire::kEtherTypeIpv4) return false;
   const std::size_t transport = network + (front[network] & 15U) * 4U;
   const auto protocol = static_cast<IpProtocol>(front[network + 9]);
   const bool later_fragment = (load_be<std::uint16_t>(front, network + 6) & 0x1fff) != 0;
-  if ((protocol != IpProtocol::kTcp && protocol != IpProtocol::kUdp) || later_fragment || front.size() < transport + 4) return false;
-  return load_be<std::uint16_t>(front, transport) == *filter_.port || load_be<std::uint16_t>(front, transport + 2) == *filter_.port;
+  if ((protocol != IpProtocol::kTcp && protocol != IpProtocol::kUdp) || later_fragment ||
+      front.size() < transport + 4)
+    return false;
+  return load_be<std::uint16_t>(front, transport) == *filter_.port ||
+         load_be<std::uint16_t>(front, transport + 2) == *filter_.port;
 }
 
-void CaptureFeed::add(std::uint32_t interface, const std::string& name, link::LinkType type, link::CaptureDirection direction,
-                      std::uint64_t unix_nsec, std::span<const Bytes> pieces) {
+void CaptureFeed::add(std::uint32_t interface, const std::string& name, link::LinkType type,
+                      link::CaptureDirection direction, std::uint64_t unix_nsec,
+                      std::span<const Bytes> pieces) {
   if (!wants(name, type, pieces.front())) return;
   std::size_t length = 0;
   for (const Bytes piece : pieces) length += piece.size();
@@ -91,7 +98,8 @@ void CaptureFeed::add(std::uint32_t interface, const std::string& name, link::Li
     ++waiting_.lost;
     return;
   }
-  waiting_.packets.push_back({unix_nsec, interface, direction, static_cast<std::uint32_t>(length), static_cast<std::uint32_t>(kept), waiting_.bytes.size()});
+  waiting_.packets.push_back({unix_nsec, interface, direction, static_cast<std::uint32_t>(length),
+                              static_cast<std::uint32_t>(kept), waiting_.bytes.size()});
   std::size_t left = kept;
   for (const Bytes piece : pieces) {
     const Bytes part = piece.first(std::min(left, piece.size()));

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/config.h"
 
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <sstream>
 #include <utility>
-
-#include <fmt/format.h>
-#include <toml++/toml.h>
 
 namespace tapir::cli {
 namespace {
@@ -44,7 +44,11 @@ class Reader {
       note(name, std::to_string(*number), value);
       return {};
     }
-    return wrong(value, fmt::format("there is no option '{}' (dev, addr, peer, gateway, mtu, serve, pcap, impair, sysctl, control)", name));
+    return wrong(
+        value,
+        fmt::format(
+            "there is no option '{}' (dev, addr, peer, gateway, mtu, serve, pcap, impair, sysctl, control)",
+            name));
   }
 
   Outcome one(std::string_view name, const toml::node& value, std::optional<std::string>& into) {
@@ -82,7 +86,8 @@ class Reader {
       else if (const auto flag = element.value_exact<bool>())
         text = *flag ? "1" : "0";
       else
-        return wrong(element, fmt::format("the sysctl {} is a number or a string; put its name in quotes", key.str()));
+        return wrong(element,
+                     fmt::format("the sysctl {} is a number or a string; put its name in quotes", key.str()));
       std::string assignment = fmt::format("{}={}", key.str(), text);
       note(name, assignment, element);
       into_.options.sysctls.push_back(std::move(assignment));
@@ -105,14 +110,15 @@ class Reader {
 void prefer(Configured& configured, const UpOptions& command_line) {
   UpOptions& options = configured.options;
   const auto forget = [&](std::string_view name) {
-    std::erase_if(configured.lines, [name](const auto& line) { return line.first.starts_with(fmt::format("{}\n", name)); });
+    std::erase_if(configured.lines,
+                  [name](const auto& line) { return line.first.starts_with(fmt::format("{}\n", name)); });
   };
-  const auto one = [&](std::string_view name, auto UpOptions::*member) {
+  const auto one = [&](std::string_view name, auto UpOptions::* member) {
     if (!(command_line.*member)) return;
     options.*member = command_line.*member;
     forget(name);
   };
-  const auto many = [&](std::string_view name, std::vector<std::string> UpOptions::*member) {
+  const auto many = [&](std::string_view name, std::vector<std::string> UpOptions::* member) {
     if ((command_line.*member).empty()) return;
     options.*member = command_line.*member;
     forget(name);
@@ -139,7 +145,8 @@ std::string Configured::origin(std::string_view option, std::string_view value) 
   return fmt::format("--{}: ", option);
 }
 
-std::expected<Configured, std::string> with_config_text(const UpOptions& command_line, std::string_view text, const std::string& file) {
+std::expected<Configured, std::string> with_config_text(const UpOptions& command_line, std::string_view text,
+                                                        const std::string& file) {
   Configured configured;
   configured.file = file;
   try {
@@ -159,7 +166,8 @@ std::expected<Configured, std::string> with_config(const UpOptions& command_line
   // An empty file leaves the output stream failed, not the input.
   if (file) text << file.rdbuf();
   if (!file.is_open() || file.bad())
-    return std::unexpected(fmt::format("the configuration {} cannot be read: {}", *command_line.config, std::strerror(errno)));
+    return std::unexpected(
+        fmt::format("the configuration {} cannot be read: {}", *command_line.config, std::strerror(errno)));
   return with_config_text(command_line, text.str(), *command_line.config);
 }
 

@@ -24,14 +24,16 @@ struct Configured {
   std::string origin(std::string_view option, std::string_view value) const;
 
   std::string file;
-  std::map<std::string, unsigned, std::less<>> lines;   // of values in the file, by "option\nvalue"
+  std::map<std::string, unsigned, std::less<>> lines;  // of values in the file, by "option\nvalue"
 };
 
-// Reads `command_line.config`, if there is one. Values of the command line replace the file's; sysctls follow them. An error is one
-// sentence with the file's name and line. Paths in the file are taken as they stand, from the current folder.
+// Reads `command_line.config`, if there is one. Values of the command line replace the file's; sysctls follow
+// them. An error is one sentence with the file's name and line. Paths in the file are taken as they stand,
+// from the current folder.
 std::expected<Configured, std::string> with_config(const UpOptions& command_line);
 // The same of a text; for tests.
-std::expected<Configured, std::string> with_config_text(const UpOptions& command_line, std::string_view text, const std::string& file);
+std::expected<Configured, std::string> with_config_text(const UpOptions& command_line, std::string_view text,
+                                                        const std::string& file);
 
 // "echo:7,discard:9" at its commas; a folder's name may hold none.
 std::vector<std::string> split_at_commas(std::string_view text);

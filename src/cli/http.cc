@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -17,8 +18,6 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
-
 namespace tapir::cli {
 namespace {
 
@@ -26,15 +25,24 @@ using drivers::KernelDescriptor;
 
 const char* reason_of(int status) {
   switch (status) {
-    case 200: return "OK";
-    case 301: return "Moved Permanently";
-    case 400: return "Bad Request";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 431: return "Request Header Fields Too Large";
-    case 505: return "HTTP Version Not Supported";
-    default: return "Internal Server Error";
+    case 200:
+      return "OK";
+    case 301:
+      return "Moved Permanently";
+    case 400:
+      return "Bad Request";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 505:
+      return "HTTP Version Not Supported";
+    default:
+      return "Internal Server Error";
   }
 }
 
@@ -50,11 +58,20 @@ std::string http_date(std::int64_t seconds) {
 
 std::string_view content_type(std::string_view path) {
   static constexpr std::pair<std::string_view, std::string_view> kTypes[] = {
-      {".html", "text/html; charset=utf-8"}, {".htm", "text/html; charset=utf-8"},  {".txt", "text/plain; charset=utf-8"},
-      {".md", "text/plain; charset=utf-8"},  {".css", "text/css; charset=utf-8"},   {".js", "text/javascript; charset=utf-8"},
-      {".json", "application/json"},         {".svg", "image/svg+xml"},             {".png", "image/png"},
-      {".jpg", "image/jpeg"},                {".gif", "image/gif"},                 {".pdf", "application/pdf"},
-      {".xml", "application/xml"},           {".wasm", "application/wasm"},
+      {".html", "text/html; charset=utf-8"},
+      {".htm", "text/html; charset=utf-8"},
+      {".txt", "text/plain; charset=utf-8"},
+      {".md", "text/plain; charset=utf-8"},
+      {".css", "text/css; charset=utf-8"},
+      {".js", "text/javascript; charset=utf-8"},
+      {".json", "application/json"},
+      {".svg", "image/svg+xml"},
+      {".png", "image/png"},
+      {".jpg", "image/jpeg"},
+      {".gif", "image/gif"},
+      {".pdf", "application/pdf"},
+      {".xml", "application/xml"},
+      {".wasm", "application/wasm"},
   };
   for (const auto& [ending, type] : kTypes)
     if (path.ends_with(ending)) return type;
@@ -65,11 +82,20 @@ std::string escape_html(std::string_view text) {
   std::string escaped;
   for (const char c : text) {
     switch (c) {
-      case '<': escaped += "&lt;"; break;
-      case '>': escaped += "&gt;"; break;
-      case '&': escaped += "&amp;"; break;
-      case '"': escaped += "&quot;"; break;
-      default: escaped += c;
+      case '<':
+        escaped += "&lt;";
+        break;
+      case '>':
+        escaped += "&gt;";
+        break;
+      case '&':
+        escaped += "&amp;";
+        break;
+      case '"':
+        escaped += "&quot;";
+        break;
+      default:
+        escaped += c;
     }
   }
   return escaped;
@@ -78,7 +104,8 @@ std::string escape_html(std::string_view text) {
 std::string escape_uri(std::string_view text) {
   std::string escaped;
   for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || std::strchr("-._~", c) != nullptr;
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       std::strchr("-._~", c) != nullptr;
     if (plain && c != '\0')
       escaped += c;
     else
@@ -118,12 +145,16 @@ std::optional<std::string> decode_path(std::string_view target) {
   return path;
 }
 
-std::string head(int status, std::string_view type, std::uint64_t length, bool keep_alive, std::int64_t date, std::string_view more = {}) {
-  return fmt::format("HTTP/1.1 {} {}\r\nServer: tapir\r\nDate: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{}{}\r\n", status,
-                     reason_of(status), http_date(date), type, length, more, keep_alive ? "Connection: keep-alive\r\n" : "Connection: close\r\n");
+std::string head(int status, std::string_view type, std::uint64_t length, bool keep_alive, std::int64_t date,
+                 std::string_view more = {}) {
+  return fmt::format(
+      "HTTP/1.1 {} {}\r\nServer: tapir\r\nDate: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{}{}\r\n",
+      status, reason_of(status), http_date(date), type, length, more,
+      keep_alive ? "Connection: keep-alive\r\n" : "Connection: close\r\n");
 }
 
-HttpAnswer short_answer(const HttpRequest& request, int status, std::int64_t date, std::string_view more = {}) {
+HttpAnswer short_answer(const HttpRequest& request, int status, std::int64_t date,
+                        std::string_view more = {}) {
   HttpAnswer answer;
   // What follows a request that was not understood cannot be understood either.
   answer.keep_alive = request.keep_alive && request.refused == 0;
@@ -156,7 +187,8 @@ std::optional<std::string> index_of(KernelDescriptor folder, const std::string& 
     }
     const bool is_folder = name.ends_with('/');
     const std::string_view bare = std::string_view(name).substr(0, name.size() - (is_folder ? 1 : 0));
-    page += fmt::format("<li><a href=\"./{}{}\">{}</a>\n", escape_uri(bare), is_folder ? "/" : "", escape_html(name));
+    page += fmt::format("<li><a href=\"./{}{}\">{}</a>\n", escape_uri(bare), is_folder ? "/" : "",
+                        escape_html(name));
   }
   return page + "</ul>\n";
 }
@@ -170,7 +202,8 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
 
 std::string_view trim(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t' || text.back() == '\r')) text.remove_suffix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t' || text.back() == '\r'))
+    text.remove_suffix(1);
   return text;
 }
 
@@ -204,8 +237,10 @@ void read_header(std::string_view line, HttpRequest& request) {
   if (equal_ignoring_case(name, "Connection")) {
     if (equal_ignoring_case(value, "close")) request.keep_alive = false;
     if (equal_ignoring_case(value, "keep-alive")) request.keep_alive = true;
-  } else if ((equal_ignoring_case(name, "Content-Length") && value != "0") || equal_ignoring_case(name, "Transfer-Encoding")) {
-    // GET has no body that means anything; that one follows would have to be read past, so this answer is the last.
+  } else if ((equal_ignoring_case(name, "Content-Length") && value != "0") ||
+             equal_ignoring_case(name, "Transfer-Encoding")) {
+    // GET has no body that means anything; that one follows would have to be read past, so this answer is the
+    // last.
     request.keep_alive = false;
   }
 }
@@ -244,7 +279,8 @@ std::optional<HttpRequest> take_http_request(std::string& buffered) {
 
 std::expected<HttpFolder, std::string> HttpFolder::open(const std::string& path) {
   KernelDescriptor folder(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!folder) return std::unexpected(fmt::format("the folder '{}' cannot be served: {}", path, std::strerror(errno)));
+  if (!folder)
+    return std::unexpected(fmt::format("the folder '{}' cannot be served: {}", path, std::strerror(errno)));
   return HttpFolder(std::move(folder));
 }
 
@@ -252,23 +288,29 @@ KernelDescriptor HttpFolder::open_beneath(const std::string& path) const {
   open_how how{};
   how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;  // a FIFO must not hold us
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
-  return KernelDescriptor(static_cast<int>(::syscall(SYS_openat2, folder_.get(), path.c_str(), &how, sizeof how)));
+  return KernelDescriptor(
+      static_cast<int>(::syscall(SYS_openat2, folder_.get(), path.c_str(), &how, sizeof how)));
 }
 
 HttpAnswer HttpFolder::answer(const HttpRequest& request, std::int64_t date) const {
   if (request.refused != 0) return short_answer(request, request.refused, date);
-  if (request.method != "GET" && request.method != "HEAD") return short_answer(request, 405, date, "Allow: GET, HEAD\r\n");
+  if (request.method != "GET" && request.method != "HEAD")
+    return short_answer(request, 405, date, "Allow: GET, HEAD\r\n");
   const std::size_t mark = request.target.find_first_of("?#");
   const auto path = decode_path(std::string_view(request.target).substr(0, mark));
   if (!path) return short_answer(request, 400, date);
-  const std::string_view query = mark == std::string::npos ? std::string_view() : std::string_view(request.target).substr(mark);
+  const std::string_view query =
+      mark == std::string::npos ? std::string_view() : std::string_view(request.target).substr(mark);
   return answer_path(request, *path, query, date);
 }
 
-HttpAnswer HttpFolder::answer_path(const HttpRequest& request, const std::string& path, std::string_view query, std::int64_t date) const {
+HttpAnswer HttpFolder::answer_path(const HttpRequest& request, const std::string& path,
+                                   std::string_view query, std::int64_t date) const {
   KernelDescriptor file = open_beneath("." + path);
-  if (!file) return short_answer(request, errno == EACCES || errno == EXDEV || errno == EPERM || errno == ELOOP ? 403 : 404, date);
-  struct stat status {};
+  if (!file)
+    return short_answer(
+        request, errno == EACCES || errno == EXDEV || errno == EPERM || errno == ELOOP ? 403 : 404, date);
+  struct stat status{};
   if (::fstat(file.get(), &status) != 0) return short_answer(request, 404, date);
   std::string name = path;
   if (S_ISDIR(status.st_mode)) {
@@ -295,7 +337,8 @@ HttpAnswer HttpFolder::answer_path(const HttpRequest& request, const std::string
   HttpAnswer answer;
   answer.keep_alive = request.keep_alive;
   const auto size = static_cast<std::uint64_t>(status.st_size);
-  answer.text = head(200, content_type(name), size, answer.keep_alive, date, fmt::format("Last-Modified: {}\r\n", http_date(status.st_mtime)));
+  answer.text = head(200, content_type(name), size, answer.keep_alive, date,
+                     fmt::format("Last-Modified: {}\r\n", http_date(status.st_mtime)));
   if (request.method == "GET" && size != 0) {
     answer.file = std::move(file);
     answer.left = size;

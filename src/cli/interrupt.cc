@@ -12,7 +12,7 @@ void note(int signal) { received = signal; }
 }  // namespace
 
 void catch_interrupts() {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = note;
   action.sa_flags = static_cast<int>(SA_RESETHAND);  // and no SA_RESTART
   sigemptyset(&action.sa_mask);

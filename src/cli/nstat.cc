@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
-
-#include <fmt/format.h>
 
 #include "cli/answering.h"
 #include "cli/asking.h"
@@ -54,7 +54,10 @@ int nstat_main(const NstatOptions& options) {
   for (const json& pair : (*answer)["counters"]) {
     const auto name = pair[0].get<std::string>();
     const auto value = pair[1].get<std::uint64_t>();
-    const bool wanted = options.patterns.empty() || std::any_of(options.patterns.begin(), options.patterns.end(), [&](const std::string& pattern) { return observe::matches(pattern, name); });
+    const bool wanted =
+        options.patterns.empty() ||
+        std::any_of(options.patterns.begin(), options.patterns.end(),
+                    [&](const std::string& pattern) { return observe::matches(pattern, name); });
     if (wanted && (value != 0 || options.zeros)) counters[name] = value;
   }
   if (options.json)

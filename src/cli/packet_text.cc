@@ -14,19 +14,35 @@
 namespace tapir::cli {
 namespace {
 
-std::string endpoint_text(const Endpoint& endpoint) { return fmt::format("{}:{}", endpoint.address.to_string(), endpoint.port); }
+std::string endpoint_text(const Endpoint& endpoint) {
+  return fmt::format("{}:{}", endpoint.address.to_string(), endpoint.port);
+}
 
 std::string arp_text(const wire::ArpPacket& arp) {
-  if (arp.operation == wire::ArpOperation::kRequest) return fmt::format("arp who-has {} tell {}", arp.target_ip.to_string(), arp.sender_ip.to_string());
-  if (arp.operation == wire::ArpOperation::kReply) return fmt::format("arp {} is-at {}", arp.sender_ip.to_string(), wire::to_string(arp.sender_mac));
+  if (arp.operation == wire::ArpOperation::kRequest)
+    return fmt::format("arp who-has {} tell {}", arp.target_ip.to_string(), arp.sender_ip.to_string());
+  if (arp.operation == wire::ArpOperation::kReply)
+    return fmt::format("arp {} is-at {}", arp.sender_ip.to_string(), wire::to_string(arp.sender_mac));
   return fmt::format("arp operation {}", static_cast<unsigned>(arp.operation));
 }
 
 const char* unreachable_name(std::uint8_t code) {
-  static constexpr const char* kNames[] = {"net_unreachable", "host_unreachable", "protocol_unreachable", "port_unreachable", "frag_needed",
-                                           "source_route_failed", "net_unknown", "host_unknown", "source_host_isolated", "net_prohibited",
-                                           "host_prohibited", "net_unreachable_for_tos", "host_unreachable_for_tos", "packet_filtered",
-                                           "precedence_violation", "precedence_cutoff"};
+  static constexpr const char* kNames[] = {"net_unreachable",
+                                           "host_unreachable",
+                                           "protocol_unreachable",
+                                           "port_unreachable",
+                                           "frag_needed",
+                                           "source_route_failed",
+                                           "net_unknown",
+                                           "host_unknown",
+                                           "source_host_isolated",
+                                           "net_prohibited",
+                                           "host_prohibited",
+                                           "net_unreachable_for_tos",
+                                           "host_unreachable_for_tos",
+                                           "packet_filtered",
+                                           "precedence_violation",
+                                           "precedence_cutoff"};
   return code < std::size(kNames) ? kNames[code] : "unreachable";
 }
 
@@ -34,11 +50,15 @@ const char* unreachable_name(std::uint8_t code) {
 std::string quoted_text(Bytes packet) {
   const auto ip = wire::parse_ipv4(packet);
   if (!ip) return "?";
-  const char* protocol = ip->protocol == IpProtocol::kTcp ? "tcp" : ip->protocol == IpProtocol::kUdp ? "udp" : "ip";
+  const char* protocol = ip->protocol == IpProtocol::kTcp   ? "tcp"
+                         : ip->protocol == IpProtocol::kUdp ? "udp"
+                                                            : "ip";
   const std::size_t at = ip->header_length;
   if ((ip->protocol != IpProtocol::kTcp && ip->protocol != IpProtocol::kUdp) || packet.size() < at + 4)
-    return fmt::format("{} > {} protocol {}", ip->src.to_string(), ip->dst.to_string(), static_cast<unsigned>(ip->protocol));
-  return fmt::format("{} > {} {}", endpoint_text({ip->src, load_be<std::uint16_t>(packet, at)}), endpoint_text({ip->dst, load_be<std::uint16_t>(packet, at + 2)}), protocol);
+    return fmt::format("{} > {} protocol {}", ip->src.to_string(), ip->dst.to_string(),
+                       static_cast<unsigned>(ip->protocol));
+  return fmt::format("{} > {} {}", endpoint_text({ip->src, load_be<std::uint16_t>(packet, at)}),
+                     endpoint_text({ip->dst, load_be<std::uint16_t>(packet, at + 2)}), protocol);
 }
 
 std::string icmp_text(Bytes bytes) {
@@ -47,15 +67,22 @@ std::string icmp_text(Bytes bytes) {
   switch (icmp->type) {
     case wire::IcmpType::kEcho:
     case wire::IcmpType::kEchoReply:
-      return fmt::format("icmp {} id {} seq {} ({})", icmp->type == wire::IcmpType::kEcho ? "echo_request" : "echo_reply", icmp->id(), icmp->sequence(), icmp->payload.size());
+      return fmt::format("icmp {} id {} seq {} ({})",
+                         icmp->type == wire::IcmpType::kEcho ? "echo_request" : "echo_reply", icmp->id(),
+                         icmp->sequence(), icmp->payload.size());
     case wire::IcmpType::kUnreachable: {
-      const std::string mtu = icmp->code == wire::kUnreachableFragNeeded ? fmt::format(" mtu {}", icmp->mtu()) : "";
-      return fmt::format("icmp unreachable {}{} [{}]", unreachable_name(icmp->code), mtu, quoted_text(icmp->payload));
+      const std::string mtu =
+          icmp->code == wire::kUnreachableFragNeeded ? fmt::format(" mtu {}", icmp->mtu()) : "";
+      return fmt::format("icmp unreachable {}{} [{}]", unreachable_name(icmp->code), mtu,
+                         quoted_text(icmp->payload));
     }
     case wire::IcmpType::kTimeExceeded:
-      return fmt::format("icmp time_exceeded {} [{}]", icmp->code == wire::kTimeExceededTtl ? "ttl" : "reassembly", quoted_text(icmp->payload));
+      return fmt::format("icmp time_exceeded {} [{}]",
+                         icmp->code == wire::kTimeExceededTtl ? "ttl" : "reassembly",
+                         quoted_text(icmp->payload));
     default:
-      return fmt::format("icmp type {} code {} ({})", static_cast<unsigned>(icmp->type), icmp->code, icmp->payload.size());
+      return fmt::format("icmp type {} code {} ({})", static_cast<unsigned>(icmp->type), icmp->code,
+                         icmp->payload.size());
   }
 }
 
@@ -81,13 +108,16 @@ std::string PacketText::ip_line(Bytes packet) {
   const Bytes payload = packet.subspan(ip->header_length, ip->payload_length());
   const std::string hosts = fmt::format("{} > {} ", ip->src.to_string(), ip->dst.to_string());
   if (ip->is_fragment() && (ip->fragment_offset != 0 || ip->protocol != IpProtocol::kTcp))
-    return fmt::format("{}ip protocol {} id {} fragment {}{} ({})", hosts, static_cast<unsigned>(ip->protocol), ip->id, ip->fragment_offset, ip->more_fragments ? "+" : "", payload.size());
+    return fmt::format("{}ip protocol {} id {} fragment {}{} ({})", hosts,
+                       static_cast<unsigned>(ip->protocol), ip->id, ip->fragment_offset,
+                       ip->more_fragments ? "+" : "", payload.size());
   switch (ip->protocol) {
     case IpProtocol::kIcmp:
       return hosts + icmp_text(payload);
     case IpProtocol::kUdp:
       if (const auto udp = wire::parse_udp(payload))
-        return fmt::format("{} > {} udp ({})", endpoint_text({ip->src, udp->src_port}), endpoint_text({ip->dst, udp->dst_port}), udp->payload.size());
+        return fmt::format("{} > {} udp ({})", endpoint_text({ip->src, udp->src_port}),
+                           endpoint_text({ip->dst, udp->dst_port}), udp->payload.size());
       return hosts + "udp, malformed";
     case IpProtocol::kTcp: {
       if (payload.size() < wire::kTcpHeaderMin) return hosts + "tcp, malformed";

@@ -33,9 +33,11 @@ class PacketText {
 
   // Sender's address and port, receiver's address and port.
   using Direction = std::tuple<IpAddress, std::uint16_t, IpAddress, std::uint16_t>;
-  static Direction direction(const Endpoint& from, const Endpoint& to) { return {from.address, from.port, to.address, to.port}; }
+  static Direction direction(const Endpoint& from, const Endpoint& to) {
+    return {from.address, from.port, to.address, to.port};
+  }
 
-  std::map<Direction, SeqNum> first_;   // what is told as 0
+  std::map<Direction, SeqNum> first_;  // what is told as 0
 };
 
 }  // namespace tapir::cli

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
-
-#include <fmt/format.h>
 
 #include "cli/answering.h"
 #include "cli/asking.h"
@@ -28,27 +28,42 @@ constexpr std::uint32_t kIntervalMinMs = 2;
 
 std::string_view error_text(ip::RouteError error) {
   switch (error) {
-    case ip::RouteError::kNetUnreachable: return "network is unreachable: the stack has no route there";
-    case ip::RouteError::kHostUnreachable: return "host is unreachable";
-    case ip::RouteError::kInterfaceDown: return "the interface is down, or has no address";
-    case ip::RouteError::kBroadcast: return "it is a broadcast address";
-    case ip::RouteError::kTooMany: return "too many requests are under way";
-    default: return "there is no way there";
+    case ip::RouteError::kNetUnreachable:
+      return "network is unreachable: the stack has no route there";
+    case ip::RouteError::kHostUnreachable:
+      return "host is unreachable";
+    case ip::RouteError::kInterfaceDown:
+      return "the interface is down, or has no address";
+    case ip::RouteError::kBroadcast:
+      return "it is a broadcast address";
+    case ip::RouteError::kTooMany:
+      return "too many requests are under way";
+    default:
+      return "there is no way there";
   }
 }
 
 // As iputils words what ICMP says.
 std::string_view error_text(DeliveryErrorKind kind) {
   switch (kind) {
-    case DeliveryErrorKind::kNetUnreachable: return "Destination Net Unreachable";
-    case DeliveryErrorKind::kHostUnreachable: return "Destination Host Unreachable";
-    case DeliveryErrorKind::kProtocolUnreachable: return "Destination Protocol Unreachable";
-    case DeliveryErrorKind::kPortUnreachable: return "Destination Port Unreachable";
-    case DeliveryErrorKind::kFragmentationNeeded: return "Frag needed and DF set";
-    case DeliveryErrorKind::kSourceRouteFailed: return "Source Route Failed";
-    case DeliveryErrorKind::kAdminProhibited: return "Packet filtered";
-    case DeliveryErrorKind::kTimeExceeded: return "Time to live exceeded";
-    case DeliveryErrorKind::kParameterProblem: return "Parameter problem";
+    case DeliveryErrorKind::kNetUnreachable:
+      return "Destination Net Unreachable";
+    case DeliveryErrorKind::kHostUnreachable:
+      return "Destination Host Unreachable";
+    case DeliveryErrorKind::kProtocolUnreachable:
+      return "Destination Protocol Unreachable";
+    case DeliveryErrorKind::kPortUnreachable:
+      return "Destination Port Unreachable";
+    case DeliveryErrorKind::kFragmentationNeeded:
+      return "Frag needed and DF set";
+    case DeliveryErrorKind::kSourceRouteFailed:
+      return "Source Route Failed";
+    case DeliveryErrorKind::kAdminProhibited:
+      return "Packet filtered";
+    case DeliveryErrorKind::kTimeExceeded:
+      return "Time to live exceeded";
+    case DeliveryErrorKind::kParameterProblem:
+      return "Parameter problem";
   }
   return "Error";
 }
@@ -64,9 +79,12 @@ json to_json(const stack::PingResult& result) {
                    {"ttl", result.hop_limit},
                    {"intact", result.payload_intact}});
       break;
-    case stack::PingOutcome::kTimeout: told["outcome"] = "timeout"; break;
+    case stack::PingOutcome::kTimeout:
+      told["outcome"] = "timeout";
+      break;
     case stack::PingOutcome::kError:
-      told.update({{"outcome", "error"}, {"from", result.from.to_string()}, {"error", error_text(result.error)}});
+      told.update(
+          {{"outcome", "error"}, {"from", result.from.to_string()}, {"error", error_text(result.error)}});
       break;
   }
   return told;
@@ -108,16 +126,27 @@ class Report {
   void sum_up(Duration took) const {
     const std::uint64_t lost = sent_ - std::min(received_, sent_);
     const double average = received_ == 0 ? 0 : sum_ / static_cast<double>(received_);
-    const double deviation = received_ == 0 ? 0 : std::sqrt(std::max(0.0, squares_ / static_cast<double>(received_) - average * average));
+    const double deviation =
+        received_ == 0
+            ? 0
+            : std::sqrt(std::max(0.0, squares_ / static_cast<double>(received_) - average * average));
     if (options_.json) {
-      ordered_json summary = {{"destination", options_.destination}, {"transmitted", sent_}, {"received", received_}, {"errors", errors_}, {"time_ms", took / 1ms}};
-      if (received_ != 0) summary["rtt_ms"] = {{"min", least_}, {"avg", average}, {"max", most_}, {"mdev", deviation}};
+      ordered_json summary = {{"destination", options_.destination},
+                              {"transmitted", sent_},
+                              {"received", received_},
+                              {"errors", errors_},
+                              {"time_ms", took / 1ms}};
+      if (received_ != 0)
+        summary["rtt_ms"] = {{"min", least_}, {"avg", average}, {"max", most_}, {"mdev", deviation}};
       return print_json_line({{"summary", summary}});
     }
     fmt::print("\n--- {} ping statistics ---\n", options_.destination);
-    fmt::print("{} packets transmitted, {} received, {}{:.6g}% packet loss, time {}ms\n", sent_, received_, errors_ != 0 ? fmt::format("+{} errors, ", errors_) : "",
+    fmt::print("{} packets transmitted, {} received, {}{:.6g}% packet loss, time {}ms\n", sent_, received_,
+               errors_ != 0 ? fmt::format("+{} errors, ", errors_) : "",
                sent_ == 0 ? 0.0 : 100.0 * static_cast<double>(lost) / static_cast<double>(sent_), took / 1ms);
-    if (received_ != 0) fmt::print("rtt min/avg/max/mdev = {:.3f}/{:.3f}/{:.3f}/{:.3f} ms\n", least_, average, most_, deviation);
+    if (received_ != 0)
+      fmt::print("rtt min/avg/max/mdev = {:.3f}/{:.3f}/{:.3f}/{:.3f} ms\n", least_, average, most_,
+                 deviation);
   }
 
   bool answered() const { return received_ != 0; }
@@ -126,8 +155,10 @@ class Report {
   static void print(const json& data, const std::string& outcome) {
     const auto sequence = data.value("sequence", 0U);
     if (outcome == "reply") {
-      fmt::print("{} bytes from {}: icmp_seq={} ttl={} time={} ms{}\n", data.value("bytes", std::uint64_t{0}), data.value("from", ""), sequence, data.value("ttl", 0),
-                 rtt_text(static_cast<double>(data.value("rtt_ns", std::int64_t{0})) / 1e6), data.value("intact", true) ? "" : " (its bytes are not those that were sent)");
+      fmt::print("{} bytes from {}: icmp_seq={} ttl={} time={} ms{}\n", data.value("bytes", std::uint64_t{0}),
+                 data.value("from", ""), sequence, data.value("ttl", 0),
+                 rtt_text(static_cast<double>(data.value("rtt_ns", std::int64_t{0})) / 1e6),
+                 data.value("intact", true) ? "" : " (its bytes are not those that were sent)");
     } else if (outcome == "error") {
       fmt::print("From {} icmp_seq={} {}\n", data.value("from", ""), sequence, data.value("error", ""));
     } else {
@@ -140,21 +171,24 @@ class Report {
   std::uint64_t sent_ = 0;
   std::uint64_t received_ = 0;
   std::uint64_t errors_ = 0;
-  double least_ = 0, most_ = 0, sum_ = 0, squares_ = 0;   // ms
+  double least_ = 0, most_ = 0, sum_ = 0, squares_ = 0;  // ms
 };
 
 }  // namespace
 
 void answer_ping(Running& running, const json& question, runtime::ControlReply& reply) {
   const auto destination = IpAddress::parse(question.value("destination", ""));
-  if (!destination || !destination->is_v4()) return reply.fail("'" + question.value("destination", "") + "' is no IPv4 address");
+  if (!destination || !destination->is_v4())
+    return reply.fail("'" + question.value("destination", "") + "' is no IPv4 address");
   const auto count = question.value("count", std::uint64_t{0});
-  const Duration interval = std::chrono::milliseconds(std::max(question.value("interval_ms", 1000U), kIntervalMinMs));
+  const Duration interval =
+      std::chrono::milliseconds(std::max(question.value("interval_ms", 1000U), kIntervalMinMs));
   stack::PingRequest request;
   request.destination = *destination;
   request.id = running.pingers.fetch_add(1);
   request.payload = question.value("size", std::size_t{56});
-  if (request.payload > stack::kPingPayloadMax) return reply.fail(fmt::format("a ping carries at most {} bytes", stack::kPingPayloadMax));
+  if (request.payload > stack::kPingPayloadMax)
+    return reply.fail(fmt::format("a ping carries at most {} bytes", stack::kPingPayloadMax));
   request.hop_limit = question.value("ttl", std::uint8_t{0});
   request.dont_fragment = question.value("dont_fragment", false);
   request.timeout = std::chrono::milliseconds(question.value("timeout_ms", 10'000U));
@@ -190,15 +224,20 @@ void answer_ping(Running& running, const json& question, runtime::ControlReply& 
       reply.send(to_json(result));
     }
     if (all_sent() && ended == sent) break;
-    const Duration until_next = all_sent() ? kLook : std::max(next - runtime::monotonic_now(), Duration::zero());
+    const Duration until_next =
+        all_sent() ? kLook : std::max(next - runtime::monotonic_now(), Duration::zero());
     if (!reply.wait(ended < sent ? std::min(until_next, kLook) : until_next)) return;
   }
 }
 
 int ping_main(const PingOptions& options) {
   if (const auto address = IpAddress::parse(options.destination); !address || !address->is_v4())
-    return complain("ping", fmt::format("'{}' is no IPv4 address; names are not looked up", options.destination), 2);
-  if (options.size > stack::kPingPayloadMax) return complain("ping", fmt::format("-s {}: a ping carries at most {} bytes", options.size, stack::kPingPayloadMax), 2);
+    return complain("ping",
+                    fmt::format("'{}' is no IPv4 address; names are not looked up", options.destination), 2);
+  if (options.size > stack::kPingPayloadMax)
+    return complain(
+        "ping", fmt::format("-s {}: a ping carries at most {} bytes", options.size, stack::kPingPayloadMax),
+        2);
   const json question = {{"command", "ping"},
                          {"destination", options.destination},
                          {"count", options.count},
@@ -212,7 +251,8 @@ int ping_main(const PingOptions& options) {
   bool begun = false;
   const int status = ask_stream("ping", options, question, [&](const json& data) {
     if (!std::exchange(begun, true) && !options.json) {
-      fmt::print("PING {} ({}) {}({}) bytes of data.\n", options.destination, options.destination, options.size, options.size + 28);
+      fmt::print("PING {} ({}) {}({}) bytes of data.\n", options.destination, options.destination,
+                 options.size, options.size + 28);
       std::fflush(stdout);
     }
     report.take(data);

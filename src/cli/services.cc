@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/services.h"
 
+#include <fmt/format.h>
 #include <netinet/in.h>
 #include <unistd.h>
 
@@ -12,8 +13,6 @@
 #include <ctime>
 #include <utility>
 
-#include <fmt/format.h>
-
 namespace tapir::cli {
 namespace {
 
@@ -23,10 +22,15 @@ using socket::Sockets;
 constexpr struct {
   ServiceKind kind;
   std::string_view name;
-  std::uint16_t port;   // the usual one
-} kServices[] = {{ServiceKind::kEcho, "echo", 7}, {ServiceKind::kDiscard, "discard", 9}, {ServiceKind::kChargen, "chargen", 19}, {ServiceKind::kHttp, "http", 80}};
+  std::uint16_t port;  // the usual one
+} kServices[] = {{ServiceKind::kEcho, "echo", 7},
+                 {ServiceKind::kDiscard, "discard", 9},
+                 {ServiceKind::kChargen, "chargen", 19},
+                 {ServiceKind::kHttp, "http", 80}};
 
-bool would_wait(socket::Errno error) { return error == socket::Errno{EAGAIN} || error == socket::Errno{EINTR}; }
+bool would_wait(socket::Errno error) {
+  return error == socket::Errno{EAGAIN} || error == socket::Errno{EINTR};
+}
 
 sockaddr_in any_address(std::uint16_t port) {
   sockaddr_in address{};
@@ -45,29 +49,35 @@ std::string_view to_string(ServiceKind kind) {
 
 std::expected<ServiceSpec, std::string> parse_service(std::string_view text) {
   const auto wrong = [text](std::string_view why) {
-    return std::unexpected(fmt::format("'{}' is no service: {} (echo:7, discard:9, chargen:19 or http:80=FOLDER)", text, why));
+    return std::unexpected(
+        fmt::format("'{}' is no service: {} (echo:7, discard:9, chargen:19 or http:80=FOLDER)", text, why));
   };
   const std::size_t equals = text.find('=');
   const std::string_view before = text.substr(0, equals);
   const std::size_t colon = before.find(':');
   const std::string_view name = before.substr(0, colon);
   ServiceSpec spec;
-  const auto* found = std::find_if(std::begin(kServices), std::end(kServices), [name](const auto& service) { return service.name == name; });
+  const auto* found = std::find_if(std::begin(kServices), std::end(kServices),
+                                   [name](const auto& service) { return service.name == name; });
   if (found == std::end(kServices)) return wrong("its name is not known");
   spec.kind = found->kind;
   spec.port = found->port;
   if (colon != std::string_view::npos) {
     const std::string_view port = before.substr(colon + 1);
     const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), spec.port);
-    if (error != std::errc{} || end != port.data() + port.size() || spec.port == 0) return wrong("a port is a number from 1 to 65535");
+    if (error != std::errc{} || end != port.data() + port.size() || spec.port == 0)
+      return wrong("a port is a number from 1 to 65535");
   }
   if (equals != std::string_view::npos) spec.folder = text.substr(equals + 1);
-  if (spec.kind == ServiceKind::kHttp && spec.folder.empty()) return wrong("it must be told which folder to serve");
-  if (spec.kind != ServiceKind::kHttp && equals != std::string_view::npos) return wrong("only http serves a folder");
+  if (spec.kind == ServiceKind::kHttp && spec.folder.empty())
+    return wrong("it must be told which folder to serve");
+  if (spec.kind != ServiceKind::kHttp && equals != std::string_view::npos)
+    return wrong("only http serves a folder");
   return spec;
 }
 
-// ---- set-up --------------------------------------------------------------------------------------------------------
+// ---- set-up
+// --------------------------------------------------------------------------------------------------------
 
 Services::Services(runtime::StackHost& host) : host_(host), buffer_(kChunk), pattern_(kChunk + kCycle) {
   // RFC 864's usual pattern: each line begins one character later in the ring of the 95 printing ones.
@@ -106,14 +116,17 @@ std::expected<void, std::string> Services::add(const ServiceSpec& spec) {
   return {};
 }
 
-std::expected<void, std::string> Services::listen(const ServiceSpec& spec, const HttpFolder* folder, int type) {
+std::expected<void, std::string> Services::listen(const ServiceSpec& spec, const HttpFolder* folder,
+                                                  int type) {
   const bool stream = type == SOCK_STREAM;
   return host_.with([&](stack::Stack&, Sockets& sockets, Instant now) -> std::expected<void, std::string> {
     const auto failed = [&](socket::Errno error) {
       const char* protocol = stream ? "TCP" : "UDP";
       if (error == socket::Errno{EADDRINUSE})
-        return std::unexpected(fmt::format("{} port {} of the stack is in use: {} needs another port", protocol, spec.port, to_string(spec.kind)));
-      return std::unexpected(fmt::format("{} cannot be served at {} port {}: {}", to_string(spec.kind), protocol, spec.port, std::strerror(static_cast<int>(error))));
+        return std::unexpected(fmt::format("{} port {} of the stack is in use: {} needs another port",
+                                           protocol, spec.port, to_string(spec.kind)));
+      return std::unexpected(fmt::format("{} cannot be served at {} port {}: {}", to_string(spec.kind),
+                                         protocol, spec.port, std::strerror(static_cast<int>(error))));
     };
     const auto fd = sockets.socket(AF_INET, type | SOCK_NONBLOCK, 0, now);
     if (!fd) return failed(fd.error());
@@ -124,9 +137,13 @@ std::expected<void, std::string> Services::listen(const ServiceSpec& spec, const
     endpoint->fd = *fd;
     Endpoint& added = add_endpoint(std::move(endpoint));
     const sockaddr_in address = any_address(spec.port);
-    if (const auto bound = sockets.bind(*fd, reinterpret_cast<const sockaddr*>(&address), sizeof address, now); !bound) return failed(bound.error());
+    if (const auto bound =
+            sockets.bind(*fd, reinterpret_cast<const sockaddr*>(&address), sizeof address, now);
+        !bound)
+      return failed(bound.error());
     if (stream) {
-      if (const auto listening = sockets.listen(*fd, SOMAXCONN, now); !listening) return failed(listening.error());
+      if (const auto listening = sockets.listen(*fd, SOMAXCONN, now); !listening)
+        return failed(listening.error());
     }
     watch(sockets, added, EPOLLIN, now);
     return {};
@@ -140,7 +157,8 @@ Services::Endpoint& Services::add_endpoint(std::unique_ptr<Endpoint> endpoint) {
   return *endpoints_[index];
 }
 
-// ---- the loop ------------------------------------------------------------------------------------------------------
+// ---- the loop
+// ------------------------------------------------------------------------------------------------------
 
 void Services::run(const volatile std::sig_atomic_t& stop) {
   std::array<epoll_event, kEventsMax> events;
@@ -152,7 +170,8 @@ void Services::run(const volatile std::sig_atomic_t& stop) {
         moved_ = 0;
         for (; i < count && moved_ < kBytesPerLock; ++i) {
           // Nothing before it in this batch can have closed it: each descriptor is in a batch once.
-          if (Endpoint* endpoint = endpoints_[static_cast<std::size_t>(events[i].data.fd)].get(); endpoint != nullptr)
+          if (Endpoint* endpoint = endpoints_[static_cast<std::size_t>(events[i].data.fd)].get();
+              endpoint != nullptr)
             serve(sockets, *endpoint, events[i].events, now);
         }
       });
@@ -165,10 +184,18 @@ void Services::serve(Sockets& sockets, Endpoint& endpoint, std::uint32_t events,
   if (endpoint.role == Role::kDatagram) return answer_datagrams(sockets, endpoint, now);
   bool goes_on = false;
   switch (endpoint.kind) {
-    case ServiceKind::kDiscard: goes_on = serve_discard(sockets, endpoint, now); break;
-    case ServiceKind::kChargen: goes_on = serve_chargen(sockets, endpoint, events, now); break;
-    case ServiceKind::kEcho: goes_on = serve_echo(sockets, endpoint, now); break;
-    case ServiceKind::kHttp: goes_on = serve_http(sockets, endpoint, now); break;
+    case ServiceKind::kDiscard:
+      goes_on = serve_discard(sockets, endpoint, now);
+      break;
+    case ServiceKind::kChargen:
+      goes_on = serve_chargen(sockets, endpoint, events, now);
+      break;
+    case ServiceKind::kEcho:
+      goes_on = serve_echo(sockets, endpoint, now);
+      break;
+    case ServiceKind::kHttp:
+      goes_on = serve_http(sockets, endpoint, now);
+      break;
   }
   if (!goes_on) remove(sockets, endpoint, now);
 }
@@ -178,7 +205,8 @@ void Services::watch(Sockets& sockets, Endpoint& endpoint, std::uint32_t interes
   epoll_event event{};
   event.events = interest;
   event.data.fd = endpoint.fd;
-  (void)sockets.epoll_ctl(set_, endpoint.interest == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, endpoint.fd, &event, now);
+  (void)sockets.epoll_ctl(set_, endpoint.interest == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, endpoint.fd, &event,
+                          now);
   endpoint.interest = interest;
 }
 
@@ -206,15 +234,18 @@ void Services::accept_streams(Sockets& sockets, Endpoint& listener, Instant now)
     stream->kind = listener.kind;
     stream->folder = listener.folder;
     stream->fd = *fd;
-    watch(sockets, add_endpoint(std::move(stream)), listener.kind == ServiceKind::kChargen ? EPOLLIN | EPOLLOUT : EPOLLIN, now);
+    watch(sockets, add_endpoint(std::move(stream)),
+          listener.kind == ServiceKind::kChargen ? EPOLLIN | EPOLLOUT : EPOLLIN, now);
   }
 }
 
 void Services::resume_accepting(Sockets& sockets, Instant now) {
-  for (const Descriptor fd : std::exchange(paused_, {})) watch(sockets, *endpoints_[static_cast<std::size_t>(fd)], EPOLLIN, now);
+  for (const Descriptor fd : std::exchange(paused_, {}))
+    watch(sockets, *endpoints_[static_cast<std::size_t>(fd)], EPOLLIN, now);
 }
 
-// ---- datagrams -----------------------------------------------------------------------------------------------------
+// ---- datagrams
+// -----------------------------------------------------------------------------------------------------
 
 void Services::answer_datagrams(Sockets& sockets, Endpoint& endpoint, Instant now) {
   for (int i = 0; i < kDatagramsPerEvent; ++i) {
@@ -227,7 +258,8 @@ void Services::answer_datagrams(Sockets& sockets, Endpoint& endpoint, Instant no
       continue;  // an ICMP error about an answer
     }
     moved_ += *size;
-    // Two such services, made to answer each other, would do so for ever; inetd looks at the same (dg_badinput).
+    // Two such services, made to answer each other, would do so for ever; inetd looks at the same
+    // (dg_badinput).
     if (endpoint.kind == ServiceKind::kDiscard || ntohs(from.sin_port) < IPPORT_RESERVED) continue;
     if (endpoint.kind == ServiceKind::kEcho) {
       (void)sockets.sendto(endpoint.fd, buffer_.data(), *size, 0, address, length, now);
@@ -239,7 +271,8 @@ void Services::answer_datagrams(Sockets& sockets, Endpoint& endpoint, Instant no
   }
 }
 
-// ---- streams -------------------------------------------------------------------------------------------------------
+// ---- streams
+// -------------------------------------------------------------------------------------------------------
 
 bool Services::serve_discard(Sockets& sockets, Endpoint& stream, Instant now) {
   for (std::size_t total = 0; total < kBytesPerLock;) {
@@ -265,7 +298,8 @@ bool Services::serve_chargen(Sockets& sockets, Endpoint& stream, std::uint32_t e
     }
   }
   for (std::size_t total = 0; total < kBytesPerLock;) {
-    const auto size = sockets.send(stream.fd, pattern_.data() + stream.position % kCycle, kChunk, MSG_NOSIGNAL, now);
+    const auto size =
+        sockets.send(stream.fd, pattern_.data() + stream.position % kCycle, kChunk, MSG_NOSIGNAL, now);
     if (!size) return would_wait(size.error());
     stream.position += *size;
     total += *size;
@@ -278,7 +312,8 @@ bool Services::serve_chargen(Sockets& sockets, Endpoint& stream, std::uint32_t e
 bool Services::serve_echo(Sockets& sockets, Endpoint& stream, Instant now) {
   for (std::size_t total = 0; total < kBytesPerLock;) {
     if (stream.held_sent < stream.held.size()) {
-      const auto sent = sockets.send(stream.fd, stream.held.data() + stream.held_sent, stream.held.size() - stream.held_sent, MSG_NOSIGNAL, now);
+      const auto sent = sockets.send(stream.fd, stream.held.data() + stream.held_sent,
+                                     stream.held.size() - stream.held_sent, MSG_NOSIGNAL, now);
       if (!sent) return would_wait(sent.error());
       stream.held_sent += *sent;
       if (stream.held_sent < stream.held.size()) return true;
@@ -354,7 +389,8 @@ bool Services::send_answer(Sockets& sockets, Endpoint& stream, Instant now) {
   };
   while (stream.held_sent < answer.text.size()) {
     const int more = answer.left != 0 ? MSG_MORE : 0;
-    const auto sent = sockets.send(stream.fd, answer.text.data() + stream.held_sent, answer.text.size() - stream.held_sent, MSG_NOSIGNAL | more, now);
+    const auto sent = sockets.send(stream.fd, answer.text.data() + stream.held_sent,
+                                   answer.text.size() - stream.held_sent, MSG_NOSIGNAL | more, now);
     if (!sent) return blocked(sent.error());
     stream.held_sent += *sent;
   }
@@ -367,7 +403,8 @@ bool Services::send_answer(Sockets& sockets, Endpoint& stream, Instant now) {
     const ssize_t read = ::pread(answer.file.get(), buffer_.data(), want, static_cast<off_t>(answer.offset));
     // The file is shorter than it was: what was promised cannot be kept.
     if (read <= 0) return false;
-    const auto sent = sockets.send(stream.fd, buffer_.data(), static_cast<std::size_t>(read), MSG_NOSIGNAL, now);
+    const auto sent =
+        sockets.send(stream.fd, buffer_.data(), static_cast<std::size_t>(read), MSG_NOSIGNAL, now);
     if (!sent) return blocked(sent.error());
     answer.offset += *sent;
     answer.left -= *sent;

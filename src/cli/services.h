@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The servers inside `tapir up`: echo (RFC 862), discard (RFC 863) and chargen (RFC 864) over TCP and UDP, files over HTTP. All
-// connections of all of them by one epoll set in one thread, which drives the stack itself.
+// The servers inside `tapir up`: echo (RFC 862), discard (RFC 863) and chargen (RFC 864) over TCP and UDP,
+// files over HTTP. All connections of all of them by one epoll set in one thread, which drives the stack
+// itself.
 #pragma once
 
 #include <csignal>
@@ -23,10 +24,11 @@ std::string_view to_string(ServiceKind kind);
 struct ServiceSpec {
   ServiceKind kind = ServiceKind::kEcho;
   std::uint16_t port = 0;
-  std::string folder;      // kHttp: what is served
+  std::string folder;  // kHttp: what is served
 };
 
-// "echo:7", "discard:9", "chargen:19", "http:80=DIR"; without a port the usual one. What is wrong is one sentence.
+// "echo:7", "discard:9", "chargen:19", "http:80=DIR"; without a port the usual one. What is wrong is one
+// sentence.
 std::expected<ServiceSpec, std::string> parse_service(std::string_view text);
 
 class Services {
@@ -61,7 +63,8 @@ class Services {
   static constexpr int kDatagramsPerEvent = 64;
   // What a client may still send after an answer that ends the connection; then it is reset.
   static constexpr std::uint64_t kDrainMax = 1 << 20;
-  static constexpr std::size_t kCycle = 95 * 74;   // chargen's pattern repeats after 95 lines of 72 characters and CR LF
+  static constexpr std::size_t kCycle =
+      95 * 74;  // chargen's pattern repeats after 95 lines of 72 characters and CR LF
 
   enum class Role : std::uint8_t { kListener, kDatagram, kStream };
 
@@ -69,15 +72,15 @@ class Services {
   struct Endpoint {
     Role role = Role::kStream;
     ServiceKind kind = ServiceKind::kEcho;
-    const HttpFolder* folder = nullptr;   // kHttp
+    const HttpFolder* folder = nullptr;  // kHttp
     runtime::Descriptor fd = -1;
-    std::uint32_t interest = 0;           // what the epoll set watches
-    std::uint64_t position = 0;           // chargen: bytes sent; kDrain: bytes thrown away
-    std::string held;                     // echo: read, not yet sent; http: request bytes
-    std::size_t held_sent = 0;            // of `held`, or of the answer's text
+    std::uint32_t interest = 0;  // what the epoll set watches
+    std::uint64_t position = 0;  // chargen: bytes sent; kDrain: bytes thrown away
+    std::string held;            // echo: read, not yet sent; http: request bytes
+    std::size_t held_sent = 0;   // of `held`, or of the answer's text
     bool input_ended = false;
-    bool answering = false;               // http: `answer` is not sent whole
-    bool draining = false;                // http: all said; reads until the client has closed
+    bool answering = false;  // http: `answer` is not sent whole
+    bool draining = false;   // http: all said; reads until the client has closed
     HttpAnswer answer;
   };
 
@@ -98,14 +101,14 @@ class Services {
   void resume_accepting(socket::Sockets& sockets, Instant now);
 
   runtime::StackHost& host_;
-  runtime::Descriptor set_ = -1;                       // the epoll set
+  runtime::Descriptor set_ = -1;  // the epoll set
   std::vector<ServiceSpec> specs_;
   std::vector<std::unique_ptr<HttpFolder>> folders_;
-  std::vector<std::unique_ptr<Endpoint>> endpoints_;   // index = descriptor
-  std::vector<runtime::Descriptor> paused_;            // listeners that found no descriptor or memory for a connection
-  std::vector<char> buffer_;                           // kChunk, for whatever is being moved
-  std::vector<char> pattern_;                          // chargen's, kCycle longer than kChunk
-  std::size_t moved_ = 0;                              // bytes since the lock was taken
+  std::vector<std::unique_ptr<Endpoint>> endpoints_;  // index = descriptor
+  std::vector<runtime::Descriptor> paused_;  // listeners that found no descriptor or memory for a connection
+  std::vector<char> buffer_;                 // kChunk, for whatever is being moved
+  std::vector<char> pattern_;                // chargen's, kCycle longer than kChunk
+  std::size_t moved_ = 0;                    // bytes since the lock was taken
 };
 
 }  // namespace tapir::cli

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <nlohmann/json.hpp>
-
 #include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
 
 #include "cli/answering.h"
 #include "cli/asking.h"
@@ -14,7 +14,8 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 void answer_ss(Running& running, const json&, runtime::ControlReply& reply) {
-  reply.send(json(running.host.with([](stack::Stack& stack, socket::Sockets&, Instant now) { return observe::sockets_json(stack, now); })));
+  reply.send(json(running.host.with(
+      [](stack::Stack& stack, socket::Sockets&, Instant now) { return observe::sockets_json(stack, now); })));
 }
 
 int ss_main(const SsOptions& options) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
-
-#include <fmt/format.h>
 
 #include "cli/answering.h"
 #include "cli/asking.h"
@@ -39,7 +39,8 @@ void answer_argument(stack::Stack& stack, const std::string& argument, Instant n
   const std::size_t equals = argument.find('=');
   const std::string name = knob_name(std::string_view(argument).substr(0, equals));
   if (equals != std::string::npos) {
-    if (const auto set = stack.sysctl_set(name, trimmed(std::string_view(argument).substr(equals + 1)), now); !set)
+    if (const auto set = stack.sysctl_set(name, trimmed(std::string_view(argument).substr(equals + 1)), now);
+        !set)
       return rows.push_back({{"error", set.error()}});
     return append_value(stack, name, rows);
   }
@@ -67,8 +68,10 @@ void answer_sysctl(Running& running, const json& question, runtime::ControlReply
 
 int sysctl_main(const SysctlOptions& options) {
   if (!options.all && options.arguments.empty())
-    return complain("sysctl", "say which: a NAME, NAME=VALUE, the front of names (net.ipv4), or -a for all", 2);
-  const auto rows = ask_table("sysctl", options, {{"command", "sysctl"}, {"all", options.all}, {"arguments", options.arguments}});
+    return complain("sysctl", "say which: a NAME, NAME=VALUE, the front of names (net.ipv4), or -a for all",
+                    2);
+  const auto rows = ask_table(
+      "sysctl", options, {{"command", "sysctl"}, {"all", options.all}, {"arguments", options.arguments}});
   if (!rows) return 1;
   int status = 0;
   ordered_json values = ordered_json::object();

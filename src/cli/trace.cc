@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <vector>
-
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "cli/answering.h"
 #include "cli/asking.h"
@@ -81,9 +81,12 @@ void answer_trace(Running& running, const json& question, runtime::ControlReply&
       told_lost = lost;
     };
     for (const trace::Record& record : records) {
-      if (!layers.empty() && std::find(layers.begin(), layers.end(), observe::layer_of(record)) == layers.end()) continue;
+      if (!layers.empty() &&
+          std::find(layers.begin(), layers.end(), observe::layer_of(record)) == layers.end())
+        continue;
       if (as_json)
-        answer.push_back(observe::decode_json(record, listening.began()).dump(-1, ' ', false, json::error_handler_t::replace));
+        answer.push_back(observe::decode_json(record, listening.began())
+                             .dump(-1, ' ', false, json::error_handler_t::replace));
       else
         answer.push_back(observe::decode_text(record, listening.began()));
       if (answer.size() == kRecordsPerAnswer) flush();
@@ -94,19 +97,25 @@ void answer_trace(Running& running, const json& question, runtime::ControlReply&
 
 int trace_main(const TraceOptions& options) {
   for (const std::string& layer : options.layers)
-    if (!observe::is_layer(layer)) return complain("trace", fmt::format("there is no layer '{}': they are {}", layer, fmt::join(observe::kLayers, ", ")), 2);
+    if (!observe::is_layer(layer))
+      return complain(
+          "trace",
+          fmt::format("there is no layer '{}': they are {}", layer, fmt::join(observe::kLayers, ", ")), 2);
   std::uint64_t printed = 0;
   std::uint64_t lost = 0;
-  const int status = ask_stream("trace", options, {{"command", "trace"}, {"layers", options.layers}, {"json", options.json}}, [&](const json& data) {
-    for (const json& record : data["records"]) {
-      fmt::print("{}\n", record.get_ref<const std::string&>());
-      if (++printed == options.count) break;
-    }
-    std::fflush(stdout);
-    if (const auto now_lost = data["lost"].get<std::uint64_t>(); now_lost != lost)
-      fmt::print(stderr, "tapir trace: {} records lost: they came faster than they could be told\n", now_lost - std::exchange(lost, now_lost));
-    return options.count == 0 || printed < options.count;
-  });
+  const int status = ask_stream(
+      "trace", options, {{"command", "trace"}, {"layers", options.layers}, {"json", options.json}},
+      [&](const json& data) {
+        for (const json& record : data["records"]) {
+          fmt::print("{}\n", record.get_ref<const std::string&>());
+          if (++printed == options.count) break;
+        }
+        std::fflush(stdout);
+        if (const auto now_lost = data["lost"].get<std::uint64_t>(); now_lost != lost)
+          fmt::print(stderr, "tapir trace: {} records lost: they came faster than they could be told\n",
+                     now_lost - std::exchange(lost, now_lost));
+        return options.count == 0 || printed < options.count;
+      });
   return status;
 }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <arpa/inet.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -12,9 +14,6 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
-
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "cli/answering.h"
 #include "cli/asking.h"
@@ -52,15 +51,15 @@ struct Plan {
   Wire wire = Wire::kTap;
   std::string device;
   std::vector<IpPrefix> addresses;
-  std::optional<IpPrefix> peer;              // the kernel's end; none: it is left alone
+  std::optional<IpPrefix> peer;  // the kernel's end; none: it is left alone
   std::optional<IpAddress> gateway;
-  std::uint32_t mtu = 0;                     // 0 = the device's
+  std::uint32_t mtu = 0;  // 0 = the device's
   std::vector<ServiceSpec> services;
   std::optional<std::string> pcap;
   std::optional<link::ImpairConfig> impair;
   struct Sysctl {
     std::string name, value;
-    std::string origin;                      // how a complaint begins
+    std::string origin;  // how a complaint begins
   };
   std::vector<Sysctl> sysctls;
   std::string control;
@@ -80,13 +79,15 @@ class Planner {
   explicit Planner(const Configured& configured) : configured_(configured), options_(configured.options) {}
 
   std::expected<Plan, std::string> plan() {
-    for (const auto step : {&Planner::device, &Planner::addresses, &Planner::peer, &Planner::gateway, &Planner::others})
+    for (const auto step :
+         {&Planner::device, &Planner::addresses, &Planner::peer, &Planner::gateway, &Planner::others})
       if (auto done = (this->*step)(); !done) return std::unexpected(done.error());
     return std::move(plan_);
   }
 
  private:
-  std::unexpected<std::string> wrong(std::string_view option, std::string_view value, std::string_view what) const {
+  std::unexpected<std::string> wrong(std::string_view option, std::string_view value,
+                                     std::string_view what) const {
     return std::unexpected(configured_.origin(option, value) + std::string(what));
   }
 
@@ -95,10 +96,18 @@ class Planner {
     const std::size_t colon = text.find(':');
     const std::string kind = colon == std::string::npos ? "tap" : text.substr(0, colon);
     plan_.device = colon == std::string::npos ? text : text.substr(colon + 1);
-    if (kind != "tap" && kind != "packet") return wrong("dev", text, fmt::format("'{}' is no device: NAME or tap:NAME makes a TAP interface, packet:NAME uses an interface that is there", text));
+    if (kind != "tap" && kind != "packet")
+      return wrong("dev", text,
+                   fmt::format("'{}' is no device: NAME or tap:NAME makes a TAP interface, packet:NAME uses "
+                               "an interface that is there",
+                               text));
     plan_.wire = kind == "tap" ? Wire::kTap : Wire::kPacket;
-    if (plan_.device.empty() || plan_.device.size() >= IFNAMSIZ || plan_.device.find_first_of("/ ") != std::string::npos)
-      return wrong("dev", text, fmt::format("'{}' is no name for an interface: it has 1 to 15 characters, no blank and no slash", plan_.device));
+    if (plan_.device.empty() || plan_.device.size() >= IFNAMSIZ ||
+        plan_.device.find_first_of("/ ") != std::string::npos)
+      return wrong(
+          "dev", text,
+          fmt::format("'{}' is no name for an interface: it has 1 to 15 characters, no blank and no slash",
+                      plan_.device));
     return {};
   }
 
@@ -107,10 +116,15 @@ class Planner {
     if (texts.empty()) texts.push_back(kAddressDefault);
     for (const std::string& text : texts) {
       const auto address = IpPrefix::parse(text);
-      if (!address || !address->address.is_v4()) return wrong("addr", text, fmt::format("'{}' is no IPv4 address with a prefix length, like {}", text, kAddressDefault));
-      if (!fits_a_host(*address)) return wrong("addr", text, fmt::format("{} is no address that a host can have", text));
+      if (!address || !address->address.is_v4())
+        return wrong(
+            "addr", text,
+            fmt::format("'{}' is no IPv4 address with a prefix length, like {}", text, kAddressDefault));
+      if (!fits_a_host(*address))
+        return wrong("addr", text, fmt::format("{} is no address that a host can have", text));
       for (const IpPrefix& other : plan_.addresses)
-        if (other.address == address->address) return wrong("addr", text, fmt::format("{} is given twice", text));
+        if (other.address == address->address)
+          return wrong("addr", text, fmt::format("{} is given twice", text));
       plan_.addresses.push_back(*address);
     }
     return {};
@@ -123,11 +137,20 @@ class Planner {
     }
     const std::string& text = *options_.peer;
     if (text == "none") return {};
-    if (plan_.wire == Wire::kPacket) return wrong("peer", text, "it is the kernel's end of a TAP; what is behind an existing interface has its address already");
+    if (plan_.wire == Wire::kPacket)
+      return wrong(
+          "peer", text,
+          "it is the kernel's end of a TAP; what is behind an existing interface has its address already");
     const auto peer = IpPrefix::parse(text);
-    if (!peer || !peer->address.is_v4() || !fits_a_host(*peer)) return wrong("peer", text, fmt::format("'{}' is no IPv4 address with a prefix length, like 10.0.0.2/24", text));
+    if (!peer || !peer->address.is_v4() || !fits_a_host(*peer))
+      return wrong("peer", text,
+                   fmt::format("'{}' is no IPv4 address with a prefix length, like 10.0.0.2/24", text));
     for (const IpPrefix& address : plan_.addresses)
-      if (address.address == peer->address) return wrong("peer", text, fmt::format("{} is the stack's own address: the kernel needs another one of that network", peer->address.to_string()));
+      if (address.address == peer->address)
+        return wrong(
+            "peer", text,
+            fmt::format("{} is the stack's own address: the kernel needs another one of that network",
+                        peer->address.to_string()));
     plan_.peer = peer;
     return {};
   }
@@ -135,13 +158,18 @@ class Planner {
   Outcome gateway() {
     if (!options_.gateway) return {};
     const auto gateway = IpAddress::parse(*options_.gateway);
-    if (!gateway || !gateway->is_v4()) return wrong("gateway", *options_.gateway, fmt::format("'{}' is no IPv4 address", *options_.gateway));
+    if (!gateway || !gateway->is_v4())
+      return wrong("gateway", *options_.gateway, fmt::format("'{}' is no IPv4 address", *options_.gateway));
     bool reached = false;
     for (const IpPrefix& address : plan_.addresses) {
-      if (address.address == *gateway) return wrong("gateway", *options_.gateway, fmt::format("{} is the stack's own address", *options_.gateway));
+      if (address.address == *gateway)
+        return wrong("gateway", *options_.gateway,
+                     fmt::format("{} is the stack's own address", *options_.gateway));
       reached = reached || address.contains(*gateway);
     }
-    if (!reached) return wrong("gateway", *options_.gateway, fmt::format("{} is in none of the stack's networks", *options_.gateway));
+    if (!reached)
+      return wrong("gateway", *options_.gateway,
+                   fmt::format("{} is in none of the stack's networks", *options_.gateway));
     plan_.gateway = gateway;
     return {};
   }
@@ -149,7 +177,10 @@ class Planner {
   Outcome others() {
     if (options_.mtu) {
       const std::string text = std::to_string(*options_.mtu);
-      if (*options_.mtu < kMtuMin || *options_.mtu > kMtuMax) return wrong("mtu", text, fmt::format("{} is no MTU: it is a number of bytes from {} to {}", text, kMtuMin, kMtuMax));
+      if (*options_.mtu < kMtuMin || *options_.mtu > kMtuMax)
+        return wrong(
+            "mtu", text,
+            fmt::format("{} is no MTU: it is a number of bytes from {} to {}", text, kMtuMin, kMtuMax));
       plan_.mtu = *options_.mtu;
     }
     for (const std::string& text : options_.serve) {
@@ -164,8 +195,10 @@ class Planner {
     }
     for (const std::string& text : options_.sysctls) {
       const std::size_t equals = text.find('=');
-      if (equals == std::string::npos || equals == 0) return wrong("sysctl", text, fmt::format("'{}' is no NAME=VALUE, like net.ipv4.tcp_sack=0", text));
-      plan_.sysctls.push_back({text.substr(0, equals), text.substr(equals + 1), configured_.origin("sysctl", text)});
+      if (equals == std::string::npos || equals == 0)
+        return wrong("sysctl", text, fmt::format("'{}' is no NAME=VALUE, like net.ipv4.tcp_sack=0", text));
+      plan_.sysctls.push_back(
+          {text.substr(0, equals), text.substr(equals + 1), configured_.origin("sysctl", text)});
     }
     plan_.pcap = options_.pcap;
     plan_.control = options_.control.value_or(default_control_path());
@@ -174,7 +207,9 @@ class Planner {
 
   static bool fits_a_host(const IpPrefix& prefix) {
     const IpAddress& address = prefix.address;
-    if (address.is_unspecified() || address.is_multicast() || address.is_broadcast() || address.is_loopback() || prefix.length == 0) return false;
+    if (address.is_unspecified() || address.is_multicast() || address.is_broadcast() ||
+        address.is_loopback() || prefix.length == 0)
+      return false;
     if (prefix.length >= 31) return true;
     return address != prefix.network().address && address != prefix.broadcast();
   }
@@ -184,22 +219,28 @@ class Planner {
   Plan plan_;
 };
 
-// A new TAP beside interfaces of the kernel: are its addresses still free there? Otherwise packets would go elsewhere, and the
-// kernel would not say so.
+// A new TAP beside interfaces of the kernel: are its addresses still free there? Otherwise packets would go
+// elsewhere, and the kernel would not say so.
 Outcome check_addresses_free(const Plan& plan) {
   ifaddrs* list = nullptr;
   if (::getifaddrs(&list) != 0) return {};
   const std::unique_ptr<ifaddrs, void (*)(ifaddrs*)> owner(list, ::freeifaddrs);
   for (const ifaddrs* each = list; each != nullptr; each = each->ifa_next) {
-    if (each->ifa_addr == nullptr || each->ifa_addr->sa_family != AF_INET || each->ifa_netmask == nullptr) continue;
-    const auto bits = [](const sockaddr* address) { return ntohl(reinterpret_cast<const sockaddr_in*>(address)->sin_addr.s_addr); };
+    if (each->ifa_addr == nullptr || each->ifa_addr->sa_family != AF_INET || each->ifa_netmask == nullptr)
+      continue;
+    const auto bits = [](const sockaddr* address) {
+      return ntohl(reinterpret_cast<const sockaddr_in*>(address)->sin_addr.s_addr);
+    };
     const std::uint32_t taken = bits(each->ifa_addr);
     const std::uint32_t mask = bits(each->ifa_netmask);
     const auto complaint = [&](const IpPrefix& wanted) {
-      return std::unexpected(fmt::format("{} is taken: {} of this network namespace has {}; choose others with --addr and --peer", wanted.to_string(), each->ifa_name, IpAddress::v4(taken).to_string()));
+      return std::unexpected(fmt::format(
+          "{} is taken: {} of this network namespace has {}; choose others with --addr and --peer",
+          wanted.to_string(), each->ifa_name, IpAddress::v4(taken).to_string()));
     };
     for (const IpPrefix& address : plan.addresses) {
-      const bool overlaps = (address.address.v4_bits() & mask) == (taken & mask) || address.contains(IpAddress::v4(taken));
+      const bool overlaps =
+          (address.address.v4_bits() & mask) == (taken & mask) || address.contains(IpAddress::v4(taken));
       if (overlaps) return complaint(address);
     }
     if (plan.peer && plan.peer->address.v4_bits() == taken) return complaint(*plan.peer);
@@ -207,16 +248,20 @@ Outcome check_addresses_free(const Plan& plan) {
   return {};
 }
 
-// The stack and all that is attached to it. Members are destroyed from the last to the first: the control socket, the servers,
-// the stack with its device, what the device writes to.
+// The stack and all that is attached to it. Members are destroyed from the last to the first: the control
+// socket, the servers, the stack with its device, what the device writes to.
 class Instance {
  public:
-  explicit Instance(const Plan& plan) : plan_(plan), epoch_(Duration(static_cast<std::int64_t>(runtime::wall_clock_offset_ns()))), captures_(epoch_) {}
+  explicit Instance(const Plan& plan)
+      : plan_(plan),
+        epoch_(Duration(static_cast<std::int64_t>(runtime::wall_clock_offset_ns()))),
+        captures_(epoch_) {}
 
   // Each step in turn; error: one sentence.
   Outcome start() {
-    for (const auto step : {&Instance::enter_namespace, &Instance::open_pcap, &Instance::make_host, &Instance::make_interface, &Instance::set_knobs, &Instance::start_services,
-                            &Instance::open_control})
+    for (const auto step :
+         {&Instance::enter_namespace, &Instance::open_pcap, &Instance::make_host, &Instance::make_interface,
+          &Instance::set_knobs, &Instance::start_services, &Instance::open_control})
       if (auto done = (this->*step)(); !done) return done;
     return {};
   }
@@ -232,29 +277,40 @@ class Instance {
     const IpAddress& address = plan_.addresses.front().address;
     std::vector<std::string> addresses;
     for (const IpPrefix& each : plan_.addresses) addresses.push_back(each.to_string());
-    std::string text = fmt::format("tapir is up: {} on {} ({}), MTU {}.\n", fmt::join(addresses, ", "), device_name_, plan_.wire == Wire::kTap ? "a TAP interface" : "a packet socket", mtu_);
+    std::string text =
+        fmt::format("tapir is up: {} on {} ({}), MTU {}.\n", fmt::join(addresses, ", "), device_name_,
+                    plan_.wire == Wire::kTap ? "a TAP interface" : "a packet socket", mtu_);
     if (plan_.peer) text += fmt::format("The kernel's end is {}.\n", plan_.peer->to_string());
     std::string enter;
     if (namespace_) {
       const bool user = *namespace_ == drivers::Namespace::kUserAndNetwork;
       enter = fmt::format("nsenter -t {}{} -n ", ::getpid(), user ? " -U --preserve-credentials" : "");
-      text += fmt::format("You have no CAP_NET_ADMIN here, so the interface is in a new {}network namespace; programs get there with nsenter.\n", user ? "user and " : "");
+      text += fmt::format(
+          "You have no CAP_NET_ADMIN here, so the interface is in a new {}network namespace; programs get "
+          "there with nsenter.\n",
+          user ? "user and " : "");
     } else if (plan_.wire == Wire::kTap) {
       text += "The interface is in this network namespace.\n";
     }
-    if (plan_.impair) text += "Frames are impaired on their way, both those in and those out, as you asked.\n";
+    if (plan_.impair)
+      text += "Frames are impaired on their way, both those in and those out, as you asked.\n";
     std::vector<std::string> services;
     for (const ServiceSpec& service : plan_.services)
-      services.push_back(fmt::format("{} {}{}", to_string(service.kind), service.port, service.folder.empty() ? "" : fmt::format(" ({})", service.folder)));
-    text += services.empty() ? "It serves nothing; try --serve echo:7,http:80=. the next time.\n" : fmt::format("It serves {}.\n", fmt::join(services, ", "));
+      services.push_back(fmt::format("{} {}{}", to_string(service.kind), service.port,
+                                     service.folder.empty() ? "" : fmt::format(" ({})", service.folder)));
+    text += services.empty() ? "It serves nothing; try --serve echo:7,http:80=. the next time.\n"
+                             : fmt::format("It serves {}.\n", fmt::join(services, ", "));
     const std::string control = plan_.control == default_control_path() ? "" : " --control " + plan_.control;
     std::vector<Hint> hints;
     if (plan_.peer || plan_.wire == Wire::kPacket) {
       hints.push_back({fmt::format("{}ping {}", enter, address.to_string()), "the kernel asks tapir"});
       for (const ServiceSpec& service : plan_.services)
-        if (auto hint = hint_of(service, address); !hint.command.empty()) hints.push_back({enter + hint.command, hint.remark});
+        if (auto hint = hint_of(service, address); !hint.command.empty())
+          hints.push_back({enter + hint.command, hint.remark});
     }
-    if (plan_.peer) hints.push_back({fmt::format("tapir ping{} {}", control, plan_.peer->address.to_string()), "the other way"});
+    if (plan_.peer)
+      hints.push_back(
+          {fmt::format("tapir ping{} {}", control, plan_.peer->address.to_string()), "the other way"});
     hints.push_back({"tapir ss -a" + control, "its sockets"});
     hints.push_back({"tapir nstat" + control, "its counters"});
     hints.push_back({"tapir capture" + control, "its packets, live"});
@@ -269,15 +325,20 @@ class Instance {
  private:
   // Something to try next.
   struct Hint {
-    std::string command;   // empty: nothing
+    std::string command;  // empty: nothing
     const char* remark = "";
   };
   static Hint hint_of(const ServiceSpec& service, const IpAddress& address) {
     switch (service.kind) {
-      case ServiceKind::kHttp: return {fmt::format("curl http://{}{}/", address.to_string(), service.port == 80 ? "" : fmt::format(":{}", service.port)), "its files"};
-      case ServiceKind::kEcho: return {fmt::format("nc {} {}", address.to_string(), service.port), "what you type comes back"};
+      case ServiceKind::kHttp:
+        return {fmt::format("curl http://{}{}/", address.to_string(),
+                            service.port == 80 ? "" : fmt::format(":{}", service.port)),
+                "its files"};
+      case ServiceKind::kEcho:
+        return {fmt::format("nc {} {}", address.to_string(), service.port), "what you type comes back"};
       case ServiceKind::kDiscard:
-      case ServiceKind::kChargen: break;
+      case ServiceKind::kChargen:
+        break;
     }
     return {};
   }
@@ -312,18 +373,24 @@ class Instance {
     auto device = open_device();
     if (!device) return std::unexpected(device.error());
     mtu_ = (*device)->mtu();
-    if (plan_.impair) *device = std::make_unique<link::Impair>(std::move(*device), *plan_.impair, runtime::random_seed());
+    if (plan_.impair)
+      *device = std::make_unique<link::Impair>(std::move(*device), *plan_.impair, runtime::random_seed());
     if (pcap_) *device = std::make_unique<link::Capture>(std::move(*device), *pcap_, device_name_, epoch_);
-    const InterfaceId id = host_->add_interface({device_name_, plan_.addresses, true}, captures_.wrap(std::move(*device), device_name_));
-    if (id == kNoInterface) return std::unexpected(fmt::format("the stack cannot have an interface named {}: choose another name with --dev", device_name_));
+    const InterfaceId id = host_->add_interface({device_name_, plan_.addresses, true},
+                                                captures_.wrap(std::move(*device), device_name_));
+    if (id == kNoInterface)
+      return std::unexpected(fmt::format(
+          "the stack cannot have an interface named {}: choose another name with --dev", device_name_));
     if (plan_.gateway && !host_->add_route(IpPrefix{IpAddress::any_v4(), 0}, *plan_.gateway, id))
-      return std::unexpected(fmt::format("the default route over {} cannot be added", plan_.gateway->to_string()));
+      return std::unexpected(
+          fmt::format("the default route over {} cannot be added", plan_.gateway->to_string()));
     return {};
   }
 
   std::expected<std::unique_ptr<link::Device>, std::string> open_device() {
     const auto count_drops = [this](auto& device) {
-      host_->with([&](stack::Stack& stack, socket::Sockets&, Instant) { device.count_into(&stack.counters()); });
+      host_->with(
+          [&](stack::Stack& stack, socket::Sockets&, Instant) { device.count_into(&stack.counters()); });
     };
     if (plan_.wire == Wire::kPacket) {
       if (plan_.mtu != 0) {
@@ -340,7 +407,8 @@ class Instance {
     count_drops(**tap);
     device_name_ = (*tap)->name();
     if (plan_.peer) {
-      if (auto added = drivers::add_address(device_name_, *plan_.peer); !added) return std::unexpected(added.error());
+      if (auto added = drivers::add_address(device_name_, *plan_.peer); !added)
+        return std::unexpected(added.error());
     }
     if (auto up = drivers::set_link_up(device_name_); !up) return std::unexpected(up.error());
     return std::move(*tap);
@@ -348,7 +416,8 @@ class Instance {
 
   Outcome set_knobs() {
     for (const Plan::Sysctl& sysctl : plan_.sysctls)
-      if (auto set = host_->sysctl_set(sysctl.name, sysctl.value); !set) return std::unexpected(sysctl.origin + set.error());
+      if (auto set = host_->sysctl_set(sysctl.name, sysctl.value); !set)
+        return std::unexpected(sysctl.origin + set.error());
     return {};
   }
 
@@ -367,8 +436,8 @@ class Instance {
   }
 
   const Plan& plan_;
-  const Duration epoch_;                             // from Instants to the time since 1970
-  std::optional<drivers::Namespace> namespace_;      // the one that was made; none: the caller's
+  const Duration epoch_;                         // from Instants to the time since 1970
+  std::optional<drivers::Namespace> namespace_;  // the one that was made; none: the caller's
   std::string device_name_;
   std::uint32_t mtu_ = 0;
   std::unique_ptr<runtime::FileSink> pcap_sink_;

@@ -16,11 +16,13 @@ std::string error_of(std::string_view text) {
 }
 
 TEST(Config, HasEveryOptionUnderItsName) {
-  const auto read = with_config_text({},
-                                     "dev = 'tap7'\naddr = ['10.1.0.1/24', '10.2.0.1/24']\npeer = '10.1.0.2/24'\ngateway = '10.1.0.2'\nmtu = 1400\n"
-                                     "serve = 'echo:7, http:80=site'\npcap = 'x.pcapng'\nimpair = 'loss 1%'\ncontrol = '/tmp/c'\n"
-                                     "[sysctl]\n'net.ipv4.tcp_sack' = 0\n'net.ipv4.tcp_rmem' = '4096 131072 6291456'\n",
-                                     kFile);
+  const auto read = with_config_text(
+      {},
+      "dev = 'tap7'\naddr = ['10.1.0.1/24', '10.2.0.1/24']\npeer = '10.1.0.2/24'\ngateway = '10.1.0.2'\nmtu "
+      "= 1400\n"
+      "serve = 'echo:7, http:80=site'\npcap = 'x.pcapng'\nimpair = 'loss 1%'\ncontrol = '/tmp/c'\n"
+      "[sysctl]\n'net.ipv4.tcp_sack' = 0\n'net.ipv4.tcp_rmem' = '4096 131072 6291456'\n",
+      kFile);
   ASSERT_TRUE(read) << read.error();
   const UpOptions& options = read->options;
   EXPECT_EQ(options.device, "tap7");
@@ -32,7 +34,8 @@ TEST(Config, HasEveryOptionUnderItsName) {
   EXPECT_EQ(options.pcap, "x.pcapng");
   EXPECT_EQ(options.impair, "loss 1%");
   EXPECT_EQ(options.control, "/tmp/c");
-  EXPECT_EQ(options.sysctls, (std::vector<std::string>{"net.ipv4.tcp_rmem=4096 131072 6291456", "net.ipv4.tcp_sack=0"}));
+  EXPECT_EQ(options.sysctls,
+            (std::vector<std::string>{"net.ipv4.tcp_rmem=4096 131072 6291456", "net.ipv4.tcp_sack=0"}));
 }
 
 TEST(Config, CommandLineWins) {
@@ -40,7 +43,8 @@ TEST(Config, CommandLineWins) {
   line.device = "mine0";
   line.addresses = {"10.9.0.1/24"};
   line.sysctls = {"a=2"};
-  const auto read = with_config_text(line, "dev = 'tap7'\naddr = '10.1.0.1/24'\nmtu = 1400\nsysctl = ['a=1']\n", kFile);
+  const auto read =
+      with_config_text(line, "dev = 'tap7'\naddr = '10.1.0.1/24'\nmtu = 1400\nsysctl = ['a=1']\n", kFile);
   ASSERT_TRUE(read) << read.error();
   EXPECT_EQ(read->options.device, "mine0");
   EXPECT_EQ(read->options.addresses, std::vector<std::string>{"10.9.0.1/24"});
@@ -72,7 +76,8 @@ TEST(Services, AreReadFromTheirText) {
   const auto echo = parse_service("echo");
   ASSERT_TRUE(echo);
   EXPECT_EQ(echo->port, 7);
-  for (const char* wrong : {"", "finger:79", "echo:", "echo:0", "echo:65536", "echo:7x", "echo:7=x", "http", "http:80", "http:80="})
+  for (const char* wrong : {"", "finger:79", "echo:", "echo:0", "echo:65536", "echo:7x", "echo:7=x", "http",
+                            "http:80", "http:80="})
     EXPECT_FALSE(parse_service(wrong)) << wrong;
 }
 

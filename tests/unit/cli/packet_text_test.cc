@@ -19,7 +19,8 @@ namespace {
 const IpAddress kOurs = IpAddress::v4(10, 0, 0, 1);
 const IpAddress kTheirs = IpAddress::v4(10, 0, 0, 2);
 
-std::vector<std::uint8_t> packet(const IpAddress& from, const IpAddress& to, IpProtocol protocol, const std::vector<std::uint8_t>& payload) {
+std::vector<std::uint8_t> packet(const IpAddress& from, const IpAddress& to, IpProtocol protocol,
+                                 const std::vector<std::uint8_t>& payload) {
   wire::Ipv4Header header;
   header.src = from;
   header.dst = to;
@@ -31,7 +32,8 @@ std::vector<std::uint8_t> packet(const IpAddress& from, const IpAddress& to, IpP
   return bytes;
 }
 
-std::vector<std::uint8_t> tcp(bool ours, std::uint32_t seq, std::uint32_t ack, std::uint16_t flags, std::size_t size) {
+std::vector<std::uint8_t> tcp(bool ours, std::uint32_t seq, std::uint32_t ack, std::uint16_t flags,
+                              std::size_t size) {
   wire::TcpSegment segment;
   segment.src_port = ours ? 7 : 4000;
   segment.dst_port = ours ? 4000 : 7;
@@ -46,17 +48,21 @@ std::vector<std::uint8_t> tcp(bool ours, std::uint32_t seq, std::uint32_t ack, s
 
 TEST(PacketText, CountsSequenceNumbersFromTheFirst) {
   PacketText text;
-  const auto line = [&text](const std::vector<std::uint8_t>& bytes) { return text.line(bytes, link::LinkType::kRawIp); };
+  const auto line = [&text](const std::vector<std::uint8_t>& bytes) {
+    return text.line(bytes, link::LinkType::kRawIp);
+  };
   using enum wire::TcpFlag;
   EXPECT_EQ(line(tcp(false, 5000, 0, kSyn, 0)), "10.0.0.2:4000 > 10.0.0.1:7 S 0:0(0) win 100");
-  EXPECT_EQ(line(tcp(true, 0xffffffff, 5001, kSyn | kAck, 0)), "10.0.0.1:7 > 10.0.0.2:4000 S. 0:0(0) ack 1 win 100");
+  EXPECT_EQ(line(tcp(true, 0xffffffff, 5001, kSyn | kAck, 0)),
+            "10.0.0.1:7 > 10.0.0.2:4000 S. 0:0(0) ack 1 win 100");
   EXPECT_EQ(line(tcp(false, 5001, 0, kAck | kPsh, 5)), "10.0.0.2:4000 > 10.0.0.1:7 P. 1:6(5) ack 1 win 100");
   EXPECT_EQ(line(tcp(true, 0, 5006, kAck | kFin, 0)), "10.0.0.1:7 > 10.0.0.2:4000 F. 1:1(0) ack 6 win 100");
 }
 
 TEST(PacketText, OfOtherProtocols) {
   PacketText text;
-  const auto line = [&text](const std::vector<std::uint8_t>& bytes, link::LinkType type = link::LinkType::kRawIp) { return text.line(bytes, type); };
+  const auto line = [&text](const std::vector<std::uint8_t>& bytes,
+                            link::LinkType type = link::LinkType::kRawIp) { return text.line(bytes, type); };
   std::vector<std::uint8_t> datagram(8 + 12);
   wire::emit_udp({.src_port = 9, .dst_port = 4000, .length = 20, .checksum = 0, .payload = {}}, datagram);
   const auto udp = packet(kOurs, kTheirs, IpProtocol::kUdp, datagram);
@@ -64,15 +70,22 @@ TEST(PacketText, OfOtherProtocols) {
 
   std::vector<std::uint8_t> icmp(8 + 56);
   wire::emit_icmp(wire::IcmpMessage::echo(false, 4, 1), icmp);
-  EXPECT_EQ(line(packet(kTheirs, kOurs, IpProtocol::kIcmp, icmp)), "10.0.0.2 > 10.0.0.1 icmp echo_request id 4 seq 1 (56)");
+  EXPECT_EQ(line(packet(kTheirs, kOurs, IpProtocol::kIcmp, icmp)),
+            "10.0.0.2 > 10.0.0.1 icmp echo_request id 4 seq 1 (56)");
   icmp.resize(8);
   wire::emit_icmp(wire::IcmpMessage::unreachable(wire::kUnreachablePort), icmp);
   icmp.insert(icmp.end(), udp.begin(), udp.end());
-  EXPECT_EQ(line(packet(kTheirs, kOurs, IpProtocol::kIcmp, icmp)), "10.0.0.2 > 10.0.0.1 icmp unreachable port_unreachable [10.0.0.1:9 > 10.0.0.2:4000 udp]");
+  EXPECT_EQ(line(packet(kTheirs, kOurs, IpProtocol::kIcmp, icmp)),
+            "10.0.0.2 > 10.0.0.1 icmp unreachable port_unreachable [10.0.0.1:9 > 10.0.0.2:4000 udp]");
 
   std::vector<std::uint8_t> arp(14 + wire::kArpLength);
   wire::emit_ethernet({wire::kBroadcastMac, {2, 0, 0, 0, 0, 2}, wire::kEtherTypeArp}, arp);
-  wire::emit_arp({.operation = wire::ArpOperation::kRequest, .sender_mac = {2, 0, 0, 0, 0, 2}, .sender_ip = kTheirs, .target_mac = {}, .target_ip = kOurs}, MutableBytes(arp).subspan(14));
+  wire::emit_arp({.operation = wire::ArpOperation::kRequest,
+                  .sender_mac = {2, 0, 0, 0, 0, 2},
+                  .sender_ip = kTheirs,
+                  .target_mac = {},
+                  .target_ip = kOurs},
+                 MutableBytes(arp).subspan(14));
   EXPECT_EQ(line(arp, link::LinkType::kEthernet), "arp who-has 10.0.0.1 tell 10.0.0.2");
 }
 
@@ -83,7 +96,8 @@ TEST(PacketText, OfWhatIsCutOff) {
   wire::emit_ethernet({{}, {}, wire::kEtherTypeIpv4}, frame);
   const auto inner = tcp(false, 1, 0, wire::kSyn, 3);
   frame.insert(frame.end(), inner.begin(), inner.end());
-  for (std::size_t size = 0; size <= frame.size(); ++size) EXPECT_FALSE(text.line(Bytes(frame).first(size), link::LinkType::kEthernet).empty());
+  for (std::size_t size = 0; size <= frame.size(); ++size)
+    EXPECT_FALSE(text.line(Bytes(frame).first(size), link::LinkType::kEthernet).empty());
   for (std::size_t at = 0; at < frame.size(); ++at) {
     for (const int value : {0, 1, 15, 127, 255}) {
       std::vector<std::uint8_t> changed = frame;
