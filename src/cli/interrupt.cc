@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/interrupt.h"
 
+#include <sys/time.h>
+
 namespace tapir::cli {
 namespace {
 
 // A handler can reach nothing but a global.
 volatile std::sig_atomic_t received = 0;
 
-void note(int signal) { received = signal; }
+// A signal between a look at the flag and a call that waits would be slept over: until it is heeded, it is
+// repeated.
+void note(int signal) {
+  received = signal;
+  static constexpr itimerval kRepeat = {{0, 20'000}, {0, 20'000}};
+  ::setitimer(ITIMER_REAL, &kRepeat, nullptr);
+}
+void interrupt_only(int) {}
 
 }  // namespace
 
@@ -18,8 +27,10 @@ void catch_interrupts() {
   sigemptyset(&action.sa_mask);
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
-  action.sa_handler = SIG_IGN;
   action.sa_flags = 0;
+  action.sa_handler = interrupt_only;
+  ::sigaction(SIGALRM, &action, nullptr);
+  action.sa_handler = SIG_IGN;
   ::sigaction(SIGPIPE, &action, nullptr);
 }
 

@@ -11,6 +11,7 @@
 #include <charconv>
 #include <cstring>
 #include <ctime>
+#include <optional>
 #include <utility>
 
 namespace tapir::cli {
@@ -163,7 +164,7 @@ Services::Endpoint& Services::add_endpoint(std::unique_ptr<Endpoint> endpoint) {
 void Services::run(const volatile std::sig_atomic_t& stop) {
   std::array<epoll_event, kEventsMax> events;
   while (stop == 0) {
-    const auto ready = host_.epoll_wait(set_, events, kStopLatency);
+    const auto ready = host_.epoll_wait(set_, events, std::nullopt);
     const std::size_t count = ready ? static_cast<std::size_t>(*ready) : 0;
     for (std::size_t i = 0; i < count;) {
       host_.with([&](stack::Stack&, Sockets& sockets, Instant now) {

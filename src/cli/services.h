@@ -43,10 +43,8 @@ class Services {
   std::expected<void, std::string> add(const ServiceSpec& spec);
   const std::vector<ServiceSpec>& served() const { return specs_; }
 
-  // Serves until `stop` is set (by a signal handler without SA_RESTART; seen within kStopLatency).
+  // Serves until `stop` is set, by a signal that interrupts waits (interrupt.h).
   void run(const volatile std::sig_atomic_t& stop);
-
-  static constexpr Duration kStopLatency = 250ms;
 
  private:
   // Bytes of one recv() or send(): a turn's worth, and more than a socket buffer gives at once.
