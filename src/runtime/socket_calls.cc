@@ -108,14 +108,7 @@ Result<int> StackHost::fcntl(Descriptor fd, int command, long argument) {
   return with([&](stack::Stack&, socket::Sockets& sockets, Instant) { return sockets.fcntl(fd, command, argument); });
 }
 
-void StackHost::turn_before_look(std::optional<Duration> timeout) {
-  if (timeout != Duration::zero()) return;
-  Entry entry(*this);
-  if (driver_ == nullptr || driver_ == &service_) turn(entry.now);
-}
-
 Result<int> StackHost::poll(std::span<pollfd> descriptors, std::optional<Duration> timeout) {
-  turn_before_look(timeout);
   socket::BlockingPoll call(descriptors, timeout);
   return narrowed(run(call, -1));
 }
@@ -129,7 +122,6 @@ Result<int> StackHost::epoll_ctl(Descriptor epfd, int operation, Descriptor fd, 
 }
 
 Result<int> StackHost::epoll_wait(Descriptor epfd, std::span<epoll_event> events, std::optional<Duration> timeout) {
-  turn_before_look(timeout);
   socket::BlockingEpollWait call(epfd, events, timeout);
   return narrowed(run(call, -1));
 }

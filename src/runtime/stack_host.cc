@@ -176,6 +176,10 @@ Result<long> StackHost::run_to_answer(Waiter& waiter) {
   Lock lock(*this);
   ++calls_;
   const Instant now = monotonic_now();
+  // A program whose sets always have something ready would otherwise never take frames, and leave that to the service thread;
+  // and a look without waiting must not miss what waits in the devices.
+  bool looked = false;
+  if (waiter.looks() && (driver_ == nullptr || driver_ == &service_)) looked = !turn(now);
   if (auto answered = waiter.step(sockets_, now)) {
     settle(now);
     return *answered;
@@ -184,7 +188,7 @@ Result<long> StackHost::run_to_answer(Waiter& waiter) {
   settle(now);
   while (!waiter.answer_) {
     if (driver_ == nullptr || driver_ == &service_) {
-      drive(lock, waiter);
+      drive(lock, waiter, std::exchange(looked, false));
     } else {
       sleep(lock, waiter);
     }
@@ -219,11 +223,11 @@ void StackHost::sleep(Lock& lock, Waiter& waiter) {
   }
 }
 
-void StackHost::drive(Lock& lock, Waiter& waiter) {
+void StackHost::drive(Lock& lock, Waiter& waiter, bool looked) {
   driver_ = &waiter;
   while (!waiter.answer_) {
     Instant now = monotonic_now();
-    bool more = turn(now);
+    bool more = !std::exchange(looked, false) && turn(now);
     if (waiter.answer_) break;
     if (now >= waiter.deadline()) {
       if (auto answered = waiter.step(sockets_, now)) {

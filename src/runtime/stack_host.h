@@ -145,6 +145,8 @@ class StackHost {
     virtual Instant deadline() const = 0;
     virtual Result<long> interrupted() const = 0;
     virtual bool restartable() const = 0;
+    // It asks what is ready: the devices are looked at first.
+    virtual bool looks() const = 0;
 
    private:
     friend class StackHost;
@@ -169,9 +171,8 @@ class StackHost {
       if constexpr (requires { call_.interrupted(); }) return call_.interrupted();
       return socket::fail(EINTR);
     }
-    bool restartable() const override {
-      return !std::is_same_v<Call, socket::BlockingPoll> && !std::is_same_v<Call, socket::BlockingEpollWait> && call_.deadline() == kNever;
-    }
+    bool restartable() const override { return !looks() && call_.deadline() == kNever; }
+    bool looks() const override { return std::is_same_v<Call, socket::BlockingPoll> || std::is_same_v<Call, socket::BlockingEpollWait>; }
 
    private:
     Call& call_;
@@ -201,7 +202,8 @@ class StackHost {
   };
 
   Result<long> run_to_answer(Waiter& waiter);
-  void drive(Lock& lock, Waiter& waiter);
+  // `looked`: the devices had nothing more just now.
+  void drive(Lock& lock, Waiter& waiter, bool looked);
   void sleep(Lock& lock, Waiter& waiter);
   void hand_over();
   // One turn and its consequences; true when a device may have more.
@@ -222,8 +224,6 @@ class StackHost {
   void wake(Futex& futex);
   void kick();
   void let_others_in(Lock& lock);
-  // A look without waiting must not miss what waits in the devices.
-  void turn_before_look(std::optional<Duration> timeout);
 
   void serve();
   void service_turns(Lock& lock);
