@@ -72,7 +72,8 @@ void TimerWheel::cancel(TimerEntry& timer) {
   if (!timer.armed()) return;
   unlink(timer);
   --size_;
-  if (timer.deadline <= earliest_) earliest_known_ = false;
+  // An early bound names no timer: with the last timer gone nothing else would take it back.
+  if (timer.deadline <= earliest_ || size_ == 0) earliest_known_ = false;
   timer.deadline = kNever;
 }
 

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -251,6 +253,16 @@ TEST(TimerWheel, SortsTimersOfTheSameTick) {
     ++count;
   }
   EXPECT_EQ(count, timers.size());
+}
+
+// More timers than are looked at exactly leave an early bound behind; cancelling them all must take it back too.
+TEST(TimerWheel, AnEarlyBoundGoesWithTheLastTimer) {
+  TimerWheel wheel(Instant(1h));
+  std::array<TimerEntry, 2 * TimerWheel::kExactScan> timers;
+  for (TimerEntry& timer : timers) wheel.arm(timer, Instant(1h) + Duration(5s));
+  EXPECT_LE(wheel.next_deadline(), Instant(1h) + Duration(5s));
+  for (TimerEntry& timer : timers) wheel.cancel(timer);
+  EXPECT_EQ(wheel.next_deadline(), kNever);
 }
 
 }  // namespace
