@@ -24,7 +24,7 @@ struct Env {
   TransmissionPool& transmissions;
   UnsentPool& unsent;
   // What all connections hold to send, against tcp_mem (pages of 4 KiB): above [1] buffers grow no more, above [2] nothing new is taken.
-  std::size_t pages_in_use() const { return chunks.in_use() * (kChunkBytes / 4096); }
+  std::size_t pages_in_use() const { return chunks.bytes_in_use() / 4096; }
   bool memory_pressure() const { return pages_in_use() > static_cast<std::size_t>(knobs.tcp_mem[1]); }
   bool memory_exhausted() const { return pages_in_use() > static_cast<std::size_t>(knobs.tcp_mem[2]); }
 };

@@ -11,10 +11,12 @@
 namespace tapir::tcp {
 namespace {
 
-constexpr std::size_t kChunkMemory = sizeof(Chunk) + kChunkBytes;
-// Chunks kept for reuse, 1 MiB of them, as FramePool keeps of each class. Without the limit one burst would hold its memory
-// for ever.
-constexpr std::size_t kFreeChunksMax = 64;
+// Bytes of chunks of one size kept for reuse, as FramePool keeps of each class. Without the limit one burst would hold its
+// memory for ever.
+constexpr std::size_t kFreeBytesMax = std::size_t{1} << 20;
+
+constexpr std::size_t memory_of(std::size_t capacity) { return sizeof(Chunk) + capacity; }
+constexpr std::size_t class_of(std::size_t capacity) { return capacity == kChunkBytes ? 0 : 1; }
 
 }  // namespace
 
@@ -22,40 +24,52 @@ std::uint8_t* Chunk::data() { return reinterpret_cast<std::uint8_t*>(this + 1); 
 
 ChunkPool::~ChunkPool() {
   TAPIR_INVARIANT(in_use_ == 0, "all chunks are back before their pool goes");
-  while (free_ != nullptr) ::operator delete(std::exchange(free_, free_->next), kChunkMemory);
+  for (Chunk*& head : free_) {
+    while (head != nullptr) {
+      Chunk* const chunk = std::exchange(head, head->next);
+      ::operator delete(chunk, memory_of(chunk->capacity));
+    }
+  }
 }
 
-Chunk* ChunkPool::allocate() {
+Chunk* ChunkPool::allocate(std::size_t capacity) {
   if (fail_countdown_ != 0 && --fail_countdown_ == 0) return nullptr;
-  if (!budget_.charge(kChunkMemory)) return nullptr;
-  Chunk* chunk = free_;
+  if (!budget_.charge(memory_of(capacity))) return nullptr;
+  Chunk*& head = free_[class_of(capacity)];
+  Chunk* chunk = head;
   if (chunk != nullptr) {
-    free_ = chunk->next;
-    --free_count_;
+    head = chunk->next;
+    --free_count_[class_of(capacity)];
     chunk->next = nullptr;
   } else {
-    void* memory = ::operator new(kChunkMemory, std::nothrow);
+    void* memory = ::operator new(memory_of(capacity), std::nothrow);
     if (memory == nullptr) {
-      budget_.release(kChunkMemory);
+      budget_.release(memory_of(capacity));
       return nullptr;
     }
     chunk = ::new (memory) Chunk;
+    chunk->capacity = static_cast<std::uint32_t>(capacity);
   }
   ++in_use_;
+  bytes_in_use_ += capacity;
   return chunk;
 }
 
 void ChunkPool::release(Chunk* chunk) {
   TAPIR_INVARIANT(in_use_ > 0, "a chunk is given back once");
+  const std::size_t capacity = chunk->capacity;
   --in_use_;
-  budget_.release(kChunkMemory);
-  if (free_count_ == kFreeChunksMax) {
-    ::operator delete(chunk, kChunkMemory);
+  bytes_in_use_ -= capacity;
+  budget_.release(memory_of(capacity));
+  std::size_t& kept = free_count_[class_of(capacity)];
+  if ((kept + 1) * capacity > kFreeBytesMax) {
+    ::operator delete(chunk, memory_of(capacity));
     return;
   }
-  chunk->next = free_;
-  free_ = chunk;
-  ++free_count_;
+  Chunk*& head = free_[class_of(capacity)];
+  chunk->next = head;
+  head = chunk;
+  ++kept;
 }
 
 SendBuffer::~SendBuffer() { TAPIR_INVARIANT(front_ == nullptr, "a send buffer is released before it goes"); }
@@ -63,18 +77,17 @@ SendBuffer::~SendBuffer() { TAPIR_INVARIANT(front_ == nullptr, "a send buffer is
 std::size_t SendBuffer::append(Bytes bytes, ChunkPool& pool) {
   std::size_t done = 0;
   while (done < bytes.size()) {
-    const std::size_t filled = front_offset_ + size();
-    std::size_t room = chunk_count_ * kChunkBytes - filled;
-    if (room == 0) {
-      Chunk* chunk = pool.allocate();
+    if (back_ == nullptr || back_filled_ == back_->capacity) {
+      const bool small = back_ == nullptr && bytes.size() - done <= kSmallChunkBytes;
+      Chunk* chunk = pool.allocate(small ? kSmallChunkBytes : kChunkBytes);
       if (chunk == nullptr) break;
       (back_ == nullptr ? front_ : back_->next) = chunk;
       back_ = chunk;
-      ++chunk_count_;
-      room = kChunkBytes;
+      back_filled_ = 0;
     }
-    const std::size_t n = std::min(room, bytes.size() - done);
-    std::memcpy(back_->data() + (kChunkBytes - room), bytes.data() + done, n);
+    const std::size_t n = std::min<std::size_t>(back_->capacity - back_filled_, bytes.size() - done);
+    std::memcpy(back_->data() + back_filled_, bytes.data() + done, n);
+    back_filled_ += static_cast<std::uint32_t>(n);
     end_ += static_cast<std::uint32_t>(n);
     done += n;
   }
@@ -86,13 +99,12 @@ void SendBuffer::acknowledge(SeqNum seq, ChunkPool& pool) {
   if (seq <= begin_) return;
   std::size_t offset = front_offset_ + (seq - begin_);
   begin_ = seq;
-  while (front_ != nullptr && (offset >= kChunkBytes || empty())) {
+  while (front_ != nullptr && (offset >= front_->capacity || empty())) {
     Chunk* chunk = front_;
     front_ = chunk->next;
     if (cursor_ == chunk) cursor_ = nullptr;
+    offset -= std::min<std::size_t>(offset, chunk->capacity);
     pool.release(chunk);
-    --chunk_count_;
-    offset -= std::min(offset, kChunkBytes);
   }
   if (front_ == nullptr) {
     back_ = nullptr;
@@ -115,13 +127,13 @@ std::size_t SendBuffer::collect(SeqRange range, OutgoingFrame& out) const {
   }
   std::size_t added = 0;
   for (;;) {
-    while (at - chunk_seq >= kChunkBytes) {
+    while (at - chunk_seq >= chunk->capacity) {
+      chunk_seq += chunk->capacity;
       chunk = chunk->next;
-      chunk_seq += static_cast<std::uint32_t>(kChunkBytes);
     }
     if (out.payload_full()) break;
     const std::uint32_t offset = at - chunk_seq;
-    const std::uint32_t n = std::min(static_cast<std::uint32_t>(kChunkBytes) - offset, end - at);
+    const std::uint32_t n = std::min(chunk->capacity - offset, end - at);
     out.add_payload(Bytes(chunk->data() + offset, n));
     at += n;
     added += n;
@@ -137,7 +149,7 @@ std::size_t SendBuffer::collect(SeqRange range, OutgoingFrame& out) const {
 void SendBuffer::release_all(ChunkPool& pool) {
   while (front_ != nullptr) pool.release(std::exchange(front_, front_->next));
   back_ = cursor_ = nullptr;
-  chunk_count_ = front_offset_ = 0;
+  back_filled_ = front_offset_ = 0;
   begin_ = end_;
 }
 

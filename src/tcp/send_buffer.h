@@ -7,6 +7,7 @@
 //           ^ front offset                                   ^ back fill
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -19,10 +20,13 @@ namespace tapir::tcp {
 
 // Bytes of payload per chunk: one 64 KiB super-segment is then five spans at most.
 inline constexpr std::size_t kChunkBytes = 16384;
+// The first chunk of a buffer that begins with a small write: ten thousand short answers must not hold 16 KiB each.
+inline constexpr std::size_t kSmallChunkBytes = 1024;
 
 struct Chunk {
   Chunk* next = nullptr;
-  std::uint8_t* data();                // kChunkBytes of them
+  std::uint32_t capacity = 0;          // kChunkBytes or kSmallChunkBytes
+  std::uint8_t* data();                // `capacity` of them
 };
 
 // Chunks of all connections of a stack; last freed, first reused. Charges the budget for what is in use.
@@ -32,16 +36,19 @@ class ChunkPool {
   ChunkPool(const ChunkPool&) = delete;
   ChunkPool& operator=(const ChunkPool&) = delete;
   ~ChunkPool();
-  Chunk* allocate();                   // null: no memory
+  // `capacity`: one of the two sizes. Null: no memory.
+  Chunk* allocate(std::size_t capacity = kChunkBytes);
   void release(Chunk* chunk);
-  std::size_t in_use() const { return in_use_; }
+  std::size_t in_use() const { return in_use_; }              // chunks
+  std::size_t bytes_in_use() const { return bytes_in_use_; }  // of payload they could hold
   void fail_after(std::uint64_t n) { fail_countdown_ = n; }
 
  private:
   MemoryBudget& budget_;
-  Chunk* free_ = nullptr;
-  std::size_t free_count_ = 0;
+  std::array<Chunk*, 2> free_{};       // large, small
+  std::array<std::size_t, 2> free_count_{};
   std::size_t in_use_ = 0;
+  std::size_t bytes_in_use_ = 0;
   std::uint64_t fail_countdown_ = 0;
 };
 
@@ -72,7 +79,7 @@ class SendBuffer {
   SeqNum begin_;
   SeqNum end_;
   std::uint32_t front_offset_ = 0;     // of begin_ in the first chunk
-  std::uint32_t chunk_count_ = 0;
+  std::uint32_t back_filled_ = 0;      // bytes used of the last chunk
   Chunk* front_ = nullptr;
   Chunk* back_ = nullptr;
   mutable Chunk* cursor_ = nullptr;    // where the last collect() ended: makes sending in order O(1)

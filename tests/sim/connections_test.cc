@@ -41,6 +41,7 @@ class EchoServer : public Program {
   }
   bool done() const override { return accepted_ > 0 && open_ == 0; }
   std::size_t accepted() const { return accepted_; }
+  std::size_t open() const { return open_; }
   void stop(Host& host, Instant now) { ASSERT_TRUE(host.sockets().close(listener_, now)); }
 
  private:
@@ -96,6 +97,7 @@ class Crowd : public Program {
     for (const socket::Descriptor fd : open_) ASSERT_TRUE(host.sockets().send(fd, "hello", 5, 0, now));
   }
   bool done() const override { return closed_; }
+  std::size_t answered() const { return answered_; }
 
  private:
   static constexpr std::size_t kHandshakes = 200;
@@ -137,7 +139,8 @@ TEST(Connections, TenThousandOpenedUsedAndClosedLeaveNothing) {
   EXPECT_LE(per_connection, 1024u);
   RecordProperty("bytes_per_idle_connection", static_cast<int>(per_connection));
   crowd.use(left, network.now());
-  ASSERT_TRUE(network.run_programs(network.now() + Duration(60s)));
+  const bool finished = network.run_programs(network.now() + Duration(60s));
+  ASSERT_TRUE(finished) << crowd.answered() << " of 10000 answered, " << server.open() << " open at the server";
   EXPECT_EQ(server.accepted(), 10'000u);
   server.stop(right, network.now());
   network.run_for(130s);
@@ -150,7 +153,8 @@ TEST(Connections, TenThousandOpenedUsedAndClosedLeaveNothing) {
     EXPECT_EQ(gauges.chunks, 0u);
     EXPECT_EQ(host->stack().frames().in_use(), 0u);
   }
-  EXPECT_LE(left.stack().budget().used(), before_left + 4096);
+  // Every record and buffer is back; lists and tables that once held ten thousand may keep their size.
+  EXPECT_LE(left.stack().budget().used(), before_left + (512 << 10));
 }
 
 // TapipBug_SequenceComparesBreakAtWrap: numbers started near 2^31 and 2^32 (tapip compared with a plain <).
