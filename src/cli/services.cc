@@ -235,6 +235,7 @@ void Services::accept_streams(Sockets& sockets, Endpoint& listener, Instant now)
     stream->kind = listener.kind;
     stream->folder = listener.folder;
     stream->fd = *fd;
+    if (listener.kind == ServiceKind::kHttp) stream->outbox = std::make_unique<Outbox>();
     watch(sockets, add_endpoint(std::move(stream)),
           listener.kind == ServiceKind::kChargen ? EPOLLIN | EPOLLOUT : EPOLLIN, now);
   }
@@ -312,14 +313,13 @@ bool Services::serve_chargen(Sockets& sockets, Endpoint& stream, std::uint32_t e
 
 bool Services::serve_echo(Sockets& sockets, Endpoint& stream, Instant now) {
   for (std::size_t total = 0; total < kBytesPerLock;) {
-    if (stream.held_sent < stream.held.size()) {
-      const auto sent = sockets.send(stream.fd, stream.held.data() + stream.held_sent,
-                                     stream.held.size() - stream.held_sent, MSG_NOSIGNAL, now);
+    if (Outbox* const outbox = stream.outbox.get(); outbox != nullptr) {
+      const auto sent = sockets.send(stream.fd, outbox->held.data() + outbox->held_sent,
+                                     outbox->held.size() - outbox->held_sent, MSG_NOSIGNAL, now);
       if (!sent) return would_wait(sent.error());
-      stream.held_sent += *sent;
-      if (stream.held_sent < stream.held.size()) return true;
-      stream.held = {};
-      stream.held_sent = 0;
+      outbox->held_sent += *sent;
+      if (outbox->held_sent < outbox->held.size()) return true;
+      stream.outbox.reset();
       watch(sockets, stream, EPOLLIN, now);
     }
     if (stream.input_ended) return false;
@@ -333,8 +333,8 @@ bool Services::serve_echo(Sockets& sockets, Endpoint& stream, Instant now) {
     const std::size_t gone = sent.value_or(0);
     if (gone < *size) {
       // The client does not read: neither do we, until it does.
-      stream.held.assign(buffer_.data() + gone, *size - gone);
-      stream.held_sent = 0;
+      stream.outbox = std::make_unique<Outbox>();
+      stream.outbox->held.assign(buffer_.data() + gone, *size - gone);
       watch(sockets, stream, EPOLLOUT, now);
       return true;
     }
@@ -345,25 +345,25 @@ bool Services::serve_echo(Sockets& sockets, Endpoint& stream, Instant now) {
 
 bool Services::serve_http(Sockets& sockets, Endpoint& stream, Instant now) {
   if (stream.draining) return drain(sockets, stream, now);
+  Outbox& outbox = *stream.outbox;
   for (std::size_t total = 0;;) {
     if (stream.answering) {
       if (!send_answer(sockets, stream, now)) return false;
       if (stream.answering) return true;
-      if (!stream.answer.keep_alive) {
+      if (!outbox.answer.keep_alive) {
         // To close now would reset the connection if the client has sent more, and it might lose the answer.
         (void)sockets.shutdown(stream.fd, SHUT_WR, now);
         stream.draining = true;
         stream.position = 0;
-        stream.held = {};
-        stream.answer = {};
+        stream.outbox.reset();
         watch(sockets, stream, EPOLLIN, now);
         return drain(sockets, stream, now);
       }
-      stream.answer = {};
+      outbox.answer = {};
     }
-    if (auto request = take_http_request(stream.held)) {
-      stream.answer = stream.folder->answer(*request, std::time(nullptr));
-      stream.held_sent = 0;
+    if (auto request = take_http_request(outbox.held)) {
+      outbox.answer = stream.folder->answer(*request, std::time(nullptr));
+      outbox.held_sent = 0;
       stream.answering = true;
       continue;
     }
@@ -377,23 +377,24 @@ bool Services::serve_http(Sockets& sockets, Endpoint& stream, Instant now) {
     } else {
       total += *size;
       moved_ += *size;
-      stream.held.append(buffer_.data(), *size);
+      outbox.held.append(buffer_.data(), *size);
     }
   }
 }
 
 bool Services::send_answer(Sockets& sockets, Endpoint& stream, Instant now) {
-  HttpAnswer& answer = stream.answer;
+  Outbox& outbox = *stream.outbox;
+  HttpAnswer& answer = outbox.answer;
   const auto blocked = [&](socket::Errno error) {
     watch(sockets, stream, EPOLLOUT, now);
     return would_wait(error);
   };
-  while (stream.held_sent < answer.text.size()) {
+  while (outbox.held_sent < answer.text.size()) {
     const int more = answer.left != 0 ? MSG_MORE : 0;
-    const auto sent = sockets.send(stream.fd, answer.text.data() + stream.held_sent,
-                                   answer.text.size() - stream.held_sent, MSG_NOSIGNAL | more, now);
+    const auto sent = sockets.send(stream.fd, answer.text.data() + outbox.held_sent,
+                                   answer.text.size() - outbox.held_sent, MSG_NOSIGNAL | more, now);
     if (!sent) return blocked(sent.error());
-    stream.held_sent += *sent;
+    outbox.held_sent += *sent;
   }
   for (std::size_t total = 0; answer.left != 0;) {
     if (total >= kBytesPerLock) {

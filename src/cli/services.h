@@ -49,8 +49,9 @@ class Services {
  private:
   // Bytes of one recv() or send(): a turn's worth, and more than a socket buffer gives at once.
   static constexpr std::size_t kChunk = 256 * 1024;
-  // Bytes moved before the lock is let go, so that the tools on the control socket get in.
-  static constexpr std::size_t kBytesPerLock = 4 * kChunk;
+  // Bytes moved before the lock is let go, so that the tools on the control socket get in, and the ACKs of
+  // what was sent: its buffers are then used again while the cache holds them.
+  static constexpr std::size_t kBytesPerLock = kChunk;
   // What an echo connection may hold that its client does not read.
   static constexpr std::size_t kEchoChunk = 64 * 1024;
   // Bytes read from a file at a time: about what a send buffer takes.
@@ -66,20 +67,24 @@ class Services {
 
   enum class Role : std::uint8_t { kListener, kDatagram, kStream };
 
-  // One descriptor of the stack.
+  // What is on its way to a client. Most connections wait for theirs, and have none.
+  struct Outbox {
+    std::string held;           // echo: read, not yet sent; http: request bytes
+    std::size_t held_sent = 0;  // of `held`, or of the answer's text
+    HttpAnswer answer;
+  };
+  // One descriptor of the stack; small, as a server has one per idle client.
   struct Endpoint {
     Role role = Role::kStream;
     ServiceKind kind = ServiceKind::kEcho;
-    const HttpFolder* folder = nullptr;  // kHttp
-    runtime::Descriptor fd = -1;
-    std::uint32_t interest = 0;  // what the epoll set watches
-    std::uint64_t position = 0;  // chargen: bytes sent; kDrain: bytes thrown away
-    std::string held;            // echo: read, not yet sent; http: request bytes
-    std::size_t held_sent = 0;   // of `held`, or of the answer's text
     bool input_ended = false;
-    bool answering = false;  // http: `answer` is not sent whole
+    bool answering = false;  // http: the answer is not sent whole
     bool draining = false;   // http: all said; reads until the client has closed
-    HttpAnswer answer;
+    runtime::Descriptor fd = -1;
+    std::uint32_t interest = 0;          // what the epoll set watches
+    const HttpFolder* folder = nullptr;  // kHttp
+    std::uint64_t position = 0;          // chargen: bytes sent; kDrain: bytes thrown away
+    std::unique_ptr<Outbox> outbox;      // echo: while the client does not read; http: until all is said
   };
 
   std::expected<void, std::string> listen(const ServiceSpec& spec, const HttpFolder* folder, int type);

@@ -36,15 +36,18 @@ std::optional<std::uint16_t> parse_group(std::string_view text) {
   std::uint32_t value = 0;
   for (char c : text) {
     const char lower = static_cast<char>(c | 0x20);
-    if (c >= '0' && c <= '9') value = value << 4 | static_cast<std::uint32_t>(c - '0');
-    else if (lower >= 'a' && lower <= 'f') value = value << 4 | static_cast<std::uint32_t>(lower - 'a' + 10);
-    else return std::nullopt;
+    if (c >= '0' && c <= '9')
+      value = value << 4 | static_cast<std::uint32_t>(c - '0');
+    else if (lower >= 'a' && lower <= 'f')
+      value = value << 4 | static_cast<std::uint32_t>(lower - 'a' + 10);
+    else
+      return std::nullopt;
   }
   return static_cast<std::uint16_t>(value);
 }
 
-// The 16-bit groups of "1:2:3", the last may be an IPv4 address (two groups). Nothing when a group is malformed, or there
-// are more than eight. An empty text has no groups.
+// The 16-bit groups of "1:2:3", the last may be an IPv4 address (two groups). Nothing when a group is
+// malformed, or there are more than eight. An empty text has no groups.
 struct Groups {
   std::array<std::uint16_t, 8> values{};
   std::size_t count = 0;
@@ -102,7 +105,8 @@ void append_hex(std::string& text, std::uint16_t group) {
   }
 }
 
-// RFC 5952 §4: lower case, no leading zeros, the longest run of two or more zero groups (the first of equals) as "::".
+// RFC 5952 §4: lower case, no leading zeros, the longest run of two or more zero groups (the first of equals)
+// as "::".
 std::string format_v6(const std::array<std::uint8_t, 16>& bytes) {
   std::array<std::uint16_t, 8> groups{};
   for (std::size_t i = 0; i < 8; ++i) groups[i] = load_be<std::uint16_t>(bytes, 2 * i);
@@ -132,7 +136,13 @@ std::string format_v6(const std::array<std::uint8_t, 16>& bytes) {
 
 // The bits of `address` that its version's prefix of `length` names, within the 16 bytes.
 std::size_t bits_in_16_bytes(const IpAddress& address, std::uint8_t length) {
-  return address.is_v4() ? std::size_t{96} + std::min<std::size_t>(length, 32) : std::min<std::size_t>(length, 128);
+  return address.is_v4() ? std::size_t{96} + std::min<std::size_t>(length, 32)
+                         : std::min<std::size_t>(length, 128);
+}
+
+// A length above 32 names all bits.
+std::uint32_t v4_mask(std::uint8_t length) {
+  return length == 0 ? 0 : ~std::uint32_t{0} << (32 - std::min<unsigned>(length, 32));
 }
 
 std::uint8_t byte_mask(std::size_t bits, std::size_t index) {
@@ -160,7 +170,7 @@ std::string IpAddress::to_string() const {
   return text;
 }
 
-bool IpAddress::is_unspecified() const { return *this == IpAddress{} || *this == any_v4(); }
+bool IpAddress::is_unspecified() const { return is_v4() ? v4_bits() == 0 : *this == IpAddress{}; }
 
 bool IpAddress::is_loopback() const {
   if (is_v4()) return bytes_[12] == 127;
@@ -171,10 +181,11 @@ bool IpAddress::is_loopback() const {
 
 bool IpAddress::is_multicast() const { return is_v4() ? (bytes_[12] & 0xf0) == 0xe0 : bytes_[0] == 0xff; }
 
-bool IpAddress::is_broadcast() const { return *this == broadcast_v4(); }
+bool IpAddress::is_broadcast() const { return is_v4() && v4_bits() == 0xffffffff; }
 
 bool IpPrefix::contains(const IpAddress& a) const {
   if (a.is_v4() != address.is_v4()) return false;
+  if (a.is_v4()) return ((a.v4_bits() ^ address.v4_bits()) & v4_mask(length)) == 0;  // asked for every packet
   const std::size_t bits = bits_in_16_bytes(address, length);
   for (std::size_t i = 0; i < 16; ++i)
     if (((a.bytes()[i] ^ address.bytes()[i]) & byte_mask(bits, i)) != 0) return false;
@@ -182,6 +193,7 @@ bool IpPrefix::contains(const IpAddress& a) const {
 }
 
 IpPrefix IpPrefix::network() const {
+  if (address.is_v4()) return {IpAddress::v4(address.v4_bits() & v4_mask(length)), length};
   std::array<std::uint8_t, 16> bytes = address.bytes();
   const std::size_t bits = bits_in_16_bytes(address, length);
   for (std::size_t i = 0; i < 16; ++i) bytes[i] = static_cast<std::uint8_t>(bytes[i] & byte_mask(bits, i));

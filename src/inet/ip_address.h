@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstdint>
 #include <optional>
@@ -26,7 +27,8 @@ class IpAddress {
     return a;
   }
   static constexpr IpAddress v4(std::uint8_t a, std::uint8_t b, std::uint8_t c, std::uint8_t d) {
-    return v4(static_cast<std::uint32_t>(a) << 24 | static_cast<std::uint32_t>(b) << 16 | static_cast<std::uint32_t>(c) << 8 | d);
+    return v4(static_cast<std::uint32_t>(a) << 24 | static_cast<std::uint32_t>(b) << 16 |
+              static_cast<std::uint32_t>(c) << 8 | d);
   }
   static constexpr IpAddress v6(const std::array<std::uint8_t, 16>& bytes) {
     IpAddress a;
@@ -41,9 +43,8 @@ class IpAddress {
   std::string to_string() const;
 
   constexpr bool is_v4() const {
-    for (std::size_t i = 0; i < 10; ++i)
-      if (bytes_[i] != 0) return false;
-    return bytes_[10] == 0xff && bytes_[11] == 0xff;
+    const auto [high, low] = words();
+    return high == 0 && (low & kV4Mask) == kV4Mark;
   }
   // The 32 bits in host order; the address must be IPv4.
   constexpr std::uint32_t v4_bits() const {
@@ -57,10 +58,25 @@ class IpAddress {
   bool is_multicast() const;    // 224.0.0.0/4 or ff00::/8
   bool is_broadcast() const;    // 255.255.255.255
 
-  friend constexpr bool operator==(const IpAddress&, const IpAddress&) = default;
+  // Addresses are compared for every packet: two words, where the arrays' own comparison calls memcmp.
+  friend constexpr bool operator==(const IpAddress& a, const IpAddress& b) { return a.words() == b.words(); }
   friend constexpr auto operator<=>(const IpAddress&, const IpAddress&) = default;
 
  private:
+  // The bytes as they lie in memory.
+  struct Words {
+    std::uint64_t high, low;
+    friend constexpr bool operator==(const Words& a, const Words& b) {
+      return ((a.high ^ b.high) | (a.low ^ b.low)) == 0;
+    }
+  };
+  constexpr Words words() const { return std::bit_cast<Words>(bytes_); }
+  // ::ffff:0:0/96 in `low`.
+  static constexpr std::uint64_t kV4Mask =
+      std::bit_cast<std::uint64_t>(std::array<std::uint8_t, 8>{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0});
+  static constexpr std::uint64_t kV4Mark =
+      std::bit_cast<std::uint64_t>(std::array<std::uint8_t, 8>{0, 0, 0xff, 0xff, 0, 0, 0, 0});
+
   std::array<std::uint8_t, 16> bytes_{};
 };
 

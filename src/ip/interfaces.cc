@@ -9,8 +9,9 @@ namespace {
 // The lowest address of a net is a broadcast address of old (RFC 1122 §3.3.6), and Linux still takes it for
 // one.
 bool is_broadcast_of(const IpPrefix& net, const IpAddress& address) {
+  if (!net.contains(address)) return false;
   const std::optional<IpAddress> broadcast = net.broadcast();
-  return broadcast && net.contains(address) && (address == *broadcast || address == net.network().address);
+  return broadcast && (address == *broadcast || address == net.network().address);
 }
 
 bool same_net(const IpPrefix& a, const IpPrefix& b) { return a.network() == b.network(); }

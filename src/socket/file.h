@@ -101,7 +101,9 @@ struct StreamSocket : SocketFile {
   tcp::ConnectionId connection;  // null: none
   tcp::ListenerId listener;      // null: not listening
   std::int32_t backlog = 0;
-  tcp::SocketOptions options;  // while there is neither connection nor listener, which have their own
+  // What was set while there is neither connection nor listener, which have their own; null: nothing. Apart,
+  // as most sockets have a connection.
+  Handle<tcp::SocketOptions> options;
 };
 
 struct DatagramSocket : SocketFile {

@@ -31,6 +31,7 @@ Sockets::State::State(stack::Stack& stack_, int first_descriptor, std::size_t de
       key(table_key(parts.rng)),
       descriptors(first_descriptor, descriptors_max, parts.budget),
       streams(kFilesMax, parts.budget.hook()),
+      own_options(kFilesMax, parts.budget.hook()),
       datagrams(kFilesMax, parts.budget.hook()),
       sets(kFilesMax, parts.budget.hook()),
       items(kFilesMax, parts.budget.hook()),
@@ -143,6 +144,7 @@ Result<int> Sockets::State::destroy(File& file, Instant now) {
     case FileKind::kStream: {
       auto& s = static_cast<StreamSocket&>(file);
       const Result<int> closed = close(s, now);
+      drop_own_options(s);
       streams.erase(s);
       return closed;
     }

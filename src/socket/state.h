@@ -48,7 +48,10 @@ struct Sockets::State {
   tcp::Connection* connection_of(const StreamSocket& s) const {
     return s.connection ? parts.tcp.connection(s.connection) : nullptr;
   }
+  // Valid until the next call. Without memory for them, options set on a socket with neither connection nor
+  // listener are lost.
   tcp::SocketOptions& options_of(StreamSocket& s);
+  void drop_own_options(StreamSocket& s);
   void options_changed(StreamSocket& s, Instant now);
   int take_error(StreamSocket& s);
   int pending_error(const StreamSocket& s) const;
@@ -130,6 +133,8 @@ struct Sockets::State {
   SipKey key;
   DescriptorTable descriptors;
   Slab<StreamSocket> streams;
+  Slab<tcp::SocketOptions> own_options;  // of stream sockets with neither connection nor listener
+  tcp::SocketOptions no_options;         // stands in for one of them when memory is refused
   Slab<DatagramSocket> datagrams;
   Slab<EpollSet> sets;
   Slab<EpollItem> items;

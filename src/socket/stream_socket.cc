@@ -3,6 +3,7 @@
 #include <netinet/tcp.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "socket/address.h"
 #include "socket/errno_map.h"
@@ -49,7 +50,13 @@ tcp::SocketOptions& Sockets::State::options_of(StreamSocket& s) {
   if (tcp::Connection* connection = connection_of(s)) return connection->options();
   if (s.listener)
     if (tcp::SocketOptions* options = parts.tcp.listener_options(s.listener)) return *options;
-  return s.options;
+  if (!s.options) s.options = own_options.emplace();
+  if (tcp::SocketOptions* options = own_options.get(s.options)) return *options;
+  return no_options = {};
+}
+
+void Sockets::State::drop_own_options(StreamSocket& s) {
+  if (s.options) own_options.erase(std::exchange(s.options, {}));
 }
 
 void Sockets::State::options_changed(StreamSocket& s, Instant now) {
@@ -97,13 +104,14 @@ Result<int> Sockets::State::listen(StreamSocket& s, int backlog, Instant now) {
     if (const Result<int> taken = take_port(s, {s.local.address, 0}); !taken) return taken;
   }
   if (!parts.ports.start_listening(s.binding, parts.tcp)) return fail(EADDRINUSE);
-  const auto listener = parts.tcp.listen(s.local, s.interface, s.backlog, s.reuse_port, s.options, now);
+  const auto listener = parts.tcp.listen(s.local, s.interface, s.backlog, s.reuse_port, options_of(s), now);
   if (!listener || !attach_listener(s, *listener)) {
     parts.ports.stop_listening(s.binding);
     if (!listener) return fail(listener.error() == tcp::CloseCause::kOutOfMemory ? ENOMEM : EADDRINUSE);
     parts.tcp.close_listener(*listener, now);
     return fail(ENOMEM);
   }
+  drop_own_options(s);
   s.shutdown = 0;
   return 0;
 }
@@ -227,13 +235,14 @@ Result<int> Sockets::State::start_connect(StreamSocket& s, const sockaddr* addre
     s.local.address = tuple.local.address;
     parts.ports.set_address(s.binding, tuple.local.address);
   }
-  const auto connection = parts.tcp.connect(tuple, *path, s.options, now);
+  const auto connection = parts.tcp.connect(tuple, *path, options_of(s), now);
   if (!connection || !attach(s, *connection)) {
     if (connection) parts.tcp.abort(*connection, now);
     const bool memory = connection || connection.error() == tcp::CloseCause::kOutOfMemory;
     disconnect(s, 0, now);
     return fail(memory ? ENOBUFS : EADDRNOTAVAIL);
   }
+  drop_own_options(s);
   s.error = 0;
   s.shutdown = 0;
   return 0;
@@ -244,20 +253,22 @@ Result<int> Sockets::State::start_connect(StreamSocket& s, const sockaddr* addre
 void Sockets::State::disconnect(StreamSocket& s, int error, Instant now) {
   bool leaves = false;
   if (s.listener) {
-    s.options = options_of(s);
+    const tcp::SocketOptions kept = options_of(s);
     parts.tcp.close_listener(s.listener, now);
     detach_listener(s);
+    options_of(s) = kept;
     parts.ports.stop_listening(s.binding);
     leaves = true;
   } else if (tcp::Connection* connection = connection_of(s)) {
     const tcp::State state = connection->state();
     if (needs_reset(state) || state == tcp::State::kSynSent) error = ECONNRESET;
-    s.options = connection->options();
+    const tcp::SocketOptions kept = connection->options();
     if (state == tcp::State::kClosed)
       parts.tcp.close(s.connection, now);
     else
       parts.tcp.abort(s.connection, now);
     detach(s);
+    options_of(s) = kept;
   }
   s.error = error;
   s.shutdown = 0;
@@ -319,7 +330,8 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
       if (taken == 0) break;
       written += taken;
       rest = rest.subspan(taken);
-      // A full record leaves before the next is begun, as in Linux's sendmsg: what the window leaves of it is topped up first.
+      // A full record leaves before the next is begun, as in Linux's sendmsg: what the window leaves of it is
+      // topped up first.
       if (!rest.empty()) stack.poll_output(now);
     }
     if (!rest.empty()) break;

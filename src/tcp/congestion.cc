@@ -5,6 +5,7 @@
 #include <iterator>
 #include <new>
 
+#include "base/assert.h"
 #include "tcp/congestion/reno.h"
 
 namespace tapir::tcp {
@@ -12,13 +13,14 @@ namespace {
 
 struct Algorithm {
   std::string_view name;
-  CongestionControl* (*construct)(void* storage);
+  void (*construct)(void* storage);
 };
 
 template <typename T>
-CongestionControl* construct(void* storage) {
+void construct(void* storage) {
   static_assert(sizeof(T) <= kCongestionStateMax && alignof(T) <= 8);
-  return ::new (storage) T;
+  const CongestionControl* const made = ::new (storage) T;
+  TAPIR_INVARIANT(static_cast<const void*>(made) == storage, "an algorithm begins with its interface");
 }
 
 constexpr Algorithm kAlgorithms[] = {{"reno", &construct<Reno>}};
@@ -31,16 +33,16 @@ const Algorithm* find(std::string_view name) {
 
 }  // namespace
 
-CongestionSlot::CongestionSlot() : control_(construct<Reno>(storage_.data())) {}
+CongestionSlot::CongestionSlot() { construct<Reno>(storage_.data()); }
 
-CongestionSlot::~CongestionSlot() { control_->~CongestionControl(); }
+CongestionSlot::~CongestionSlot() { control()->~CongestionControl(); }
 
 bool CongestionSlot::select(std::string_view name) {
   const Algorithm* algorithm = find(name);
   if (algorithm == nullptr) return false;
-  if (control_->name() == name) return true;
-  control_->~CongestionControl();
-  control_ = algorithm->construct(storage_.data());
+  if (control()->name() == name) return true;
+  control()->~CongestionControl();
+  algorithm->construct(storage_.data());
   return true;
 }
 

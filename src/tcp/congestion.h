@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <string_view>
 
 #include "base/seq_num.h"
@@ -53,7 +54,7 @@ class CongestionControl {
 };
 
 // Room for any algorithm's state.
-inline constexpr std::size_t kCongestionStateMax = 96;
+inline constexpr std::size_t kCongestionStateMax = 64;
 class CongestionSlot {
  public:
   CongestionSlot();                         // Reno
@@ -64,13 +65,15 @@ class CongestionSlot {
   bool select(std::string_view name);
   static bool known(std::string_view name);
   static std::string_view available();      // names with a space between, for tcp_available_congestion_control
-  CongestionControl& operator*() { return *control_; }
-  CongestionControl* operator->() { return control_; }
-  const CongestionControl* operator->() const { return control_; }
+  CongestionControl& operator*() { return *control(); }
+  CongestionControl* operator->() { return control(); }
+  const CongestionControl* operator->() const { return const_cast<CongestionSlot*>(this)->control(); }
 
  private:
+  // Every algorithm begins with its CongestionControl, at the front of the storage.
+  CongestionControl* control() { return std::launder(reinterpret_cast<CongestionControl*>(storage_.data())); }
+
   alignas(8) std::array<std::byte, kCongestionStateMax> storage_;
-  CongestionControl* control_ = nullptr;
 };
 
 // RFC 5681 slow start and congestion avoidance with byte counting in segments (Linux: tcp_slow_start, tcp_cong_avoid_ai).

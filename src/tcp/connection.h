@@ -270,11 +270,11 @@ class Connection {
     std::uint8_t wscale = 0;
   };
   struct Timestamps {
-    bool on = false;
+    Instant recent_at{};
     std::uint32_t offset = 0;      // added to our millisecond clock on the wire
     std::uint32_t recent = 0;      // TS.Recent (RFC 7323 §4.3)
-    Instant recent_at{};
     SeqNum last_ack_sent;
+    bool on = false;
   };
   // Receive-buffer autotuning (Linux: tcp_rcv_space_adjust, "dynamic right-sizing").
   struct RightSizing {
@@ -443,7 +443,6 @@ class Connection {
   OwedReset reset_;
   SeqRange dsack_{};               // a duplicate to report in the next ACK
   std::int64_t send_limit_ = 0;    // sk_sndbuf
-  std::uint32_t notsent_low_water_ = 0xffffffff;   // TCP_NOTSENT_LOWAT, or the knob's
   std::int64_t receive_limit_ = 0; // sk_rcvbuf
   Instant last_sent_at_{};         // of data (Linux: lsndtime)
   Instant last_received_at_{};     // of anything acceptable (Linux: rcv_tstamp)
@@ -453,6 +452,7 @@ class Connection {
   Instant probes_began_{};
   Instant cwnd_stamp_{};           // when the window was last used or cut
   Instant opened_at_{};            // first SYN sent, or handshake done
+  std::uint32_t notsent_low_water_ = 0xffffffff;   // TCP_NOTSENT_LOWAT, or the knob's
   SeqNum cwnd_usage_seq_;
   std::uint32_t max_packets_out_ = 0;   // most in flight in the round, when not limited by the window
   std::uint32_t total_retransmits_ = 0;

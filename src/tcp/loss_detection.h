@@ -29,8 +29,8 @@ class LossDetection {
 
  private:
   Instant sent_at_{};              // RACK.xmit_ts
-  SeqNum end_;                     // RACK.end_seq
   Duration rtt_{};                 // RACK.rtt
+  SeqNum end_;                     // RACK.end_seq
   bool advanced_ = false;          // something new to judge by
 };
 
