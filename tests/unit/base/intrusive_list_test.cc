@@ -24,12 +24,12 @@ std::vector<int> values(const List& list) {
 }
 
 TEST(IntrusiveList, KeepsOrder) {
+  Item a(1), b(2), c(3), d(4);  // elements outlive their list
   IntrusiveList<Item, Ready> list;
   EXPECT_TRUE(list.empty());
   EXPECT_EQ(list.front(), nullptr);
   EXPECT_EQ(list.back(), nullptr);
   EXPECT_EQ(list.pop_front(), nullptr);
-  Item a(1), b(2), c(3), d(4);
   list.push_back(b);
   list.push_front(a);
   list.push_back(d);
@@ -48,9 +48,9 @@ TEST(IntrusiveList, KeepsOrder) {
 }
 
 TEST(IntrusiveList, AnElementIsInAListPerTag) {
+  Item a(1), b(2);
   IntrusiveList<Item, Ready> ready;
   IntrusiveList<Item, Waiting> waiting;
-  Item a(1), b(2);
   ready.push_back(a);
   ready.push_back(b);
   waiting.push_back(b);
