@@ -117,7 +117,7 @@ class Connection {
   Instant next_deadline() const;
   // Something must leave before the next frame is looked at (DESIGN: due).
   bool output_due() const { return due_; }
-  bool output_wanted(Env& env, Instant now) const;
+  bool output_wanted() const;
   // Builds the next segment's TCP header (checksum left 0) and payload spans into `out`. False: nothing (more) to send now.
   bool poll_segment(OutgoingFrame& out, Env& env, Instant now);
 
@@ -296,13 +296,12 @@ class Connection {
 
   // ---- connection_input.cc: RFC 9293 §3.10.7, a step a call ----
   void on_syn_sent(const wire::TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now);
-  void on_simultaneous_open(const wire::TcpSegment& segment, Env& env, Instant now);
-  bool predicted(const wire::TcpSegment& segment) const;
+  void on_simultaneous_open(Env& env, Instant now);
   Verdict check_timestamps(const wire::TcpSegment& segment, Env& env, Instant now);
   Verdict check_sequence(const wire::TcpSegment& segment, Env& env, Instant now);
   Verdict check_rst(const wire::TcpSegment& segment, Env& env, Instant now);
   Verdict check_syn(const wire::TcpSegment& segment, Env& env, Instant now);
-  Verdict check_ack(const wire::TcpSegment& segment, const SegmentContext& context, Env& env, Instant now);
+  Verdict check_ack(const wire::TcpSegment& segment, Env& env, Instant now);
   Verdict check_state(const wire::TcpSegment& segment, Env& env, Instant now);
   void take_payload(const wire::TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now);
   void check_fin(SeqNum fin_seq, Env& env, Instant now);
@@ -311,7 +310,7 @@ class Connection {
   void update_send_window(const wire::TcpSegment& segment, SeqNum ack, bool& moved, Env& env, Instant now);
   void drop(trace::DropReason reason, Env& env, Instant now);
   void owe_challenge_ack(Env& env, Instant now);
-  void owe_duplicate_ack(const wire::TcpSegment& segment, Env& env, Instant now);
+  void owe_duplicate_ack(const wire::TcpSegment& segment, Env& env);
   bool out_of_window_limited(const wire::TcpSegment& segment, trace::Counter skipped, Env& env, Instant now);
   void queue_in_order(Frame frame, std::uint32_t segment_size, bool push, Env& env, Instant now);
   void drain_reassembly(Env& env, Instant now);
@@ -330,7 +329,6 @@ class Connection {
   void update_pacing_rate(const Env& env);
   Recovery::Ack recovery_ack(const AckSummary& summary, bool duplicate, Env& env, Instant now) const;
   void after_window_opened(Env& env, Instant now);
-  void rearm_retransmit(const Env& env, Instant now);
 
   // ---- connection_output.cc: everything that leaves ----
   bool poll_reset(OutgoingFrame& out, Env& env, Instant now);
@@ -348,7 +346,7 @@ class Connection {
   bool should_defer(std::uint32_t record_left, bool last_record, std::uint32_t max_segments, bool ends_stream, Env& env, Instant now, bool& cwnd_limited) const;
   std::uint32_t max_segments_per_send(const Env& env) const;
   std::uint32_t size_goal() const;
-  void note_ack_sent(Env& env, Instant now);
+  void note_ack_sent();
   void note_data_sent(SeqNum end, bool partial, Env& env, Instant now);
   void validate_window(bool cwnd_limited, Env& env, Instant now);
   void restart_after_idle(Env& env, Instant now);
@@ -361,7 +359,7 @@ class Connection {
   // ---- connection_timers.cc ----
   void on_retransmit_timeout(Env& env, Instant now);
   void on_probe_timeout(Env& env, Instant now);
-  void on_delayed_ack_timeout(Env& env, Instant now);
+  void on_delayed_ack_timeout(Env& env);
   void on_keepalive_timeout(Env& env, Instant now);
   void on_reorder_timeout(Env& env, Instant now);
   bool retransmits_exhausted(int boundary, Duration user_timeout, Duration base, const Env& env, Instant now) const;
@@ -474,7 +472,6 @@ class Connection {
   CloseCause cause_ = CloseCause::kNone;
   CloseCause pending_cause_ = CloseCause::kNone;   // for SO_ERROR, until read
   CloseCause soft_cause_ = CloseCause::kNone;
-  bool cause_taken_ = false;
   bool orphan_ = false;
   bool send_shutdown_ = false;
   bool receive_shutdown_ = false;

@@ -84,7 +84,8 @@ void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bo
   if (scoreboard_.empty()) {
     disarm(Timer::kRetransmit);
   } else if (advanced || summary.newly_sacked > 0) {
-    rearm_retransmit(env, now);
+    // RFC 6298 §5.3: a whole time-out from now for what is left.
+    deadlines_[static_cast<std::size_t>(Timer::kRetransmit)] = now + rto_.value();
   }
   env.tracer.emit(now, Event::kCongestion, subject_, window_.cwnd, window_.ssthresh, static_cast<std::uint64_t>(recovery_.state()),
                   scoreboard_.in_flight());
@@ -143,11 +144,6 @@ void Connection::after_window_opened(Env& env, Instant now) {
     return;
   }
   arm(Timer::kProbe, now + probe_delay(env, now), env, now);
-}
-
-void Connection::rearm_retransmit(const Env& env, Instant now) {
-  (void)env;
-  deadlines_[static_cast<std::size_t>(Timer::kRetransmit)] = now + rto_.value();
 }
 
 }  // namespace tapir::tcp

@@ -34,7 +34,7 @@ void Connection::on_segment(const TcpSegment& segment, const SegmentContext& con
   if (check_sequence(segment, env, now) == Verdict::kDone) return;
   if (check_rst(segment, env, now) == Verdict::kDone) return;
   if (check_syn(segment, env, now) == Verdict::kDone) return;
-  if (check_ack(segment, context, env, now) == Verdict::kDone) return;
+  if (check_ack(segment, env, now) == Verdict::kDone) return;
   if (check_state(segment, env, now) == Verdict::kDone) return;
   take_payload(segment, context, std::move(frame), env, now);
   if (state_ == State::kClosed || time_wait_owed_) return;
@@ -102,7 +102,7 @@ void Connection::on_syn_sent(const TcpSegment& segment, const SegmentContext& co
   last_received_at_ = now;
   set_up_receive_window(rcv_.wnd, rcv_.window_clamp);
 
-  if (!ack) return on_simultaneous_open(segment, env, now);
+  if (!ack) return on_simultaneous_open(env, now);
 
   enter(State::kEstablished, env, now);
   AckEffects effects;
@@ -123,8 +123,7 @@ void Connection::on_syn_sent(const TcpSegment& segment, const SegmentContext& co
 }
 
 // RFC 9293 figure 8: both ends sent a SYN.
-void Connection::on_simultaneous_open(const TcpSegment& segment, Env& env, Instant now) {
-  (void)segment;
+void Connection::on_simultaneous_open(Env& env, Instant now) {
   enter(State::kSynReceived, env, now);
   syn_owed_ = true;
   due_ = true;
@@ -144,7 +143,7 @@ Connection::Verdict Connection::check_timestamps(const TcpSegment& segment, Env&
                               (std::uint32_t{segment.window} << snd_.wscale) == snd_.wnd && std::chrono::milliseconds(behind) <= tolerated;
   if (disordered_ack) return Verdict::kContinue;
   env.counters.add(Counter::kTcpExtPAWSEstab);
-  if (!out_of_window_limited(segment, Counter::kTcpExtTCPACKSkippedPAWS, env, now)) owe_duplicate_ack(segment, env, now);
+  if (!out_of_window_limited(segment, Counter::kTcpExtTCPACKSkippedPAWS, env, now)) owe_duplicate_ack(segment, env);
   drop(DropReason::kTcpRfc7323Paws, env, now);
   return Verdict::kDone;
 }
@@ -161,7 +160,7 @@ Connection::Verdict Connection::check_sequence(const TcpSegment& segment, Env& e
     if (segment.has(kSyn)) {
       owe_challenge_ack(env, now);
     } else if (!out_of_window_limited(segment, Counter::kTcpExtTCPACKSkippedSeq, env, now)) {
-      owe_duplicate_ack(segment, env, now);
+      owe_duplicate_ack(segment, env);
     }
   }
   drop(segment.end() < rcv_.wup ? DropReason::kTcpOldSequence : DropReason::kTcpInvalidSequence, env, now);
@@ -180,7 +179,7 @@ bool Connection::out_of_window_limited(const TcpSegment& segment, Counter skippe
   return false;
 }
 
-void Connection::owe_duplicate_ack(const TcpSegment& segment, Env& env, Instant now) {
+void Connection::owe_duplicate_ack(const TcpSegment& segment, Env& env) {
   if (segment.sequence_length() > 0 && segment.seq < rcv_.nxt) {
     ack_policy_.enter_quick(kQuickAcksMax, rcv_.wnd);
     if (sack_ && env.knobs.tcp_dsack != 0) {
@@ -190,7 +189,6 @@ void Connection::owe_duplicate_ack(const TcpSegment& segment, Env& env, Instant 
   }
   env.counters.add(Counter::kTcpExtDelayedACKLost);
   ack_now_ = due_ = true;
-  (void)now;
 }
 
 // RFC 5961 §7, per connection: counting one's own challenge ACKs tells nothing of another connection (CVE-2016-5696).
@@ -261,8 +259,7 @@ void Connection::update_send_window(const TcpSegment& segment, SeqNum ack, bool&
   refresh_mss(env);
 }
 
-Connection::Verdict Connection::check_ack(const TcpSegment& segment, const SegmentContext& context, Env& env, Instant now) {
-  (void)context;
+Connection::Verdict Connection::check_ack(const TcpSegment& segment, Env& env, Instant now) {
   if (!segment.has(kAck)) {
     drop(DropReason::kTcpFlags, env, now);
     return Verdict::kDone;
@@ -345,24 +342,23 @@ Connection::Verdict Connection::check_state(const TcpSegment& segment, Env& env,
 // ---- sixth to eighth: the segment's text and FIN ----
 
 void Connection::take_payload(const TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now) {
-  (void)context;
   const auto size = static_cast<std::uint32_t>(segment.payload.size());
   const bool fin = segment.has(kFin);
   if (size == 0 && !fin) {
     // The SYN-ACK that ends a simultaneous open repeats what we have: it is acknowledged like any duplicate.
-    if (segment.has(kSyn)) owe_duplicate_ack(segment, env, now);
+    if (segment.has(kSyn)) owe_duplicate_ack(segment, env);
     return;
   }
   // After the peer's FIN nothing more can come (RFC 9293: "This should not occur, since a FIN has been received").
   if (fin_received_) {
-    if (segment.end() <= rcv_.nxt) owe_duplicate_ack(segment, env, now);
+    if (segment.end() <= rcv_.nxt) owe_duplicate_ack(segment, env);
     return;
   }
   ++data_segments_in_;
   const SeqNum seq = segment.seq;
   const SeqNum text_end = seq + size;
   if (segment.end() <= rcv_.nxt) {  // all of it is old: a retransmission
-    owe_duplicate_ack(segment, env, now);
+    owe_duplicate_ack(segment, env);
     return drop(DropReason::kTcpOldData, env, now);
   }
   const SeqNum right_edge = rcv_.nxt + receive_window();

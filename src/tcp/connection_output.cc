@@ -12,12 +12,10 @@ namespace tapir::tcp {
 using trace::Counter;
 using namespace wire;  // the names of flags and options
 
-bool Connection::output_wanted(Env& env, Instant now) const {
+bool Connection::output_wanted() const {
   if (reset_.owed || challenge_owed_ || syn_owed_ || ack_now_ || probe_owed_ || space_check_owed_) return true;
   if (state_ == State::kClosed) return false;
   if (scoreboard_.lost_out() > 0) return true;
-  (void)env;
-  (void)now;
   return has_unsent() || fin_due();
 }
 
@@ -109,17 +107,15 @@ void Connection::emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRa
   segments_out_ += segments;
   env.counters.add(Counter::kTcpOutSegs, segments);
   trace_segment(Event::kSegmentOut, segment, payload.length(), env, now);
-  if ((flags & kAck) != 0) note_ack_sent(env, now);
+  if ((flags & kAck) != 0) note_ack_sent();
 }
 
-void Connection::note_ack_sent(Env& env, Instant now) {
+void Connection::note_ack_sent() {
   ack_now_ = false;
   ts_.last_ack_sent = rcv_.nxt;
   ack_policy_.on_ack_sent(1);
   disarm(Timer::kDelayedAck);
   disarm(Timer::kCompressedAck);
-  (void)env;
-  (void)now;
 }
 
 // ---- RST, challenge ACK, SYN ----
@@ -194,7 +190,7 @@ bool Connection::emit_syn(OutgoingFrame& out, Env& env, Instant now) {
   env.counters.add(Counter::kTcpOutSegs);
   trace_segment(Event::kSegmentOut, segment, 0, env, now);
   if (answer) {
-    note_ack_sent(env, now);
+    note_ack_sent();
     rcv_.wup = rcv_.nxt;
   }
   if (!armed(Timer::kRetransmit)) arm(Timer::kRetransmit, now + rto_.value(), env, now);

@@ -35,7 +35,7 @@ void Connection::on_timeout(Env& env, Instant now) {
     switch (timer) {
       case Timer::kRetransmit: on_retransmit_timeout(env, now); break;
       case Timer::kProbe: on_probe_timeout(env, now); break;
-      case Timer::kDelayedAck: on_delayed_ack_timeout(env, now); break;
+      case Timer::kDelayedAck: on_delayed_ack_timeout(env); break;
       case Timer::kKeepalive: on_keepalive_timeout(env, now); break;
       case Timer::kReorder: on_reorder_timeout(env, now); break;
       case Timer::kTailProbe:
@@ -184,8 +184,7 @@ void Connection::on_probe_timeout(Env& env, Instant now) {
 
 // ---- acknowledging late ----
 
-void Connection::on_delayed_ack_timeout(Env& env, Instant now) {
-  (void)now;
+void Connection::on_delayed_ack_timeout(Env& env) {
   if (!ack_policy_.ack_owed()) return;
   env.counters.add(Counter::kTcpExtDelayedACKs);
   ack_policy_.on_timeout(env.knobs);

@@ -136,7 +136,7 @@ void Engine::State_::arm_timer(Connection& c) {
 
 // FIN-WAIT-2 without an owner, or TIME-WAIT: the small record takes the connection's place (Linux: tcp_time_wait).
 void Engine::State_::become_time_wait(Connection& c, Instant now) {
-  const bool ack_owed = c.output_wanted(env, now);
+  const bool ack_owed = c.output_wanted();
   const Connection::Remains remains = c.take_remains(env, now);
   established.erase(c.tuple(), ref_of(c));
   const TimeWait what = TimeWait::of(remains, now);
@@ -164,7 +164,7 @@ bool Engine::State_::look_after(Connection& c, bool list_output, Instant now) {
   if (c.wants_time_wait()) become_time_wait(c, now);
   if (const std::uint8_t events = c.take_touched(); events != 0) touch(c, events);
   if (c.state() == State::kClosed) established.erase(c.tuple(), ref_of(c));
-  if (list_output && c.output_wanted(env, now)) enlist(c);
+  if (list_output && c.output_wanted()) enlist(c);
   // In the output list, or with a RST still to send, it lives until that has left.
   if (c.state() == State::kClosed && !c.attached && !c.in_output_list) {
     destroy(c, now);
