@@ -204,7 +204,8 @@ TEST_F(StackHostTest, EpollWakes) {
   EXPECT_EQ(client_.epoll_wait(*epoll, events, 10ms), 0);
   std::thread sending([&, fd = from] { EXPECT_EQ(server_.send(fd, "x", 1), 1); });
   EXPECT_EQ(client_.epoll_wait(*epoll, events, std::nullopt), 1);
-  EXPECT_EQ(events[0].data.u64, 42U);
+  const std::uint64_t data = events[0].data.u64;  // epoll_event is packed: no reference into it
+  EXPECT_EQ(data, 42U);
   sending.join();
 }
 
