@@ -17,7 +17,7 @@ enum class Event : std::uint16_t {
   kSegmentOut,       // a segment was handed to the hub; words: as pack_segment()
   kTimerArmed,       // words: Timer, deadline in ns
   kTimerFired,       // words: Timer
-  kRetransmit,       // words: first seq, end seq, times sent
+  kRetransmit,       // words: a connection: first seq, bytes, congestion state, segments; a half-open one: ISN, ISN + 1, times
   kCongestion,       // words: cwnd in segments, ssthresh, congestion state
   kDrop,             // words: DropReason
   kListenOverflow,   // subject: the listener; words: length of the accept queue, backlog
