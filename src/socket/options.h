@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// getsockopt(2) and setsockopt(2): a table of what there is.
+// getsockopt(2) and setsockopt(2): the look-up in the tables of option_table.h.
 #pragma once
 
 #include <sys/socket.h>

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+// Options of SOL_TCP: Linux's do_tcp_setsockopt and do_tcp_getsockopt.
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <array>
+#include <string_view>
+
+#include "socket/option_table.h"
+#include "socket/tcp_info.h"
+#include "tcp/congestion.h"
+
+namespace tapir::socket {
+namespace {
+
+using State = Sockets::State;
+
+constexpr std::int64_t kWindowClampMin = 1152;  // SOCK_MIN_RCVBUF / 2
+constexpr int kTcpMssMin = 88;                  // TCP_MIN_MSS
+constexpr int kTcpWindowMax = 32767;            // MAX_TCP_WINDOW
+constexpr int kKeepaliveMax = 32767;            // MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL
+constexpr int kTriesMax = 127;                  // MAX_TCP_KEEPCNT, MAX_TCP_SYNCNT
+constexpr int kFinTimeoutMax = 120;             // TCP_FIN_TIMEOUT_MAX, seconds
+constexpr int kMssDefault = 536;                // TCP_MSS_DEFAULT
+
+// ---- TCP_DEFER_ACCEPT: seconds as retransmissions of the SYN-ACK (Linux's secs_to_retrans, retrans_to_secs)
+// ----
+
+std::uint8_t seconds_to_retransmissions(int seconds) {
+  if (seconds <= 0) return 0;
+  int timeout = 1;
+  int count = 1;
+  for (int period = timeout; seconds > period && count < 255; ++count) {
+    timeout = std::min(timeout * 2, kFinTimeoutMax);
+    period += timeout;
+  }
+  return static_cast<std::uint8_t>(count);
+}
+
+int retransmissions_to_seconds(std::uint8_t count) {
+  int period = 0;
+  int timeout = 1;
+  for (int i = 0; i < count; ++i) {
+    period += timeout;
+    timeout = std::min(timeout * 2, kFinTimeoutMax);
+  }
+  return period;
+}
+
+std::string_view text_of(const std::array<char, 16>& name) {
+  return {name.data(), ::strnlen(name.data(), name.size())};
+}
+
+Result<int> get_congestion(State& state, SocketFile& s, void* value, socklen_t* length, Instant now) {
+  std::string_view name = text_of(tcp_options(state, s).congestion);
+  if (const tcp::Connection* connection = state.connection_of(stream(s)))
+    name = connection->info(now, state.parts.tcp.env()).congestion_control;
+  if (name.empty()) name = state.parts.tcp_knobs.tcp_congestion_control;
+  std::array<char, 16> padded{};
+  std::copy_n(name.data(), std::min(name.size(), padded.size() - 1), padded.begin());
+  return store(padded.data(), padded.size(), value, length);
+}
+
+Result<int> set_congestion(State& state, SocketFile& s, const void* value, socklen_t length, Instant now) {
+  if (length < 1) return fail(EINVAL);
+  if (value == nullptr) return fail(EFAULT);
+  std::array<char, 16> name{};
+  std::memcpy(name.data(), value, std::min<std::size_t>(length, name.size() - 1));
+  if (!tcp::CongestionSlot::known(text_of(name))) return fail(ENOENT);
+  tcp_options(state, s).congestion = name;
+  if (tcp::Connection* connection = state.connection_of(stream(s)))
+    if (!connection->set_congestion_control(text_of(name))) return fail(ENOENT);
+  tcp_changed(state, s, now);
+  return 0;
+}
+
+Result<int> get_info(State& state, SocketFile& s, void* value, socklen_t* length, Instant now) {
+  TcpInfo out;
+  const std::uint32_t rate = tcp_options(state, s).max_pacing_rate;
+  if (const tcp::Connection* connection = state.connection_of(stream(s))) {
+    out = tcp_info(connection->info(now, state.parts.tcp.env()), rate);
+  } else {
+    out.state = static_cast<std::uint8_t>(state.tcp_state(stream(s)));
+    if (const auto listening = state.parts.tcp.listener_info(stream(s).listener)) {
+      out.unacked = listening->accept_queue;
+      out.sacked = listening->backlog;
+    }
+  }
+  return store(&out, sizeof(out), value, length);
+}
+constexpr Option kOptions[] = {
+    {TCP_INFO, Sorts::kStream, nullptr, nullptr, get_info, nullptr},
+    {TCP_CONGESTION, Sorts::kStream, nullptr, nullptr, get_congestion, set_congestion},
+    {TCP_NODELAY, Sorts::kStream, get_tcp_flag<&tcp::SocketOptions::no_delay>,
+     set_tcp_flag<&tcp::SocketOptions::no_delay>},
+    {TCP_CORK, Sorts::kStream, get_tcp_flag<&tcp::SocketOptions::cork>,
+     set_tcp_flag<&tcp::SocketOptions::cork>},
+    {TCP_THIN_LINEAR_TIMEOUTS, Sorts::kStream, get_tcp_flag<&tcp::SocketOptions::thin_linear_timeouts>,
+     [](State& state, SocketFile& s, int value, Instant now) -> Result<int> {
+       if (value < 0 || value > 1) return fail(EINVAL);
+       return set_tcp_flag<&tcp::SocketOptions::thin_linear_timeouts>(state, s, value, now);
+     }},
+    {TCP_MAXSEG, Sorts::kStream,
+     [](State& state, SocketFile& s, Instant now) -> Result<int> {
+       const tcp::Connection* connection = state.connection_of(stream(s));
+       if (connection != nullptr && connection->state() != tcp::State::kClosed)
+         return connection->info(now, state.parts.tcp.env()).snd_mss;
+       const int asked = tcp_options(state, s).max_segment;
+       return asked != 0 ? asked : kMssDefault;
+     },
+     [](State& state, SocketFile& s, int value, Instant now) -> Result<int> {
+       if (value != 0 && (value < kTcpMssMin || value > kTcpWindowMax)) return fail(EINVAL);
+       tcp_options(state, s).max_segment = static_cast<std::uint16_t>(value);
+       tcp_changed(state, s, now);
+       return 0;
+     }},
+    {TCP_KEEPIDLE, Sorts::kStream,
+     get_tcp_number<&tcp::SocketOptions::keepalive_idle, &tcp::Knobs::tcp_keepalive_time>,
+     set_tcp_number<&tcp::SocketOptions::keepalive_idle, 1, kKeepaliveMax>},
+    {TCP_KEEPINTVL, Sorts::kStream,
+     get_tcp_number<&tcp::SocketOptions::keepalive_interval, &tcp::Knobs::tcp_keepalive_intvl>,
+     set_tcp_number<&tcp::SocketOptions::keepalive_interval, 1, kKeepaliveMax>},
+    {TCP_KEEPCNT, Sorts::kStream,
+     get_tcp_number<&tcp::SocketOptions::keepalive_probes, &tcp::Knobs::tcp_keepalive_probes>,
+     set_tcp_number<&tcp::SocketOptions::keepalive_probes, 1, kTriesMax>},
+    {TCP_SYNCNT, Sorts::kStream, get_tcp_number<&tcp::SocketOptions::syn_count, &tcp::Knobs::tcp_syn_retries>,
+     set_tcp_number<&tcp::SocketOptions::syn_count, 1, kTriesMax>},
+    {TCP_LINGER2, Sorts::kStream,
+     [](State& state, SocketFile& s, Instant) -> Result<int> {
+       const int set = tcp_options(state, s).linger2;
+       return set != 0 ? set : state.parts.tcp_knobs.tcp_fin_timeout;
+     },
+     [](State& state, SocketFile& s, int value, Instant now) -> Result<int> {
+       tcp_options(state, s).linger2 = std::clamp(value, -1, kFinTimeoutMax);
+       tcp_changed(state, s, now);
+       return 0;
+     }},
+    {TCP_DEFER_ACCEPT, Sorts::kStream,
+     [](State& state, SocketFile& s, Instant) -> Result<int> {
+       return retransmissions_to_seconds(tcp_options(state, s).defer_accept);
+     },
+     [](State& state, SocketFile& s, int value, Instant now) -> Result<int> {
+       tcp_options(state, s).defer_accept = seconds_to_retransmissions(value);
+       tcp_changed(state, s, now);
+       return 0;
+     }},
+    {TCP_WINDOW_CLAMP, Sorts::kStream,
+     [](State& state, SocketFile& s, Instant) -> Result<int> {
+       return static_cast<int>(tcp_options(state, s).window_clamp);
+     },
+     [](State& state, SocketFile& s, int value, Instant now) -> Result<int> {
+       if (value == 0 && state.tcp_state(stream(s)) != tcp::State::kClosed) return fail(EINVAL);
+       tcp_options(state, s).window_clamp =
+           value == 0 ? 0 : static_cast<std::uint32_t>(std::max<std::int64_t>(value, kWindowClampMin));
+       tcp_changed(state, s, now);
+       return 0;
+     }},
+    {TCP_QUICKACK, Sorts::kStream,
+     [](State& state, SocketFile& s, Instant) -> Result<int> {
+       const tcp::Connection* connection = state.connection_of(stream(s));
+       return connection == nullptr || connection->quickack() ? 1 : 0;
+     },
+     [](State& state, SocketFile& s, int value, Instant now) -> Result<int> {
+       if (state.connection_of(stream(s)) != nullptr) {
+         state.parts.tcp.set_quickack(stream(s).connection, value, now);
+         state.finish_call(now);
+       }
+       return 0;
+     }},
+    {TCP_USER_TIMEOUT, Sorts::kStream,
+     [](State& state, SocketFile& s, Instant) -> Result<int> {
+       return static_cast<int>(to_msec(tcp_options(state, s).user_timeout));
+     },
+     [](State& state, SocketFile& s, int value, Instant now) -> Result<int> {
+       if (value < 0) return fail(EINVAL);
+       tcp_options(state, s).user_timeout = std::chrono::milliseconds(value);
+       tcp_changed(state, s, now);
+       return 0;
+     }},
+    {TCP_NOTSENT_LOWAT, Sorts::kStream,
+     [](State& state, SocketFile& s, Instant) -> Result<int> {
+       return static_cast<int>(tcp_options(state, s).notsent_low_water);
+     },
+     [](State& state, SocketFile& s, int value, Instant now) -> Result<int> {
+       tcp_options(state, s).notsent_low_water = static_cast<std::uint32_t>(value);
+       tcp_changed(state, s, now);
+       return 0;
+     }},
+
+};
+
+}  // namespace
+
+std::span<const Option> tcp_level_options() { return kOptions; }
+
+}  // namespace tapir::socket
