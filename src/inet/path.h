@@ -15,12 +15,12 @@ struct PathOffloads {
   bool tcp_segmentation = false;      // the device (or link/offload below it) splits super-segments
   std::uint32_t gso_max_size = 0;     // bytes of IP packet of the largest super-segment; 0 = no super-segments
   std::uint16_t gso_max_segs = 0;     // how many segments one may be split to
+
+  friend constexpr bool operator==(const PathOffloads&, const PathOffloads&) = default;
 };
 
-// A resolved route with all that a sender needs. A value: the hub hands out a new one when `generation` moved.
-struct Path {
-  IpAddress source;                   // the address to send from
-  IpAddress destination;
+// What a path is apart from its two ends: alike for many connections.
+struct PathProperties {
   IpAddress next_hop;                 // the gateway, or the destination when on-link
   InterfaceId interface = kNoInterface;
   std::uint32_t mtu = 1500;           // bytes of the largest IP packet, path MTU discovery included
@@ -33,6 +33,14 @@ struct Path {
   bool mtu_locked = false;            // the route says: do not fragment-test
   PathOffloads offloads;
   std::uint32_t generation = 0;       // of the routes and the path MTU cache when this was answered
+
+  friend constexpr bool operator==(const PathProperties&, const PathProperties&) = default;
+};
+
+// A resolved route with all that a sender needs. A value: the hub hands out a new one when `generation` moved.
+struct Path : PathProperties {
+  IpAddress source;                   // the address to send from
+  IpAddress destination;
 };
 
 }  // namespace tapir::inline inet

@@ -211,14 +211,18 @@ Result<int> Sockets::getsockopt(Descriptor fd, int level, int name, void* value,
                                 Instant now) {
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
-  return get_option(*state_, *s, level, name, value, length, now);
+  const Result<int> got = get_option(*state_, *s, level, name, value, length, now);
+  state_->settle_options(*s);
+  return got;
 }
 
 Result<int> Sockets::setsockopt(Descriptor fd, int level, int name, const void* value, socklen_t length,
                                 Instant now) {
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
-  return set_option(*state_, *s, level, name, value, length, now);
+  const Result<int> set = set_option(*state_, *s, level, name, value, length, now);
+  state_->settle_options(*s);
+  return set;
 }
 
 // Linux's tcp_ioctl and udp_ioctl.
@@ -381,7 +385,10 @@ bool Sockets::receive_shut(Descriptor fd) const {
 
 std::size_t Sockets::receive_low_water(Descriptor fd) const {
   StreamSocket* s = state_->find_stream(fd);
-  return s != nullptr ? static_cast<std::size_t>(std::max(state_->options_of(*s).receive_low_water, 1)) : 1;
+  if (s == nullptr) return 1;
+  const tcp::Connection* connection = state_->connection_of(*s);
+  const tcp::SocketOptions& options = connection != nullptr ? connection->options() : state_->options_of(*s);
+  return static_cast<std::size_t>(std::max(options.receive_low_water, 1));
 }
 
 bool Sockets::is_stream(Descriptor fd) const { return state_->find_stream(fd) != nullptr; }

@@ -123,9 +123,9 @@ void Sockets::State::wake(File& file, std::uint32_t wake_up) {
 }
 
 void Sockets::State::absorb_touched(Instant now) {
-  for (const tcp::TouchedSocket& touched : parts.tcp.take_touched()) {
-    StreamSocket* s = touched.listener ? by_listener(touched.listener) : by_connection(touched.connection);
-    if (s != nullptr) wake(*s, wake_key(touched.events));
+  while (const auto touched = parts.tcp.poll_touched()) {
+    StreamSocket* s = touched->listener ? by_listener(touched->listener) : by_connection(touched->connection);
+    if (s != nullptr) wake(*s, wake_key(touched->events));
   }
   const auto touched_ports = parts.take_touched_ports();
   for (const stack::TouchedPort& touched : touched_ports.ports)

@@ -48,10 +48,14 @@ struct Sockets::State {
   tcp::Connection* connection_of(const StreamSocket& s) const {
     return s.connection ? parts.tcp.connection(s.connection) : nullptr;
   }
-  // Valid until the next call. Without memory for them, options set on a socket with neither connection nor
-  // listener are lost.
+  // Of a connection: its own copy, until settle_options(). Valid until the next call. Without memory for them,
+  // options that are set are lost.
   tcp::SocketOptions& options_of(StreamSocket& s);
   void drop_own_options(StreamSocket& s);
+  // What options_of() was asked for is done: a connection shares its options again.
+  void settle_options(SocketFile& s) {
+    if (s.kind == FileKind::kStream) parts.tcp.settle_options(static_cast<StreamSocket&>(s).connection);
+  }
   void options_changed(StreamSocket& s, Instant now);
   int take_error(StreamSocket& s);
   int pending_error(const StreamSocket& s) const;

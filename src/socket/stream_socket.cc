@@ -47,7 +47,10 @@ tcp::State Sockets::State::tcp_state(const StreamSocket& s) const {
 }
 
 tcp::SocketOptions& Sockets::State::options_of(StreamSocket& s) {
-  if (tcp::Connection* connection = connection_of(s)) return connection->options();
+  if (connection_of(s) != nullptr) {
+    if (tcp::SocketOptions* options = parts.tcp.edit_options(s.connection)) return *options;
+    return no_options = connection_of(s)->options();
+  }
   if (s.listener)
     if (tcp::SocketOptions* options = parts.tcp.listener_options(s.listener)) return *options;
   if (!s.options) s.options = own_options.emplace();

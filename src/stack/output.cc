@@ -213,9 +213,8 @@ void Stack::Parts::send_segments(bool only_due, Instant now) {
     fields.hop_limit = how.hop_limit;
     fields.discovery = how.dont_fragment ? ip::PathMtuDiscovery::kWant : ip::PathMtuDiscovery::kDont;
     fields.may_fragment = false;
-    const Path path = *how.path;
-    if (const auto sent = send_slot(path, fields, {}, now); !sent)
-      deliver_error(sent.error(), path.interface, now);
+    if (const auto sent = send_slot(how.path, fields, {}, now); !sent)
+      deliver_error(sent.error(), how.path.interface, now);
   }
   output_retry_at_ = now;
 }

@@ -3,6 +3,7 @@
 #include "tcp/connection.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "tcp/events.h"
 #include "tcp/initial_window.h"
@@ -24,28 +25,84 @@ std::int64_t send_buffer_per_segment(std::uint32_t mss) {
 
 }  // namespace
 
-Connection::Connection(const SocketOptions& options, trace::Subject subject) : options_(options), subject_(subject) {
-  deadlines_.fill(kNever);
-}
+Connection::Connection(trace::Subject subject) : TouchedLink(false), subject_(subject) {}
 
 Connection::~Connection() = default;
+
+// ---- memory ----
+
+namespace {
+
+// What of a path is alike for many: a gateway is, and that the destination is its own next hop.
+PathProperties shared_part(const Path& path) {
+  PathProperties properties = path;
+  if (properties.next_hop == path.destination) properties.next_hop = {};
+  return properties;
+}
+
+}  // namespace
+
+Path Connection::path() const {
+  Path path;
+  static_cast<PathProperties&>(path) = *path_;
+  path.source = tuple_.local.address;
+  path.destination = tuple_.remote.address;
+  if (path.next_hop == IpAddress{}) path.next_hop = path.destination;
+  return path;
+}
+
+bool Connection::take_memory(const SocketOptions& options, const Path& path, Env& env) {
+  options_ = env.options.share(options);
+  path_ = env.paths.share(shared_part(path));
+  return options_ != nullptr && path_ != nullptr && wake(env);
+}
+
+bool Connection::wake(Env& env) {
+  if (busy_) return true;
+  if (!busy_.make(env.activities)) return false;
+  busy_->send_buffer.start(stream_end_);
+  return true;
+}
+
+void Connection::rest(Env& env) {
+  if (!busy_ || !busy_->over() || output_wanted()) return;
+  stream_end_ = busy_->send_buffer.end();
+  busy_->send_buffer.release_all(env.chunks);
+  busy_.give_back(env.activities);
+}
+
+void Connection::release(Env& env) {
+  if (busy_) {
+    busy_->scoreboard.clear(env.transmissions);
+    busy_->unsent.clear(env.unsent);
+    busy_->send_buffer.release_all(env.chunks);
+    busy_->receive_queue.clear();
+    busy_->reassembly.clear();
+    busy_.give_back(env.activities);
+  }
+  if (options_ != nullptr) env.options.drop(std::exchange(options_, nullptr));
+  if (path_ != nullptr) env.paths.drop(std::exchange(path_, nullptr));
+}
+
+SocketOptions* Connection::edit_options(Env& env) { return env.options.own(options_); }
+
+void Connection::settle_options(Env& env) { env.options.settle(options_); }
 
 // ---- birth ----
 
 void Connection::open_active(const FourTuple& tuple, const Path& path, SeqNum iss, std::uint32_t ts_offset, Env& env, Instant now) {
   tuple_ = tuple;
-  path_ = path;
   ts_.offset = ts_offset;
   ts_.on = env.knobs.tcp_timestamps != 0;
   sack_ = env.knobs.tcp_sack != 0;
   window_scaling_ = env.knobs.tcp_window_scaling != 0;
   snd_.iss = snd_.una = snd_.nxt = snd_.wl1 = snd_.sml = iss;
   snd_.pushed = iss + 1;
-  send_buffer_.start(iss + 1);
-  send_limit_ = options_.send_buffer != 0 ? options_.send_buffer : env.knobs.tcp_wmem[1];
-  receive_limit_ = options_.receive_buffer != 0 ? options_.receive_buffer : env.knobs.tcp_rmem[1];
-  rcv_.advmss = options_.max_segment != 0 ? std::min(options_.max_segment, path.advmss) : path.advmss;
-  const InitialWindow initial = select_initial_window(window_from_space(receive_limit_), rcv_.advmss, options_.window_clamp,
+  busy_->send_buffer.start(iss + 1);
+  send_limit_ = options_->send_buffer != 0 ? options_->send_buffer : env.knobs.tcp_wmem[1];
+  receive_limit_ = options_->receive_buffer != 0 ? options_->receive_buffer : env.knobs.tcp_rmem[1];
+  rcv_.advmss = options_->max_segment != 0 ? std::min(options_->max_segment, path.advmss) : path.advmss;
+  const InitialWindow initial = select_initial_window(window_from_space(receive_limit_), rcv_.advmss, options_->window_clamp,
                                                       window_scaling_, path.initrwnd, env.knobs);
   rcv_.wscale = initial.wscale;
   rcv_.wnd = initial.rcv_wnd;
@@ -56,7 +113,7 @@ void Connection::open_active(const FourTuple& tuple, const Path& path, SeqNum is
   rto_.set(1s, env.knobs);
   cwnd_stamp_ = opened_at_ = last_received_at_ = now;
   retransmits_began_ = now;  // TCP_USER_TIMEOUT counts from the first SYN
-  if (options_.congestion[0] != 0) control_.select(options_.congestion.data());
+  if (options_->congestion[0] != 0) control_.select(options_->congestion.data());
   else control_.select(env.knobs.tcp_congestion_control);
   syn_owed_ = true;
   enter(State::kSynSent, env, now);
@@ -65,7 +122,6 @@ void Connection::open_active(const FourTuple& tuple, const Path& path, SeqNum is
 void Connection::open_passive(const Handshake& handshake, const Path& path, Env& env, Instant now) {
   passive_ = true;
   tuple_ = handshake.tuple;
-  path_ = path;
   ts_.on = handshake.timestamps;
   ts_.offset = handshake.ts_offset;
   ts_.recent = handshake.ts_recent;
@@ -77,14 +133,14 @@ void Connection::open_passive(const Handshake& handshake, const Path& path, Env&
   snd_.wl1 = handshake.irs;
   snd_.wscale = handshake.snd_wscale;
   snd_.peer_mss = handshake.peer_mss;
-  send_buffer_.start(handshake.iss + 1);
+  busy_->send_buffer.start(handshake.iss + 1);
   rcv_.irs = handshake.irs;
   rcv_.nxt = rcv_.wup = rcv_.copied = handshake.irs + 1;
   ts_.last_ack_sent = rcv_.nxt;
   rcv_.wscale = handshake.rcv_wscale;
-  rcv_.advmss = options_.max_segment != 0 ? std::min(options_.max_segment, path.advmss) : path.advmss;
-  send_limit_ = options_.send_buffer != 0 ? options_.send_buffer : env.knobs.tcp_wmem[1];
-  receive_limit_ = options_.receive_buffer != 0 ? options_.receive_buffer : env.knobs.tcp_rmem[1];
+  rcv_.advmss = options_->max_segment != 0 ? std::min(options_->max_segment, path.advmss) : path.advmss;
+  send_limit_ = options_->send_buffer != 0 ? options_->send_buffer : env.knobs.tcp_wmem[1];
+  receive_limit_ = options_->receive_buffer != 0 ? options_->receive_buffer : env.knobs.tcp_rmem[1];
   set_up_receive_window(handshake.rcv_wnd, handshake.window_clamp);
   window_.cwnd = path.initcwnd;
   refresh_mss(env);
@@ -98,7 +154,7 @@ void Connection::open_passive(const Handshake& handshake, const Path& path, Env&
     window_.cwnd = 1;
   }
   cwnd_stamp_ = opened_at_ = last_received_at_ = now;
-  if (options_.congestion[0] != 0) control_.select(options_.congestion.data());
+  if (options_->congestion[0] != 0) control_.select(options_->congestion.data());
   else control_.select(env.knobs.tcp_congestion_control);
   enter(State::kEstablished, env, now);
   become_established(env, now);
@@ -137,7 +193,7 @@ void Connection::enter(State to, Env& env, Instant now) {
 // ---- the send side ----
 
 std::size_t Connection::send_charge() const {
-  return send_buffer_.size() + kRecordCharge * (scoreboard_.record_count() + unsent_.count());
+  return busy_->send_buffer.size() + kRecordCharge * (busy_->scoreboard.record_count() + busy_->unsent.count());
 }
 
 bool Connection::may_write() const {
@@ -152,19 +208,19 @@ bool Connection::writable() const {
 }
 
 std::size_t Connection::unsent_bytes() const {
-  const SeqNum sent = min(snd_.nxt, send_buffer_.end());
-  return send_buffer_.end() - max(sent, send_buffer_.begin());
+  const SeqNum sent = min(snd_.nxt, busy_->send_buffer.end());
+  return busy_->send_buffer.end() - max(sent, busy_->send_buffer.begin());
 }
 
 // How many bytes one record may hold (Linux: tcp_xmit_size_goal, tcp_bound_to_half_wnd): whole segments, at most half of the largest
 // window the peer offered, so that it need not wait for one record to be complete before it can acknowledge.
 std::uint32_t Connection::size_goal() const {
-  if (path_.offloads.gso_max_size == 0) return snd_.mss;
-  std::uint32_t goal = path_.offloads.gso_max_size;
+  if (path_->offloads.gso_max_size == 0) return snd_.mss;
+  std::uint32_t goal = path_->offloads.gso_max_size;
   const std::uint32_t cutoff = snd_.max_wnd > 536 ? snd_.max_wnd / 2 : snd_.max_wnd;
   if (cutoff != 0 && goal > cutoff) goal = std::max<std::uint32_t>(cutoff, 68 - wire::kTcpHeaderMin);
   std::uint32_t segments = goal / snd_.mss;
-  if (path_.offloads.gso_max_segs != 0) segments = std::min<std::uint32_t>(segments, path_.offloads.gso_max_segs);
+  if (path_->offloads.gso_max_segs != 0) segments = std::min<std::uint32_t>(segments, path_->offloads.gso_max_segs);
   return std::max<std::uint32_t>(segments * snd_.mss, snd_.mss);
 }
 
@@ -176,7 +232,11 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
     if (!may_write()) no_space_ = true;
     return 0;
   }
-  UnsentRecord* tail = unsent_.back(env.unsent);
+  if (!wake(env)) {
+    no_space_ = true;
+    return 0;
+  }
+  UnsentRecord* tail = busy_->unsent.back(env.unsent);
   const std::uint32_t goal = size_goal();
   if (tail != nullptr && (tail->end_of_record || tail->end - tail->begin >= goal)) tail = nullptr;
   const bool fresh = tail == nullptr;
@@ -186,16 +246,16 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
       return 0;
     }
     restart_after_idle(env, now);
-    tail = unsent_.push_back(send_buffer_.end(), env.unsent);
+    tail = busy_->unsent.push_back(busy_->send_buffer.end(), env.unsent);
     if (tail == nullptr) {
       no_space_ = true;
       return 0;
     }
   }
   const std::size_t room = goal - (tail->end - tail->begin);
-  const std::size_t copied = send_buffer_.append(data.first(std::min(room, data.size())), env.chunks);
+  const std::size_t copied = busy_->send_buffer.append(data.first(std::min(room, data.size())), env.chunks);
   if (copied == 0) {
-    if (fresh) unsent_.pop_back(env.unsent);
+    if (fresh) busy_->unsent.pop_back(env.unsent);
     no_space_ = true;
     return 0;
   }
@@ -205,20 +265,20 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
   const bool all = copied == data.size() && !flags.follows;
   if (all && flags.end_of_record) tail->end_of_record = true;
   // PSH goes with the end of what the program wrote, and in between once half the peer's window is filled (Linux: forced_push).
-  const bool forced = send_buffer_.end() > snd_.pushed + snd_.max_wnd / 2;
+  const bool forced = busy_->send_buffer.end() > snd_.pushed + snd_.max_wnd / 2;
   // Until the call is over, a record that became full sends once, if it is the next in line (Linux: tcp_push_one).
   one_send_ = !all && !forced && may_write();
   one_sent_ = false;
   if ((all && !flags.more) || forced || !may_write()) {
     tail->push = true;
-    snd_.pushed = send_buffer_.end();
+    snd_.pushed = busy_->send_buffer.end();
   }
   return copied;
 }
 
 void Connection::expand_send_limit(Env& env) {
-  if (options_.send_buffer != 0) return;
-  const std::uint32_t segments = std::max({static_cast<std::uint32_t>(path_.initcwnd), window_.cwnd, static_cast<std::uint32_t>(env.knobs.tcp_reordering) + 1});
+  if (options_->send_buffer != 0) return;
+  const std::uint32_t segments = std::max({static_cast<std::uint32_t>(path_->initcwnd), window_.cwnd, static_cast<std::uint32_t>(env.knobs.tcp_reordering) + 1});
   const std::int64_t wanted = 2 * std::int64_t{segments} * send_buffer_per_segment(std::max(snd_.peer_mss, snd_.mss));
   send_limit_ = std::max(send_limit_, std::min(wanted, env.knobs.tcp_wmem[2]));
 }
@@ -226,7 +286,7 @@ void Connection::expand_send_limit(Env& env) {
 // After an ACK: there may be room again (Linux: tcp_check_space).
 void Connection::check_writable(Env& env) {
   if (!no_space_) return;
-  if (scoreboard_.in_flight() < window_.cwnd && !env.memory_pressure()) expand_send_limit(env);
+  if (std::as_const(busy_)->scoreboard.in_flight() < window_.cwnd && !env.memory_pressure()) expand_send_limit(env);
   if (!writable()) return;
   no_space_ = false;
   touch(kTouchedWritable);
@@ -247,7 +307,7 @@ void Connection::shutdown_send(Env& env, Instant now) {
       break;
     default: break;
   }
-  if (fin_owed_ && has_unsent()) unsent_.back(env.unsent)->push = true;
+  if (fin_owed_ && has_unsent()) busy_->unsent.back(env.unsent)->push = true;
   corked_now_ = false;
 }
 
@@ -256,7 +316,7 @@ void Connection::shutdown_receive() { receive_shutdown_ = true; }
 // ---- the receive side ----
 
 std::size_t Connection::read(MutableBytes out, Env& env, Instant now) {
-  const std::size_t count = receive_queue_.read(out);
+  const std::size_t count = busy_ ? busy_->receive_queue.read(out) : 0;
   if (count == 0) return 0;
   rcv_.copied += static_cast<std::uint32_t>(count);
   adjust_receive_space(env, now);
@@ -264,10 +324,10 @@ std::size_t Connection::read(MutableBytes out, Env& env, Instant now) {
   return count;
 }
 
-std::size_t Connection::peek(MutableBytes out, std::size_t offset) const { return receive_queue_.peek(out, offset); }
+std::size_t Connection::peek(MutableBytes out, std::size_t offset) const { return busy_->receive_queue.peek(out, offset); }
 
 std::size_t Connection::discard(std::size_t count, Env& env, Instant now) {
-  const std::size_t dropped = receive_queue_.discard(count);
+  const std::size_t dropped = busy_ ? busy_->receive_queue.discard(count) : 0;
   if (dropped == 0) return 0;
   rcv_.copied += static_cast<std::uint32_t>(dropped);
   adjust_receive_space(env, now);
@@ -278,12 +338,12 @@ std::size_t Connection::discard(std::size_t count, Env& env, Instant now) {
 // ---- the end ----
 
 Duration Connection::fin_timeout(const Env& env) const {
-  const Duration asked = std::chrono::seconds(options_.linger2 > 0 ? options_.linger2 : env.knobs.tcp_fin_timeout);
+  const Duration asked = std::chrono::seconds(options_->linger2 > 0 ? options_->linger2 : env.knobs.tcp_fin_timeout);
   return std::max<Duration>(asked, rto_.value() * 4 - rto_.value() / 2);
 }
 
 void Connection::enter_fin_wait_2_orphan(Env& env, Instant now) {
-  if (options_.linger2 < 0) {
+  if (options_->linger2 < 0) {
     env.counters.add(Counter::kTcpExtTCPAbortOnLinger);
     abort(CloseCause::kAborted, env, now);
     return;
@@ -298,7 +358,7 @@ void Connection::close(Env& env, Instant now) {
   orphan_ = true;
   receive_shutdown_ = true;
   if (state_ == State::kClosed) return;
-  const bool unread = receive_queue_.size() > 0;
+  const bool unread = readable_bytes() > 0;
   if (unread) {
     env.counters.add(Counter::kTcpExtTCPAbortOnClose);
     abort(CloseCause::kAborted, env, now);
@@ -315,8 +375,8 @@ void Connection::close(Env& env, Instant now) {
 void Connection::abort(CloseCause cause, Env& env, Instant now) {
   const bool tell = state_ != State::kClosed && state_ != State::kSynSent && state_ != State::kTimeWait && state_ != State::kLastAck &&
                     state_ != State::kClosing;
-  if (tell) {
-    reset_ = {.owed = true, .with_ack = true, .seq = snd_.nxt, .ack = rcv_.nxt};
+  if (tell && wake(env)) {
+    busy_->reset = {.owed = true, .with_ack = true, .seq = snd_.nxt, .ack = rcv_.nxt};
     due_ = true;
   }
   finish(cause, env, now);
@@ -330,14 +390,17 @@ void Connection::finish(CloseCause cause, Env& env, Instant now) {
     pending_cause_ = cause;
     touch(kTouchedError);
   }
-  deadlines_.fill(kNever);
+  keepalive_at_ = kNever;
   syn_owed_ = fin_owed_ = probe_owed_ = ack_now_ = challenge_owed_ = false;
   send_shutdown_ = receive_shutdown_ = true;
   time_wait_owed_ = false;
-  scoreboard_.clear(env.transmissions);
-  unsent_.clear(env.unsent);
-  send_buffer_.release_all(env.chunks);
-  reassembly_.clear();
+  if (busy_) {
+    busy_->deadlines.fill(kNever);
+    busy_->scoreboard.clear(env.transmissions);
+    busy_->unsent.clear(env.unsent);
+    busy_->send_buffer.release_all(env.chunks);
+    busy_->reassembly.clear();
+  }
   enter(State::kClosed, env, now);
   touch(kTouchedReadable | kTouchedWritable | kTouchedHangUp | kTouchedPeerFin);
 }
@@ -355,84 +418,78 @@ Connection::Remains Connection::take_remains(Env& env, Instant now) {
   remains.ts_recent = ts_.recent;
   remains.ts_recent_at = ts_.recent_at;
   remains.ts_offset = ts_.offset;
-  remains.tos = options_.tos;
+  remains.tos = options_->tos;
   remains.fin_wait_2 = state_ == State::kFinWait2;
   remains.timeout = remains.fin_wait_2 ? std::min<Duration>(fin_timeout(env), 60s) : Duration(60s);
   finish(CloseCause::kNone, env, now);
   return remains;
 }
 
-void Connection::release(Env& env) {
-  scoreboard_.clear(env.transmissions);
-  unsent_.clear(env.unsent);
-  send_buffer_.release_all(env.chunks);
-  receive_queue_.clear();
-  reassembly_.clear();
-}
-
 // ---- options and paths ----
 
 // The payload of a full segment: what the peer takes and the path carries, less the options of every segment (Linux: tcp_mtu_to_mss).
 void Connection::refresh_mss(Env& env) {
-  std::uint32_t mss = path_.mtu > 40 ? path_.mtu - 40 : 1;
+  std::uint32_t mss = path_->mtu > 40 ? path_->mtu - 40 : 1;
   mss = std::min<std::uint32_t>(mss, snd_.peer_mss == 0 ? 536 : snd_.peer_mss);
-  if (state_ == State::kClosed && !passive_) mss = std::min<std::uint32_t>(path_.mtu - 40, path_.advmss);
-  if (options_.max_segment != 0) mss = std::min<std::uint32_t>(mss, options_.max_segment);
+  if (state_ == State::kClosed && !passive_) mss = std::min<std::uint32_t>(path_->mtu - 40, path_->advmss);
+  if (options_->max_segment != 0) mss = std::min<std::uint32_t>(mss, options_->max_segment);
   mss = std::max<std::uint32_t>(mss, static_cast<std::uint32_t>(env.knobs.tcp_min_snd_mss));
   if (ts_.on) mss -= 12;
   // A peer with a tiny buffer would wait for more than it can take (Linux: tcp_bound_to_half_wnd).
   if (const std::uint32_t cutoff = snd_.max_wnd > 536 ? snd_.max_wnd / 2 : snd_.max_wnd; cutoff != 0 && mss > cutoff) mss = std::max<std::uint32_t>(cutoff, 48);
-  notsent_low_water_ = options_.notsent_low_water != 0 ? options_.notsent_low_water : env.knobs.tcp_notsent_lowat;
+  notsent_low_water_ = options_->notsent_low_water != 0 ? options_->notsent_low_water : env.knobs.tcp_notsent_lowat;
   snd_.mss = static_cast<std::uint16_t>(std::min<std::uint32_t>(mss, 65535));
 }
 
 void Connection::on_path(const Path& path, Env& env, Instant now) {
   const std::uint16_t before = snd_.mss;
-  path_ = path;
+  const PathProperties* const properties = env.paths.share(shared_part(path));
+  if (properties == nullptr) return;  // as if the news were still to come: the old path's generation says so
+  env.paths.drop(std::exchange(path_, properties));
   if (state_ == State::kClosed) return;
   refresh_mss(env);
-  if (snd_.mss >= before) return;
+  if (snd_.mss >= before || !busy_) return;
   // Records cut for the larger path cannot get through: they are lost, but not by congestion (Linux: tcp_simple_retransmit).
   bool any = false;
-  for (Transmission* t = scoreboard_.first(); t != nullptr; t = scoreboard_.next(*t)) {
+  for (Transmission* t = busy_->scoreboard.first(); t != nullptr; t = busy_->scoreboard.next(*t)) {
     if (t->sacked || t->payload() <= snd_.mss || t->mss <= snd_.mss) continue;
-    scoreboard_.mark_lost(*t);
-    recovery_.note_lost(t->range.begin);
+    busy_->scoreboard.mark_lost(*t);
+    busy_->recovery.note_lost(t->range.begin);
     any = true;
   }
   if (any) arm(Timer::kRetransmit, later(now, rto_.value()), env, now);
 }
 
 void Connection::on_options_changed(Env& env, Instant now) {
-  if (options_.send_buffer != 0) send_limit_ = options_.send_buffer;
-  if (options_.receive_buffer != 0) receive_limit_ = options_.receive_buffer;
-  if (options_.window_clamp != 0) {
-    rcv_.window_clamp = options_.window_clamp;
+  if (options_->send_buffer != 0) send_limit_ = options_->send_buffer;
+  if (options_->receive_buffer != 0) receive_limit_ = options_->receive_buffer;
+  if (options_->window_clamp != 0) {
+    rcv_.window_clamp = options_->window_clamp;
     rcv_.ssthresh = std::min(rcv_.ssthresh, rcv_.window_clamp);
   }
   if (state_ == State::kClosed) return;
   refresh_mss(env);
   arm_keepalive(env, now);
   // TCP_NODELAY and the end of TCP_CORK push what they held back.
-  if (!options_.cork) corked_now_ = false;
-  push_now_ = options_.no_delay && has_unsent();
+  if (!options_->cork) corked_now_ = false;
+  push_now_ = options_->no_delay && has_unsent();
   check_writable(env);
 }
 
 bool Connection::set_congestion_control(std::string_view name) { return control_.select(name); }
 
 void Connection::set_quickack(int value) {
-  if (ack_policy_.set_quickack(value) && receive_queue_.empty()) ack_now_ = true;
+  if (ack_policy_.set_quickack(value) && readable_bytes() == 0) ack_now_ = true;
 }
 
 std::size_t Connection::memory_used() const {
-  return send_charge() + receive_queue_.true_size() + reassembly_.true_size();
+  return send_charge() + busy_->receive_queue.true_size() + busy_->reassembly.true_size();
 }
 
 Connection::Info Connection::info(Instant now, const Env& env) const {
   Info i;
   i.state = state_;
-  i.ca_state = recovery_.state();
+  i.ca_state = busy_->recovery.state();
   i.retransmits = retransmits_;
   i.probes = probes_out_;
   i.backoff = backoff_;
@@ -446,15 +503,15 @@ Connection::Info Connection::info(Instant now, const Env& env) const {
   i.snd_mss = snd_.mss;
   i.rcv_mss = ack_policy_.rcv_mss();
   i.advmss = rcv_.advmss;
-  i.unacked = scoreboard_.packets_out();
-  i.sacked = scoreboard_.sacked_out();
-  i.lost = scoreboard_.lost_out();
-  i.retrans = scoreboard_.retrans_out();
+  i.unacked = busy_->scoreboard.packets_out();
+  i.sacked = busy_->scoreboard.sacked_out();
+  i.lost = busy_->scoreboard.lost_out();
+  i.retrans = busy_->scoreboard.retrans_out();
   i.reordering = static_cast<std::uint32_t>(env.knobs.tcp_reordering);
   i.since_data_sent = now - last_sent_at_;
   i.since_data_received = now - std::max(ack_policy_.last_data_at(), opened_at_);
   i.since_ack_received = now - last_received_at_;
-  i.pmtu = path_.mtu;
+  i.pmtu = path_->mtu;
   i.rcv_ssthresh = rcv_.ssthresh;
   i.rtt_us = rtt_.srtt_us8() >> 3;
   i.rttvar_us = rtt_.mdev_us();

@@ -23,35 +23,19 @@
 #include "inet/endpoint.h"
 #include "inet/path.h"
 #include "tcp/ack_policy.h"
+#include "tcp/activity.h"
 #include "tcp/congestion.h"
 #include "tcp/env.h"
 #include "tcp/events.h"
 #include "tcp/options.h"
-#include "tcp/reassembly.h"
-#include "tcp/receive_queue.h"
-#include "tcp/recovery.h"
 #include "tcp/rtt.h"
-#include "tcp/scoreboard.h"
-#include "tcp/send_buffer.h"
 #include "tcp/state.h"
-#include "tcp/unsent_queue.h"
+#include "tcp/touched.h"
 #include "trace/drop_reason.h"
 #include "trace/record.h"
 #include "wire/tcp_segment.h"
 
 namespace tapir::tcp {
-
-// What happened to a connection, for those who wait on it; bits.
-enum Touched : std::uint8_t {
-  kTouchedReadable = 1,
-  kTouchedWritable = 2,
-  kTouchedError = 4,
-  kTouchedHangUp = 8,      // both directions are over
-  kTouchedAccepted = 16,   // on a listener: a connection is ready
-  kTouchedPeerFin = 32,    // no more data will come
-  kTouchedConnected = 64,
-  kTouchedUrgent = 128,
-};
 
 // What a segment carries besides its TCP header.
 struct SegmentContext {
@@ -81,25 +65,20 @@ struct Handshake {
   Instant syn_ack_sent_at{};       // of the (only) SYN-ACK, for the first RTT sample; kNever: unknown (a cookie)
 };
 
-// Timers of a connection; one table, one switch.
-enum class Timer : std::uint8_t {
-  kRetransmit,    // When to send again what was not acknowledged (RFC 6298)
-  kProbe,         // When to ask a closed window whether it opened (RFC 9293 §3.8.6.1)
-  kDelayedAck,    // When to acknowledge data that nothing else acknowledged (RFC 9293 §3.8.6.3)
-  kKeepalive,     // When to ask a silent peer whether it lives (RFC 9293 §3.8.4), and when FIN-WAIT-2 of an owner ends
-  kReorder,       // When to look again for losses (RFC 8985 §6.3)
-  kTailProbe,     // When to send the tail again (RFC 8985 §7)
-  kPace,          // When the next segment may leave
-  kCompressedAck, // When to send the SACKs held back
-};
-inline constexpr std::size_t kTimerCount = 8;
-
-class Connection {
+class Connection : public TouchedLink {
  public:
-  Connection(const SocketOptions& options, trace::Subject subject);
+  explicit Connection(trace::Subject subject);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
+
+  // ---- memory ----
+  // Takes what a connection needs to begin; before anything else. False: no memory, and release() gives back what was had.
+  bool take_memory(const SocketOptions& options, const Path& path, Env& env);
+  // Gives back what it does not need while idle; the next call that needs it takes it again. Called when a call is over.
+  void rest(Env& env);
+  // Gives back everything; before destruction.
+  void release(Env& env);
 
   // ---- birth ----
   // Active open: a SYN is owed (RFC 9293 §3.10.1; Linux: tcp_v4_connect, tcp_connect).
@@ -149,8 +128,11 @@ class Connection {
   void abort(CloseCause cause, Env& env, Instant now);
   // Options changed: what depends on them is looked at again.
   void on_options_changed(Env& env, Instant now);
-  SocketOptions& options() { return options_; }
-  const SocketOptions& options() const { return options_; }
+  const SocketOptions& options() const { return *options_; }
+  // To change them; then on_options_changed(). Null: no memory.
+  SocketOptions* edit_options(Env& env);
+  // Nothing is edited any more: those that have the same options share them.
+  void settle_options(Env& env);
   bool set_congestion_control(std::string_view name);
   void set_quickack(int value);
   bool quickack() const { return ack_policy_.quickack_option(); }   // what TCP_QUICKACK reads
@@ -158,16 +140,17 @@ class Connection {
   // ---- what it is like ----
   State state() const { return state_; }
   const FourTuple& tuple() const { return tuple_; }
-  const Path& path() const { return path_; }
+  Path path() const;
+  std::uint32_t path_generation() const { return path_->generation; }
   trace::Subject subject() const { return subject_; }
   bool orphan() const { return orphan_; }
   bool synchronised() const { return state_ != State::kSynSent && state_ != State::kSynReceived && state_ != State::kClosed; }
   bool receive_closed() const { return fin_received_ || receive_shutdown_; }  // read answers EOF after what is queued
   bool send_closed() const { return send_shutdown_; }
   bool peer_fin() const { return fin_received_; }
-  std::size_t readable_bytes() const { return receive_queue_.size(); }
+  std::size_t readable_bytes() const { return busy_->receive_queue.size(); }
   std::size_t unsent_bytes() const;                                        // SIOCOUTQNSD
-  std::size_t unacked_bytes() const { return send_buffer_.size(); }                  // SIOCOUTQ
+  std::size_t unacked_bytes() const { return busy_->send_buffer.size(); }                  // SIOCOUTQ
   // Was `seq` sent and not acknowledged (RFC 5927 §4.1: what an ICMP error must quote to be believed)?
   bool in_flight(SeqNum seq) const { return seq >= snd_.una && seq <= snd_.nxt; }
   CloseCause cause() const { return cause_; }             // why it ended; kNone while it lives
@@ -175,7 +158,7 @@ class Connection {
   CloseCause pending_cause() const { return pending_cause_; }   // what take_cause() would answer (POLLERR)
   CloseCause soft_cause() const { return soft_cause_; }   // what ICMP said last, if nothing ended
   CloseCause take_soft_cause() { return std::exchange(soft_cause_, CloseCause::kNone); }   // SO_ERROR reads it once
-  Instant head_received_at() const { return receive_queue_.head_received_at(); }
+  Instant head_received_at() const { return busy_->receive_queue.head_received_at(); }
   std::uint8_t take_touched() { return std::exchange(touched_, std::uint8_t{0}); }
   std::int64_t send_buffer_limit() const { return send_limit_; }
   std::int64_t receive_buffer_limit() const { return receive_limit_; }
@@ -198,9 +181,6 @@ class Connection {
   // Something remains to be a TimeWait record: the engine takes it, and the connection is CLOSED.
   bool wants_time_wait() const { return time_wait_owed_; }
   Remains take_remains(Env& env, Instant now);
-  // Gives back all buffers and records; before destruction.
-  void release(Env& env);
-
   // TCP_INFO's figures; socket/ lays them out. Counts are segments.
   struct Info {
     State state{};
@@ -223,10 +203,9 @@ class Connection {
   };
   Info info(Instant now, const Env& env) const;
 
-  // For the engine: the entry in the wheel, the places in the lists of output and of what was touched, its name.
+  // For the engine: the entry in the wheel, the place in the list of output, its name.
   void set_subject(trace::Subject subject) { subject_ = subject; }
   TimerEntry wheel_entry;
-  std::uint32_t touched_slot = 0;  // index + 1
   std::uint32_t output_next = 0;   // index + 1
   bool in_output_list = false;
   bool attached = true;            // a socket refers to it
@@ -284,13 +263,6 @@ class Connection {
     std::uint32_t rtt_us = 0;      // the receiver's estimate of the round trip
     SeqNum rtt_seq;                // window-based measurement ends here
     Instant rtt_began{};
-  };
-  // A RST owed in answer to a segment, without ending the connection, or as its end.
-  struct OwedReset {
-    bool owed = false;
-    bool with_ack = false;
-    SeqNum seq;
-    SeqNum ack;
   };
   enum class Verdict : std::uint8_t { kContinue, kDone };
 
@@ -366,9 +338,10 @@ class Connection {
   bool give_up(Env& env, Instant now);
   int orphan_retries(bool alive, const Env& env) const;
   Duration probe_delay(const Env& env, Instant now) const;
-  void arm(Timer timer, Instant deadline, Env& env, Instant now);
-  void disarm(Timer timer) { deadlines_[static_cast<std::size_t>(timer)] = kNever; }
-  bool armed(Timer timer) const { return deadlines_[static_cast<std::size_t>(timer)] != kNever; }
+  void arm(Timer timer, Instant when, Env& env, Instant now);
+  void disarm(Timer timer) { deadline(timer) = kNever; }
+  bool armed(Timer timer) { return deadline(timer) != kNever; }
+  Instant& deadline(Timer timer) { return timer == Timer::kKeepalive ? keepalive_at_ : busy_->deadlines[static_cast<std::size_t>(timer)]; }
   void arm_keepalive(Env& env, Instant now);
   void arm_probe_if_stuck(Env& env, Instant now);
 
@@ -394,52 +367,48 @@ class Connection {
   void check_writable(Env& env);
   Duration fin_timeout(const Env& env) const;
   void touch(std::uint8_t what) { touched_ = static_cast<std::uint8_t>(touched_ | what); }
-  SeqNum stream_end() const { return send_buffer_.end(); }   // write_seq, the FIN not counted
-  bool has_unsent() const { return !unsent_.empty(); }
+  SeqNum stream_end() const { return busy_ ? busy_->send_buffer.end() : stream_end_; }   // write_seq, the FIN not counted
+  // There is an Activity to work with, or now is. False: no memory.
+  bool wake(Env& env);
+  bool has_unsent() const { return !busy_->unsent.empty(); }
 
   // Hot: what every segment touches.
   State state_ = State::kClosed;
   std::uint8_t touched_ = 0;
-  bool due_ = false;               // an ACK or RST that must leave before the next frame
-  bool ack_now_ = false;           // an ACK at the end of the turn at the latest
-  bool challenge_owed_ = false;
-  bool fin_owed_ = false;          // the program closed its side
-  bool fin_sent_ = false;
-  bool fin_received_ = false;
-  bool sack_ = false;
-  bool window_scaling_ = false;
-  bool syn_owed_ = false;          // a SYN or SYN-ACK that was never sent
-  bool probe_owed_ = false;        // a window probe or keepalive
-  bool probe_data_ = false;        // the probe may carry data: the window is open
-  bool space_check_owed_ = false;  // an ACK may have made room: looked at once the output it allowed has left
-  bool corked_now_ = false;        // the last write said MSG_MORE, and nothing has happened since
-  bool one_send_ = false;          // a write is under way: only the record at the head, and one segment of it, may leave
-  bool one_sent_ = false;          // and it has
-  bool push_now_ = false;          // TCP_NODELAY was set: what waits leaves, corked or not (Linux: TCP_NAGLE_PUSH)
+  bool due_ : 1 = false;               // an ACK or RST that must leave before the next frame
+  bool ack_now_ : 1 = false;           // an ACK at the end of the turn at the latest
+  bool challenge_owed_ : 1 = false;
+  bool fin_owed_ : 1 = false;          // the program closed its side
+  bool fin_sent_ : 1 = false;
+  bool fin_received_ : 1 = false;
+  bool sack_ : 1 = false;
+  bool window_scaling_ : 1 = false;
+  bool syn_owed_ : 1 = false;          // a SYN or SYN-ACK that was never sent
+  bool probe_owed_ : 1 = false;        // a window probe or keepalive
+  bool probe_data_ : 1 = false;        // the probe may carry data: the window is open
+  bool space_check_owed_ : 1 = false;  // an ACK may have made room: looked at once the output it allowed has left
+  bool corked_now_ : 1 = false;        // the last write said MSG_MORE, and nothing has happened since
+  bool one_send_ : 1 = false;          // a write is under way: only the record at the head, and one segment of it, may leave
+  bool one_sent_ : 1 = false;          // and it has
+  bool push_now_ : 1 = false;          // TCP_NODELAY was set: what waits leaves, corked or not (Linux: TCP_NAGLE_PUSH)
   std::uint16_t mss_now_ = 536;    // snd_.mss less the SACK blocks that segments carry at the moment
   SendSequence snd_;
   ReceiveSequence rcv_;
   Timestamps ts_;
-  std::array<Instant, kTimerCount> deadlines_;
+  ActivityRef busy_;               // none while idle
+  Instant keepalive_at_ = kNever;  // the deadline of Timer::kKeepalive
   Window window_;
-  Scoreboard scoreboard_;
-  SendBuffer send_buffer_;
-  UnsentQueue unsent_;
-  ReceiveQueue receive_queue_;
   AckPolicy ack_policy_;
   Rtt rtt_;
   Rto rto_;
-  Recovery recovery_;
   // Warm and cold.
-  Reassembly reassembly_;
   CongestionSlot control_;
   FourTuple tuple_;
-  Path path_;
-  SocketOptions options_;
+  const PathProperties* path_ = nullptr;     // shared with the connections that have the same
+  const SocketOptions* options_ = nullptr;   // likewise
   trace::Subject subject_;
   RightSizing sizing_;
-  OwedReset reset_;
-  SeqRange dsack_{};               // a duplicate to report in the next ACK
+  SeqNum stream_end_;              // where the send buffer ended when last there was one
   std::int64_t send_limit_ = 0;    // sk_sndbuf
   std::int64_t receive_limit_ = 0; // sk_rcvbuf
   Instant last_sent_at_{};         // of data (Linux: lsndtime)
@@ -472,13 +441,13 @@ class Connection {
   CloseCause cause_ = CloseCause::kNone;
   CloseCause pending_cause_ = CloseCause::kNone;   // for SO_ERROR, until read
   CloseCause soft_cause_ = CloseCause::kNone;
-  bool orphan_ = false;
-  bool send_shutdown_ = false;
-  bool receive_shutdown_ = false;
-  bool time_wait_owed_ = false;
-  bool cwnd_limited_ = false;      // in the last round
-  bool no_space_ = false;          // a write was refused: tell when there is room again
-  bool passive_ = false;
+  bool orphan_ : 1 = false;
+  bool send_shutdown_ : 1 = false;
+  bool receive_shutdown_ : 1 = false;
+  bool time_wait_owed_ : 1 = false;
+  bool cwnd_limited_ : 1 = false;      // in the last round
+  bool no_space_ : 1 = false;          // a write was refused: tell when there is room again
+  bool passive_ : 1 = false;
 };
 
 }  // namespace tapir::tcp

@@ -24,7 +24,7 @@ Recovery::Ack Connection::recovery_ack(const AckSummary& summary, bool duplicate
 }
 
 void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bool ece, Env& env, Instant now) {
-  const bool nothing_out = scoreboard_.empty();
+  const bool nothing_out = busy_->scoreboard.empty();
   // Blocks count only where they speak of what is in flight; a first block at or below una, or inside the second, is a D-SACK.
   std::array<SackBlock, kSackBlocksMax> blocks{};
   std::size_t count = 0;
@@ -49,11 +49,11 @@ void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bo
   }
   const SeqNum una_before = snd_.una;
   const bool advanced = segment.ack > una_before;
-  AckSummary summary = scoreboard_.apply(segment.ack, {blocks.data(), count}, false, now, env.transmissions);
+  AckSummary summary = busy_->scoreboard.apply(segment.ack, {blocks.data(), count}, false, now, env.transmissions);
   summary.dsack = first_is_dsack;
   summary.una_moved = advanced || summary.una_moved;
   snd_.una = segment.ack;
-  send_buffer_.acknowledge(min(max(segment.ack, send_buffer_.begin()), send_buffer_.end()), env.chunks);
+  busy_->send_buffer.acknowledge(min(max(segment.ack, busy_->send_buffer.begin()), busy_->send_buffer.end()), env.chunks);
   if (advanced) {
     bytes_acked_ += segment.ack - una_before;
     retransmits_ = 0;
@@ -68,27 +68,27 @@ void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bo
 
   if (summary.reneged) {
     env.counters.add(Counter::kTcpExtTCPSACKReneging);
-    scoreboard_.mark_all_lost(true, snd_.nxt);
-    recovery_.note_lost(snd_.una);
+    busy_->scoreboard.mark_all_lost(true, snd_.nxt);
+    busy_->recovery.note_lost(snd_.una);
   }
   // RFC 5681 §2: a duplicate acknowledges nothing new, carries nothing, and does not move the window.
-  const bool duplicate = !advanced && !effects.carried_data && !effects.window_moved && !scoreboard_.empty();
-  const Recovery::Verdict verdict = recovery_.on_ack(recovery_ack(summary, duplicate, env, now), scoreboard_, window_, *control_, env.counters);
+  const bool duplicate = !advanced && !effects.carried_data && !effects.window_moved && !busy_->scoreboard.empty();
+  const Recovery::Verdict verdict = busy_->recovery.on_ack(recovery_ack(summary, duplicate, env, now), busy_->scoreboard, window_, *control_, env.counters);
   delivered_ += verdict.delivered;
   env.counters.add(Counter::kTcpExtTCPDelivered, verdict.delivered);
   if (verdict.may_grow && advanced) grow_window(summary, verdict.delivered, ece, now);
   if (verdict.look_again > Duration::zero()) arm(Timer::kReorder, now + verdict.look_again, env, now);
   else disarm(Timer::kReorder);
-  if (recovery_.state() == CaState::kOpen) retransmits_began_ = {};
+  if (busy_->recovery.state() == CaState::kOpen) retransmits_began_ = {};
   update_pacing_rate(env);
-  if (scoreboard_.empty()) {
+  if (busy_->scoreboard.empty()) {
     disarm(Timer::kRetransmit);
   } else if (advanced || summary.newly_sacked > 0) {
     // RFC 6298 §5.3: a whole time-out from now for what is left.
-    deadlines_[static_cast<std::size_t>(Timer::kRetransmit)] = now + rto_.value();
+    deadline(Timer::kRetransmit) = now + rto_.value();
   }
-  env.tracer.emit(now, Event::kCongestion, subject_, window_.cwnd, window_.ssthresh, static_cast<std::uint64_t>(recovery_.state()),
-                  scoreboard_.in_flight());
+  env.tracer.emit(now, Event::kCongestion, subject_, window_.cwnd, window_.ssthresh, static_cast<std::uint64_t>(busy_->recovery.state()),
+                  busy_->scoreboard.in_flight());
 }
 
 // RFC 6298 §3 (Karn): a retransmitted segment gives no sample, unless timestamps tell which copy was answered (RFC 7323 §4).
@@ -113,7 +113,7 @@ void Connection::grow_window(const AckSummary& summary, std::uint32_t delivered,
   AckSample sample;
   sample.now = now;
   sample.acked = delivered;
-  sample.in_flight = scoreboard_.in_flight();
+  sample.in_flight = busy_->scoreboard.in_flight();
   sample.rtt = std::max(summary.ca_rtt, Duration::zero());
   sample.srtt = rtt_.srtt();
   sample.min_rtt = rtt_.min_rtt();
@@ -128,14 +128,14 @@ void Connection::grow_window(const AckSummary& summary, std::uint32_t delivered,
 void Connection::update_pacing_rate(const Env& env) {
   if (!rtt_.has_sample()) return;
   const auto ratio = static_cast<std::uint64_t>(window_.cwnd < window_.ssthresh / 2 ? env.knobs.tcp_pacing_ss_ratio : env.knobs.tcp_pacing_ca_ratio);
-  const std::uint64_t bytes = std::uint64_t{snd_.mss} * std::max(window_.cwnd, scoreboard_.packets_out());
+  const std::uint64_t bytes = std::uint64_t{snd_.mss} * std::max(window_.cwnd, busy_->scoreboard.packets_out());
   // bytes * ratio/100 per (srtt_us8 / 8) microseconds
   window_.pacing_rate = bytes * 80000 * ratio / std::max<std::uint32_t>(rtt_.srtt_us8(), 1);
 }
 
 // The ACK of something while nothing was in flight: only the window can have changed (Linux: tcp_ack_probe).
 void Connection::after_window_opened(Env& env, Instant now) {
-  const UnsentRecord* const record = unsent_.front(env.unsent);
+  const UnsentRecord* const record = busy_->unsent.front(env.unsent);
   if (record == nullptr) return;
   if (record->begin + std::min<std::uint32_t>(record->end - record->begin, snd_.mss) <= snd_.una + snd_.wnd) {
     backoff_ = 0;

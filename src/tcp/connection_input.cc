@@ -26,6 +26,7 @@ void Connection::on_segment(const TcpSegment& segment, const SegmentContext& con
   ++segments_in_;
   trace_segment(Event::kSegmentIn, segment, static_cast<std::uint32_t>(segment.payload.size()), env, now);
   if (state_ == State::kClosed) return;
+  if (!wake(env)) return drop(DropReason::kMemory, env, now);
   one_send_ = false;
   corked_now_ = false;  // MSG_MORE holds until something happens, as in Linux
   if (state_ == State::kSynSent) return on_syn_sent(segment, context, std::move(frame), env, now);
@@ -53,7 +54,7 @@ void Connection::on_syn_sent(const TcpSegment& segment, const SegmentContext& co
   const bool ack = segment.has(kAck);
   if (ack && (segment.ack <= snd_.iss || segment.ack > snd_.nxt)) {
     if (!segment.has(kRst)) {
-      reset_ = {.owed = true, .with_ack = false, .seq = segment.ack, .ack = {}};
+      busy_->reset = {.owed = true, .with_ack = false, .seq = segment.ack, .ack = {}};
       due_ = true;
     }
     // Some old connection of the peer answered: once it is reset, the next SYN may succeed, so it is sent soon.
@@ -67,7 +68,7 @@ void Connection::on_syn_sent(const TcpSegment& segment, const SegmentContext& co
     if (!between) {
       env.counters.add(Counter::kTcpExtPAWSActive);
       if (!segment.has(kRst)) {
-        reset_ = {.owed = true, .with_ack = false, .seq = segment.ack, .ack = {}};
+        busy_->reset = {.owed = true, .with_ack = false, .seq = segment.ack, .ack = {}};
         due_ = true;
       }
       return drop(DropReason::kTcpRfc7323Paws, env, now);
@@ -184,7 +185,7 @@ void Connection::owe_duplicate_ack(const TcpSegment& segment, Env& env) {
     ack_policy_.enter_quick(kQuickAcksMax, rcv_.wnd);
     if (sack_ && env.knobs.tcp_dsack != 0) {
       env.counters.add(Counter::kTcpExtTCPDSACKOldSent);
-      dsack_ = {segment.seq, min(segment.end(), rcv_.nxt)};
+      busy_->dsack = {segment.seq, min(segment.end(), rcv_.nxt)};
     }
   }
   env.counters.add(Counter::kTcpExtDelayedACKLost);
@@ -207,7 +208,7 @@ void Connection::owe_challenge_ack(Env& env, Instant now) {
 Connection::Verdict Connection::check_rst(const TcpSegment& segment, Env& env, Instant now) {
   if (!segment.has(kRst)) return Verdict::kContinue;
   // Exactly the next byte, or the right edge of the highest interval we told of: a sender that lost its state answers a SACK with that.
-  const bool exact = segment.seq == rcv_.nxt || (sack_ && !reassembly_.empty() && segment.seq == reassembly_.highest_end());
+  const bool exact = segment.seq == rcv_.nxt || (sack_ && !busy_->reassembly.empty() && segment.seq == busy_->reassembly.highest_end());
   if (!exact) {
     owe_challenge_ack(env, now);
     drop(DropReason::kTcpReset, env, now);
@@ -266,7 +267,7 @@ Connection::Verdict Connection::check_ack(const TcpSegment& segment, Env& env, I
   }
   if (state_ == State::kSynReceived) {
     if (segment.ack <= snd_.iss || segment.ack > snd_.nxt) {
-      reset_ = {.owed = true, .with_ack = false, .seq = segment.ack, .ack = {}};
+      busy_->reset = {.owed = true, .with_ack = false, .seq = segment.ack, .ack = {}};
       due_ = true;
       drop(DropReason::kTcpInvalidAckSequence, env, now);
       return Verdict::kDone;
@@ -304,7 +305,7 @@ Connection::Verdict Connection::check_ack(const TcpSegment& segment, Env& env, I
 
 // What the ACK means for the state (RFC 9293 §3.10.7.4, fifth, by state).
 Connection::Verdict Connection::check_state(const TcpSegment& segment, Env& env, Instant now) {
-  const bool fin_acked = fin_sent_ && snd_.una == snd_.nxt && scoreboard_.empty();
+  const bool fin_acked = fin_sent_ && snd_.una == snd_.nxt && busy_->scoreboard.empty();
   switch (state_) {
     case State::kFinWait1:
       if (!fin_acked) break;
@@ -331,7 +332,7 @@ Connection::Verdict Connection::check_state(const TcpSegment& segment, Env& env,
   const bool may_not_read = receive_shutdown_ && (state_ == State::kFinWait1 || state_ == State::kFinWait2);
   if (may_not_read && !segment.payload.empty() && segment.seq + static_cast<std::uint32_t>(segment.payload.size()) > rcv_.nxt) {
     env.counters.add(Counter::kTcpExtTCPAbortOnData);
-    reset_ = {.owed = true, .with_ack = false, .seq = segment.ack, .ack = {}};
+    busy_->reset = {.owed = true, .with_ack = false, .seq = segment.ack, .ack = {}};
     due_ = true;
     finish(CloseCause::kReset, env, now);
     return Verdict::kDone;
@@ -375,7 +376,7 @@ void Connection::take_payload(const TcpSegment& segment, const SegmentContext& c
     const std::uint32_t old = std::min(rcv_.nxt - seq, size);
     frame.trim_front(old);
     if (sack_ && env.knobs.tcp_dsack != 0) {
-      dsack_ = {seq, rcv_.nxt};
+      busy_->dsack = {seq, rcv_.nxt};
       env.counters.add(Counter::kTcpExtTCPDSACKOldSent);
     }
     ack_now_ = due_ = true;
@@ -402,7 +403,7 @@ void Connection::take_payload(const TcpSegment& segment, const SegmentContext& c
     }
     queue_in_order(std::move(frame), context.gso_size != 0 ? context.gso_size : size, segment.has(kPsh), env, now);
   }
-  const bool had_holes = !reassembly_.empty();
+  const bool had_holes = !busy_->reassembly.empty();
   if (fin_in_order) {
     check_fin(text_end, env, now);
   } else {
@@ -421,13 +422,13 @@ void Connection::queue_in_order(Frame frame, std::uint32_t segment_size, bool pu
   ack_policy_.schedule();
   grow_receive_window(size, true_size, env);
   // A program that will read no more still has its peer acknowledged; the bytes are let go.
-  if (!orphan_) receive_queue_.push(std::move(frame), env.frames);
+  if (!orphan_) busy_->receive_queue.push(std::move(frame), env.frames);
   touch(kTouchedReadable);
 }
 
 void Connection::drain_reassembly(Env& env, Instant now) {
-  while (!reassembly_.empty()) {
-    Reassembly::Taken taken = reassembly_.pop_at(rcv_.nxt);
+  while (!busy_->reassembly.empty()) {
+    Reassembly::Taken taken = busy_->reassembly.pop_at(rcv_.nxt);
     if (!taken.present) return;
     const bool has_bytes = taken.payload && taken.payload.size() > 0;
     if (has_bytes) {
@@ -456,13 +457,13 @@ void Connection::take_out_of_order(const TcpSegment& segment, SeqNum seq, Frame 
     return drop(DropReason::kTcpOfoDrop, env, now);
   }
   const std::size_t true_size = frame ? frame.meta().true_size : 0;
-  const Reassembly::Inserted inserted = reassembly_.insert(seq, std::move(frame), fin, env.frames);
+  const Reassembly::Inserted inserted = busy_->reassembly.insert(seq, std::move(frame), fin, env.frames);
   if (inserted.no_memory) {
     env.counters.add(Counter::kTcpExtTCPOFODrop);
     return drop(DropReason::kTcpOfoDrop, env, now);
   }
   if (!inserted.duplicate.empty() && sack_ && env.knobs.tcp_dsack != 0) {
-    dsack_ = inserted.duplicate;
+    busy_->dsack = inserted.duplicate;
     env.counters.add(Counter::kTcpExtTCPDSACKOfoSent);
   }
   if (!inserted.accepted) {
@@ -476,15 +477,15 @@ void Connection::take_out_of_order(const TcpSegment& segment, SeqNum seq, Frame 
 // order goes first.
 bool Connection::make_room(std::size_t true_size, Env& env) {
   const auto limit = static_cast<std::size_t>(receive_limit_);
-  const auto used = [this] { return receive_queue_.true_size() + reassembly_.true_size(); };
+  const auto used = [this] { return busy_->receive_queue.true_size() + busy_->reassembly.true_size(); };
   if (used() + true_size <= limit) return true;
   env.counters.add(Counter::kTcpExtPruneCalled);
-  const std::size_t queued = receive_queue_.true_size() + true_size;
-  if (!reassembly_.empty()) {
+  const std::size_t queued = busy_->receive_queue.true_size() + true_size;
+  if (!busy_->reassembly.empty()) {
     env.counters.add(Counter::kTcpExtOfoPruned);
-    reassembly_.prune(queued < limit ? limit - queued : 0);
+    busy_->reassembly.prune(queued < limit ? limit - queued : 0);
   }
-  return used() <= limit || receive_queue_.empty();
+  return used() <= limit || busy_->receive_queue.empty();
 }
 
 // RFC 9293 §3.10.7.4, eighth. `fin_seq` is the FIN's own sequence number, which is rcv.nxt.
@@ -493,7 +494,7 @@ void Connection::check_fin(SeqNum fin_seq, Env& env, Instant now) {
   fin_received_ = true;
   ack_policy_.schedule();
   ack_now_ = true;
-  reassembly_.clear();
+  busy_->reassembly.clear();
   touch(kTouchedReadable | kTouchedPeerFin);
   switch (state_) {
     case State::kSynReceived:
@@ -526,7 +527,7 @@ void Connection::decide_ack(Env& env, Instant now) {
     return;
   }
   const Duration delay = ack_policy_.delay(rtt_.srtt(), env.knobs.rto_min, env.knobs);
-  const Instant standing = deadlines_[static_cast<std::size_t>(Timer::kDelayedAck)];
+  const Instant standing = deadline(Timer::kDelayedAck);
   if (standing != kNever && AckPolicy::nearly_due(standing, now, delay)) {
     ack_now_ = true;
     return;

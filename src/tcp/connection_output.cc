@@ -13,15 +13,16 @@ using trace::Counter;
 using namespace wire;  // the names of flags and options
 
 bool Connection::output_wanted() const {
-  if (reset_.owed || challenge_owed_ || syn_owed_ || ack_now_ || probe_owed_ || space_check_owed_) return true;
+  if (busy_->reset.owed || challenge_owed_ || syn_owed_ || ack_now_ || probe_owed_ || space_check_owed_) return true;
   if (state_ == State::kClosed) return false;
-  if (scoreboard_.lost_out() > 0) return true;
+  if (busy_->scoreboard.lost_out() > 0) return true;
   return has_unsent() || fin_due();
 }
 
 bool Connection::poll_segment(OutgoingFrame& out, Env& env, Instant now) {
   due_ = false;
   out.clear();
+  if (!busy_ && (!output_wanted() || !wake(env))) return false;
   if (poll_reset(out, env, now)) return true;
   if (state_ == State::kClosed) return false;
   if (poll_challenge(out, env, now)) return true;
@@ -36,7 +37,10 @@ bool Connection::poll_segment(OutgoingFrame& out, Env& env, Instant now) {
   if (poll_probe(out, env, now)) return true;
   arm_probe_if_stuck(env, now);
   if (poll_ack(out, env, now)) return true;
-  if (std::exchange(space_check_owed_, false)) check_writable(env);
+  if (space_check_owed_) {
+    space_check_owed_ = false;
+    check_writable(env);
+  }
   return false;
 }
 
@@ -60,7 +64,7 @@ TcpOptions Connection::common_options(Instant now) const {
 
 // SACK blocks take their bytes from the payload of the segments that carry them (Linux: tcp_current_mss).
 std::uint16_t Connection::current_mss(Instant now) const {
-  if (!sack_ || (reassembly_.empty() && dsack_.empty())) return snd_.mss;
+  if (!sack_ || (busy_->reassembly.empty() && busy_->dsack.empty())) return snd_.mss;
   TcpOptions options = common_options(now);
   const std::size_t without = tcp_options_length(options, false);
   options.sack_count = static_cast<std::uint8_t>(collect_sack_blocks(options));
@@ -72,10 +76,10 @@ std::size_t Connection::collect_sack_blocks(TcpOptions& options) const {
   if (!sack_) return 0;
   const std::size_t fits = sack_blocks_that_fit(options);
   std::size_t count = 0;
-  if (!dsack_.empty()) options.sack[count++] = SackBlock{dsack_.begin, dsack_.end};
-  if (!reassembly_.empty() && count < fits) {
+  if (!busy_->dsack.empty()) options.sack[count++] = SackBlock{busy_->dsack.begin, busy_->dsack.end};
+  if (!busy_->reassembly.empty() && count < fits) {
     std::array<SackBlock, kSackBlocksMax> blocks{};
-    const std::size_t found = reassembly_.sack_blocks(blocks, fits - count, rcv_.nxt);
+    const std::size_t found = busy_->reassembly.sack_blocks(blocks, fits - count, rcv_.nxt);
     for (std::size_t i = 0; i < found; ++i) options.sack[count++] = blocks[i];
   }
   return count;
@@ -92,14 +96,14 @@ void Connection::emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRa
   if ((flags & kAck) != 0) {
     segment.ack = rcv_.nxt;
     segment.options.sack_count = static_cast<std::uint8_t>(collect_sack_blocks(segment.options));
-    dsack_ = {};
+    busy_->dsack = {};
   }
   const std::uint32_t window = choose_window(env) >> rcv_.wscale;
   segment.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(window, 65535));
   const std::size_t length = tcp_header_length(segment.options, false);
   const MutableBytes header = out.append_header(length);
   emit_tcp(segment, header);
-  if (!payload.empty()) send_buffer_.collect(payload, out);
+  if (!payload.empty()) busy_->send_buffer.collect(payload, out);
   out.checksum = {.wanted = true, .start = 0, .offset = static_cast<std::uint16_t>(kTcpChecksumOffset)};
   if (payload.length() > mss_now_) out.gso = {.type = GsoType::kTcpV4, .size = mss_now_};
 
@@ -121,16 +125,16 @@ void Connection::note_ack_sent() {
 // ---- RST, challenge ACK, SYN ----
 
 bool Connection::poll_reset(OutgoingFrame& out, Env& env, Instant now) {
-  if (!reset_.owed) return false;
-  reset_.owed = false;
+  if (!busy_->reset.owed) return false;
+  busy_->reset.owed = false;
   TcpSegment segment;
   segment.src_port = tuple_.local.port;
   segment.dst_port = tuple_.remote.port;
-  segment.seq = reset_.seq;
+  segment.seq = busy_->reset.seq;
   segment.flags = kRst;
-  if (reset_.with_ack) {
+  if (busy_->reset.with_ack) {
     segment.flags |= kAck;
-    segment.ack = reset_.ack;
+    segment.ack = busy_->reset.ack;
     if (ts_.on && state_ != State::kSynSent) segment.options = common_options(now);
   }
   const MutableBytes header = out.append_header(tcp_header_length(segment.options, false));
@@ -153,15 +157,15 @@ bool Connection::poll_challenge(OutgoingFrame& out, Env& env, Instant now) {
 
 bool Connection::emit_syn(OutgoingFrame& out, Env& env, Instant now) {
   const bool answer = state_ == State::kSynReceived;
-  Transmission* record = scoreboard_.first();
+  Transmission* record = busy_->scoreboard.first();
   const bool again = record != nullptr && record->syn;
   if (!again) {
-    record = scoreboard_.on_sent({snd_.iss, snd_.iss + 1}, snd_.mss, now, env.transmissions, true);
+    record = busy_->scoreboard.on_sent({snd_.iss, snd_.iss + 1}, snd_.mss, now, env.transmissions, true);
     if (record == nullptr) return false;  // no memory: the timer asks again
     snd_.nxt = snd_.iss + 1;
     rto_.set(1s, env.knobs);
   } else {
-    scoreboard_.on_resent(*record, record->range.end, snd_.mss, now, snd_.nxt, env.transmissions);
+    busy_->scoreboard.on_resent(*record, record->range.end, snd_.mss, now, snd_.nxt, env.transmissions);
     env.counters.add(Counter::kTcpRetransSegs);
     env.counters.add(Counter::kTcpExtTCPSynRetrans);
     ++total_retransmits_;
@@ -200,11 +204,11 @@ bool Connection::emit_syn(OutgoingFrame& out, Env& env, Instant now) {
 // ---- sending again ----
 
 bool Connection::poll_resend(OutgoingFrame& out, Env& env, Instant now) {
-  Transmission* record = recovery_.poll(scoreboard_);
+  Transmission* record = busy_->recovery.poll(busy_->scoreboard);
   if (record == nullptr) return false;
   if (record->syn) return emit_syn(out, env, now);
-  const bool head = record == scoreboard_.first();
-  const std::uint32_t in_flight = scoreboard_.in_flight();
+  const bool head = record == busy_->scoreboard.first();
+  const std::uint32_t in_flight = busy_->scoreboard.in_flight();
   if (in_flight >= window_.cwnd) return false;
   // A closed or shrunk window does not stop the head: that is how a zero-window peer is asked (RFC 9293 §3.8.6).
   const SeqNum right_edge = snd_.una + snd_.wnd;
@@ -219,7 +223,7 @@ bool Connection::poll_resend(OutgoingFrame& out, Env& env, Instant now) {
   }
   const bool whole = length == record->payload();
   const SeqNum end = whole ? record->range.end : begin + length;
-  Transmission* const sent = scoreboard_.on_resent(*record, end, mss_now_, now, snd_.nxt, env.transmissions);
+  Transmission* const sent = busy_->scoreboard.on_resent(*record, end, mss_now_, now, snd_.nxt, env.transmissions);
   if (sent == nullptr) {
     env.counters.add(Counter::kTcpExtTCPRetransFail);
     return false;
@@ -231,15 +235,15 @@ bool Connection::poll_resend(OutgoingFrame& out, Env& env, Instant now) {
   if (retransmits_began_ == Instant{}) retransmits_began_ = now;
   const std::uint32_t payload = sent->payload();
   emit(out, flags, begin, {begin, begin + payload}, env, now);
-  recovery_.on_resent(segments);
+  busy_->recovery.on_resent(segments);
   total_retransmits_ += segments;
   bytes_retransmitted_ += payload;
   bytes_sent_ += payload;
   if (payload > 0) data_segments_out_ += segments;
   env.counters.add(Counter::kTcpRetransSegs, segments);
-  env.counters.add(recovery_.state() == CaState::kLoss ? Counter::kTcpExtTCPSlowStartRetrans : Counter::kTcpExtTCPFastRetrans, segments);
-  env.tracer.emit(now, Event::kRetransmit, subject_, begin.value(), payload, static_cast<std::uint64_t>(recovery_.state()), segments);
-  if (head && recovery_.state() == CaState::kRecovery) arm(Timer::kRetransmit, now + rto_.value(), env, now);
+  env.counters.add(busy_->recovery.state() == CaState::kLoss ? Counter::kTcpExtTCPSlowStartRetrans : Counter::kTcpExtTCPFastRetrans, segments);
+  env.tracer.emit(now, Event::kRetransmit, subject_, begin.value(), payload, static_cast<std::uint64_t>(busy_->recovery.state()), segments);
+  if (head && busy_->recovery.state() == CaState::kRecovery) arm(Timer::kRetransmit, now + rto_.value(), env, now);
   if (!armed(Timer::kRetransmit)) arm(Timer::kRetransmit, now + rto_.value(), env, now);
   return true;
 }
@@ -248,8 +252,8 @@ bool Connection::poll_resend(OutgoingFrame& out, Env& env, Instant now) {
 
 // Linux: tcp_tso_autosize. About a millisecond of the pacing rate, more when the peer is near, at least tcp_min_tso_segs.
 std::uint32_t Connection::max_segments_per_send(const Env& env) const {
-  if (path_.offloads.gso_max_size == 0) return 1;
-  const std::uint64_t gso_max = path_.offloads.gso_max_size;
+  if (path_->offloads.gso_max_size == 0) return 1;
+  const std::uint64_t gso_max = path_->offloads.gso_max_size;
   std::uint64_t bytes = std::min<std::uint64_t>(window_.pacing_rate >> 10, gso_max);
   if (rtt_.min_rtt() != Duration::max() && env.knobs.tcp_tso_rtt_log > 0) {
     const std::uint64_t shift = to_usec(rtt_.min_rtt()) >> env.knobs.tcp_tso_rtt_log;
@@ -258,25 +262,25 @@ std::uint32_t Connection::max_segments_per_send(const Env& env) const {
   bytes = std::min(bytes, gso_max - 1);
   std::uint32_t segments = std::max<std::uint32_t>(static_cast<std::uint32_t>(bytes / mss_now_), static_cast<std::uint32_t>(env.knobs.tcp_min_tso_segs));
   segments = std::min<std::uint32_t>(segments, static_cast<std::uint32_t>((gso_max - 1) / mss_now_));
-  if (path_.offloads.gso_max_segs != 0) segments = std::min<std::uint32_t>(segments, path_.offloads.gso_max_segs);
+  if (path_->offloads.gso_max_segs != 0) segments = std::min<std::uint32_t>(segments, path_->offloads.gso_max_segs);
   return std::max<std::uint32_t>(segments, 1);
 }
 
 // RFC 9293 §3.7.4 with Minshall's change: a partial segment waits while another partial one is in flight, not while any is.
 bool Connection::nagle_holds(bool partial) const {
   if (!partial || push_now_) return false;
-  if (options_.cork || corked_now_) return true;
-  if (options_.no_delay || scoreboard_.empty()) return false;
+  if (options_->cork || corked_now_) return true;
+  if (options_->no_delay || busy_->scoreboard.empty()) return false;
   return snd_.sml > snd_.una && snd_.sml <= snd_.nxt;
 }
 
 // Linux: tcp_tso_should_defer. An ACK that is about to come would let a larger super-segment go.
 bool Connection::should_defer(std::uint32_t record_left, bool last_record, std::uint32_t max_segments, bool ends_stream, Env& env,
                               Instant now, bool& cwnd_limited) const {
-  if (recovery_.state() >= CaState::kRecovery) return false;
+  if (busy_->recovery.state() >= CaState::kRecovery) return false;
   if (now - last_sent_at_ >= 1ms) return false;
   const std::uint64_t send_window = snd_.una + snd_.wnd - snd_.nxt;
-  const std::uint64_t congestion_window = std::uint64_t{window_.cwnd - scoreboard_.in_flight()} * mss_now_;
+  const std::uint64_t congestion_window = std::uint64_t{window_.cwnd - busy_->scoreboard.in_flight()} * mss_now_;
   const std::uint64_t limit = std::min(send_window, congestion_window);
   if (limit >= std::uint64_t{max_segments} * mss_now_) return false;
   if (!last_record && limit >= record_left) return false;
@@ -286,7 +290,7 @@ bool Connection::should_defer(std::uint32_t record_left, bool last_record, std::
   } else if (limit > std::uint64_t{3} * mss_now_) {
     return false;
   }
-  const Transmission* const head = scoreboard_.first();
+  const Transmission* const head = busy_->scoreboard.first();
   if (head == nullptr) return false;
   // The next ACK comes a round trip after the head was sent: too late if that is more than half of one from now.
   if (now - head->sent_at < rtt_.srtt() / 2) return false;
@@ -303,7 +307,7 @@ bool Connection::should_defer(std::uint32_t record_left, bool last_record, std::
 
 // How many bytes of `record` may leave now; 0: none.
 std::uint32_t Connection::next_segment_limit(const UnsentRecord& record, Env& env, Instant now, bool& cwnd_limited) const {
-  const std::uint32_t in_flight = scoreboard_.in_flight();
+  const std::uint32_t in_flight = busy_->scoreboard.in_flight();
   if (in_flight >= window_.cwnd) {
     cwnd_limited = true;
     return 0;
@@ -312,7 +316,7 @@ std::uint32_t Connection::next_segment_limit(const UnsentRecord& record, Env& en
   const std::uint32_t left = record.end - record.begin;
   const std::uint32_t mss = mss_now_;
   if (record.begin + std::min(left, mss) > right_edge) return 0;
-  const bool last = unsent_.count() == 1;
+  const bool last = busy_->unsent.count() == 1;
   const bool ends_stream = last && fin_due();
   const std::uint32_t max_segments = max_segments_per_send(env);
   if (left <= mss) {
@@ -334,19 +338,19 @@ std::uint32_t Connection::next_segment_limit(const UnsentRecord& record, Env& en
 }
 
 bool Connection::poll_new_data(OutgoingFrame& out, Env& env, Instant now) {
-  UnsentRecord* const record = unsent_.front(env.unsent);
-  if (record == nullptr || (one_send_ && (one_sent_ || unsent_.count() > 1))) return false;
+  UnsentRecord* const record = busy_->unsent.front(env.unsent);
+  if (record == nullptr || (one_send_ && (one_sent_ || busy_->unsent.count() > 1))) return false;
   bool cwnd_limited = false;
   const std::uint32_t length = next_segment_limit(*record, env, now, cwnd_limited);
   if (length == 0) {
-    if (cwnd_limited || scoreboard_.in_flight() >= window_.cwnd) validate_window(true, env, now);
+    if (cwnd_limited || busy_->scoreboard.in_flight() >= window_.cwnd) validate_window(true, env, now);
     return false;
   }
   const bool whole = length == record->end - record->begin;
-  const bool with_fin = whole && unsent_.count() == 1 && fin_due();
+  const bool with_fin = whole && busy_->unsent.count() == 1 && fin_due();
   const SeqNum begin = record->begin;
   const SeqNum end = begin + length;
-  Transmission* const sent = scoreboard_.on_sent({begin, with_fin ? end + 1 : end}, mss_now_, now, env.transmissions, false, with_fin);
+  Transmission* const sent = busy_->scoreboard.on_sent({begin, with_fin ? end + 1 : end}, mss_now_, now, env.transmissions, false, with_fin);
   if (sent == nullptr) return false;
   sent->push = whole && record->push;
   sent->end_of_record = whole && record->end_of_record;
@@ -356,18 +360,18 @@ bool Connection::poll_new_data(OutgoingFrame& out, Env& env, Instant now) {
   if (sent->push || length > mss_now_) flags |= kPsh;
   if (with_fin) flags |= kFin;
   snd_.nxt = sent->range.end;
-  if (whole) unsent_.pop_front(env.unsent);
+  if (whole) busy_->unsent.pop_front(env.unsent);
   else record->begin = end;
   if (with_fin) fin_sent_ = true;
   const std::uint32_t segments = sent->segments();
   one_sent_ = true;
   emit(out, flags, begin, {begin, end}, env, now);
-  recovery_.on_new_data_sent(segments);
+  busy_->recovery.on_new_data_sent(segments);
   data_segments_out_ += segments;
   bytes_sent_ += length;
   env.counters.add(Counter::kTcpExtTCPOrigDataSent, segments);
   note_data_sent(end, length % mss_now_ != 0, env, now);
-  validate_window(cwnd_limited || scoreboard_.in_flight() >= window_.cwnd, env, now);
+  validate_window(cwnd_limited || busy_->scoreboard.in_flight() >= window_.cwnd, env, now);
   return true;
 }
 
@@ -382,7 +386,7 @@ void Connection::note_data_sent(SeqNum end, bool partial, Env& env, Instant now)
 bool Connection::poll_fin(OutgoingFrame& out, Env& env, Instant now) {
   if (!fin_due() || has_unsent()) return false;
   const SeqNum seq = stream_end();
-  Transmission* const sent = scoreboard_.on_sent({seq, seq + 1}, mss_now_, now, env.transmissions, false, true);
+  Transmission* const sent = busy_->scoreboard.on_sent({seq, seq + 1}, mss_now_, now, env.transmissions, false, true);
   if (sent == nullptr) return false;
   fin_sent_ = true;
   snd_.nxt = seq + 1;
@@ -396,16 +400,16 @@ bool Connection::poll_fin(OutgoingFrame& out, Env& env, Instant now) {
 bool Connection::poll_probe(OutgoingFrame& out, Env& env, Instant now) {
   if (!probe_owed_) return false;
   probe_owed_ = false;
-  UnsentRecord* const record = unsent_.front(env.unsent);
+  UnsentRecord* const record = busy_->unsent.front(env.unsent);
   const SeqNum right_edge = snd_.una + snd_.wnd;
   if (probe_data_ && record != nullptr && record->begin < right_edge) {
     const std::uint32_t length = std::min({record->end - record->begin, static_cast<std::uint32_t>(mss_now_), right_edge - record->begin});
     const SeqNum begin = record->begin;
     const SeqNum end = begin + length;
-    Transmission* const sent = scoreboard_.on_sent({begin, end}, mss_now_, now, env.transmissions);
+    Transmission* const sent = busy_->scoreboard.on_sent({begin, end}, mss_now_, now, env.transmissions);
     if (sent == nullptr) return false;
     sent->push = true;
-    if (end == record->end) unsent_.pop_front(env.unsent);
+    if (end == record->end) busy_->unsent.pop_front(env.unsent);
     else record->begin = end;
     snd_.nxt = end;
     emit(out, kAck | kPsh, begin, {begin, end}, env, now);
@@ -428,7 +432,7 @@ bool Connection::poll_ack(OutgoingFrame& out, Env& env, Instant now) {
 // ---- the congestion window's validity (RFC 7661's concern; Linux: tcp_cwnd_validate, tcp_cwnd_application_limited) ----
 
 void Connection::validate_window(bool cwnd_limited, Env& env, Instant now) {
-  const std::uint32_t out = scoreboard_.packets_out();
+  const std::uint32_t out = busy_->scoreboard.packets_out();
   if (snd_.una >= cwnd_usage_seq_ || cwnd_limited || (!cwnd_limited_ && out > max_packets_out_)) {
     cwnd_limited_ = cwnd_limited;
     max_packets_out_ = out;
@@ -442,8 +446,8 @@ void Connection::validate_window(bool cwnd_limited, Env& env, Instant now) {
   }
   window_.cwnd_used = std::max(window_.cwnd_used, out);
   if (env.knobs.tcp_slow_start_after_idle == 0 || now - cwnd_stamp_ < rto_.value()) return;
-  if (recovery_.state() == CaState::kOpen) {
-    const std::uint32_t used = std::max<std::uint32_t>(window_.cwnd_used, path_.initcwnd);
+  if (busy_->recovery.state() == CaState::kOpen) {
+    const std::uint32_t used = std::max<std::uint32_t>(window_.cwnd_used, path_->initcwnd);
     if (used < window_.cwnd) {
       window_.ssthresh = std::max(window_.ssthresh, window_.cwnd * 3 / 4);
       window_.cwnd = (window_.cwnd + used) / 2;
@@ -455,10 +459,10 @@ void Connection::validate_window(bool cwnd_limited, Env& env, Instant now) {
 
 // RFC 5681 §4.1: after a pause of more than an RTO the ACK clock is gone.
 void Connection::restart_after_idle(Env& env, Instant now) {
-  if (env.knobs.tcp_slow_start_after_idle == 0 || !scoreboard_.empty() || !synchronised()) return;
+  if (env.knobs.tcp_slow_start_after_idle == 0 || !busy_->scoreboard.empty() || !synchronised()) return;
   Duration idle = now - last_sent_at_;
   if (idle <= rto_.value()) return;
-  const std::uint32_t restart = std::min<std::uint32_t>(path_.initcwnd, window_.cwnd);
+  const std::uint32_t restart = std::min<std::uint32_t>(path_->initcwnd, window_.cwnd);
   control_->on_idle_restart(window_, now);
   window_.ssthresh = std::max(window_.ssthresh, window_.cwnd * 3 / 4);
   std::uint32_t cwnd = window_.cwnd;

@@ -16,21 +16,30 @@ namespace {
 constexpr Duration kProbeMin = 200ms;
 // Tries of an orphan that still hears from its peer, when tcp_orphan_retries is 0 (Linux: tcp_orphan_retries).
 constexpr int kOrphanRetries = 8;
+// When a keepalive that found no memory is tried again.
+constexpr Duration kMemoryRetry = 1s;
 
 }  // namespace
 
-Instant Connection::next_deadline() const { return *std::min_element(deadlines_.begin(), deadlines_.end()); }
+Instant Connection::next_deadline() const {
+  if (!busy_) return keepalive_at_;
+  return std::min(keepalive_at_, *std::min_element(busy_->deadlines.begin(), busy_->deadlines.end()));
+}
 
-void Connection::arm(Timer timer, Instant deadline, Env& env, Instant now) {
-  deadlines_[static_cast<std::size_t>(timer)] = deadline;
-  env.tracer.emit(now, Event::kTimerArmed, subject_, static_cast<std::uint64_t>(timer), to_nsec(deadline));
+void Connection::arm(Timer timer, Instant when, Env& env, Instant now) {
+  deadline(timer) = when;
+  env.tracer.emit(now, Event::kTimerArmed, subject_, static_cast<std::uint64_t>(timer), to_nsec(when));
 }
 
 void Connection::on_timeout(Env& env, Instant now) {
+  if (!wake(env)) {
+    keepalive_at_ = later(now, kMemoryRetry);
+    return;
+  }
   for (std::size_t i = 0; i < kTimerCount && state_ != State::kClosed; ++i) {
-    if (deadlines_[i] > now) continue;
-    deadlines_[i] = kNever;
     const auto timer = static_cast<Timer>(i);
+    if (deadline(timer) > now) continue;
+    deadline(timer) = kNever;
     env.tracer.emit(now, Event::kTimerFired, subject_, i);
     switch (timer) {
       case Timer::kRetransmit: on_retransmit_timeout(env, now); break;
@@ -72,17 +81,17 @@ int Connection::orphan_retries(bool alive, const Env& env) const {
 bool Connection::give_up(Env& env, Instant now) {
   bool expired = false;
   if (state_ == State::kSynSent || state_ == State::kSynReceived) {
-    int tries = options_.syn_count != 0 ? options_.syn_count : env.knobs.tcp_syn_retries;
+    int tries = options_->syn_count != 0 ? options_->syn_count : env.knobs.tcp_syn_retries;
     if (state_ == State::kSynSent) tries += env.knobs.tcp_syn_linear_timeouts;
     expired = retransmits_ >= tries;
-    if (!expired && options_.user_timeout != Duration::zero()) expired = retransmits_exhausted(0, options_.user_timeout, 1s, env, now);
+    if (!expired && options_->user_timeout != Duration::zero()) expired = retransmits_exhausted(0, options_->user_timeout, 1s, env, now);
   } else {
     int tries = env.knobs.tcp_retries2;
     if (orphan_) {
       const bool alive = rto_.value() < env.knobs.rto_max;
       tries = orphan_retries(alive, env);
     }
-    expired = retransmits_exhausted(tries, options_.user_timeout, env.knobs.rto_min, env, now);
+    expired = retransmits_exhausted(tries, options_->user_timeout, env.knobs.rto_min, env, now);
   }
   if (!expired) return false;
   env.counters.add(Counter::kTcpExtTCPAbortOnTimeout);
@@ -92,7 +101,7 @@ bool Connection::give_up(Env& env, Instant now) {
 }
 
 void Connection::on_retransmit_timeout(Env& env, Instant now) {
-  if (scoreboard_.empty()) {
+  if (busy_->scoreboard.empty()) {
     // A SYN that found no memory.
     if (state_ == State::kSynSent) syn_owed_ = true;
     return;
@@ -101,7 +110,7 @@ void Connection::on_retransmit_timeout(Env& env, Instant now) {
   if (snd_.wnd == 0 && !orphan_ && !handshake) {
     // The receiver took back its window. It lives while it answers (RFC 9293 §3.8.6.1).
     const Duration silent = now - last_received_at_;
-    const bool over = silent > env.knobs.rto_max || (options_.user_timeout != Duration::zero() && silent > options_.user_timeout);
+    const bool over = silent > env.knobs.rto_max || (options_->user_timeout != Duration::zero() && silent > options_->user_timeout);
     if (over && retransmits_ > 0) {
       env.counters.add(Counter::kTcpExtTCPAbortOnTimeout);
       return finish(CloseCause::kTimedOut, env, now);
@@ -115,10 +124,10 @@ void Connection::on_retransmit_timeout(Env& env, Instant now) {
     syn_owed_ = true;
   } else {
     if (retransmits_ == 0) {
-      if (recovery_.state() == CaState::kRecovery) env.counters.add(sack_ ? Counter::kTcpExtTCPSackRecoveryFail : Counter::kTcpExtTCPRenoRecoveryFail);
-      else if (recovery_.state() == CaState::kLoss) env.counters.add(Counter::kTcpExtTCPLossFailures);
+      if (busy_->recovery.state() == CaState::kRecovery) env.counters.add(sack_ ? Counter::kTcpExtTCPSackRecoveryFail : Counter::kTcpExtTCPRenoRecoveryFail);
+      else if (busy_->recovery.state() == CaState::kLoss) env.counters.add(Counter::kTcpExtTCPLossFailures);
     }
-    recovery_.on_rto(scoreboard_, window_, *control_, snd_.una, snd_.nxt, retransmits_ == 0, now);
+    busy_->recovery.on_rto(busy_->scoreboard, window_, *control_, snd_.una, snd_.nxt, retransmits_ == 0, now);
   }
   if (retransmits_ < 255) ++retransmits_;
   // The first SYNs are sent a second apart (tcp_syn_linear_timeouts); all else backs off (RFC 6298 §5.5).
@@ -128,8 +137,8 @@ void Connection::on_retransmit_timeout(Env& env, Instant now) {
     rto_.back_off(env.knobs);
   }
   Duration wait = rto_.value();
-  if (options_.user_timeout != Duration::zero()) {
-    const Duration left = retransmits_began_ == Instant{} ? options_.user_timeout : options_.user_timeout - (now - retransmits_began_);
+  if (options_->user_timeout != Duration::zero()) {
+    const Duration left = retransmits_began_ == Instant{} ? options_->user_timeout : options_->user_timeout - (now - retransmits_began_);
     wait = std::min(wait, std::max<Duration>(left, 1ms));
   }
   arm(Timer::kRetransmit, later(now, wait), env, now);
@@ -137,7 +146,7 @@ void Connection::on_retransmit_timeout(Env& env, Instant now) {
 
 void Connection::on_reorder_timeout(Env& env, Instant now) {
   const AckSummary nothing;
-  const Duration again = recovery_.on_reorder_timeout(recovery_ack(nothing, false, env, now), scoreboard_, window_, *control_, env.counters);
+  const Duration again = busy_->recovery.on_reorder_timeout(recovery_ack(nothing, false, env, now), busy_->scoreboard, window_, *control_, env.counters);
   if (again > Duration::zero()) arm(Timer::kReorder, now + again, env, now);
 }
 
@@ -147,24 +156,24 @@ Duration Connection::probe_delay(const Env& env, Instant now) const {
   Duration delay = std::max(rto_.value(), kProbeMin);
   for (int i = 0; i < backoff_ && delay < env.knobs.rto_max; ++i) delay *= 2;
   delay = std::min(delay, env.knobs.rto_max);
-  if (options_.user_timeout == Duration::zero() || probes_began_ == Instant{}) return delay;
-  return std::min(delay, std::max<Duration>(options_.user_timeout - (now - probes_began_), 2ms));
+  if (options_->user_timeout == Duration::zero() || probes_began_ == Instant{}) return delay;
+  return std::min(delay, std::max<Duration>(options_->user_timeout - (now - probes_began_), 2ms));
 }
 
 // Data waits, nothing is in flight: no ACK will come by itself. Also what Nagle or TCP_CORK holds is let go by this timer.
 void Connection::arm_probe_if_stuck(Env& env, Instant now) {
-  if (!has_unsent() || !scoreboard_.empty() || armed(Timer::kProbe) || !synchronised()) return;
+  if (!has_unsent() || !busy_->scoreboard.empty() || armed(Timer::kProbe) || !synchronised()) return;
   arm(Timer::kProbe, now + probe_delay(env, now), env, now);
 }
 
 void Connection::on_probe_timeout(Env& env, Instant now) {
-  if (!scoreboard_.empty() || !has_unsent()) {
+  if (!busy_->scoreboard.empty() || !has_unsent()) {
     probes_out_ = 0;
     probes_began_ = {};
     return;
   }
   if (probes_began_ == Instant{}) probes_began_ = now;
-  else if (options_.user_timeout != Duration::zero() && now - probes_began_ >= options_.user_timeout) {
+  else if (options_->user_timeout != Duration::zero() && now - probes_began_ >= options_->user_timeout) {
     env.counters.add(Counter::kTcpExtTCPAbortOnTimeout);
     return finish(soft_cause_ != CloseCause::kNone ? soft_cause_ : CloseCause::kTimedOut, env, now);
   }
@@ -195,30 +204,30 @@ void Connection::on_delayed_ack_timeout(Env& env) {
 
 void Connection::arm_keepalive(Env& env, Instant now) {
   if (orphan_ && state_ == State::kFinWait2) return;  // the timer ends FIN-WAIT-2 then
-  if (!options_.keepalive || state_ == State::kClosed || state_ == State::kSynSent || state_ == State::kTimeWait) {
+  if (!options_->keepalive || state_ == State::kClosed || state_ == State::kSynSent || state_ == State::kTimeWait) {
     disarm(Timer::kKeepalive);
     return;
   }
-  const int idle = options_.keepalive_idle != 0 ? options_.keepalive_idle : env.knobs.tcp_keepalive_time;
+  const int idle = options_->keepalive_idle != 0 ? options_->keepalive_idle : env.knobs.tcp_keepalive_time;
   arm(Timer::kKeepalive, std::max(now, std::max(last_received_at_, ack_policy_.last_data_at()) + std::chrono::seconds(idle)), env, now);
 }
 
 void Connection::on_keepalive_timeout(Env& env, Instant now) {
   if (orphan_ && state_ == State::kFinWait2) {
     // The long part of FIN-WAIT-2 is over; the rest is the small record's.
-    if (options_.linger2 >= 0) time_wait_owed_ = true;
+    if (options_->linger2 >= 0) time_wait_owed_ = true;
     else abort(CloseCause::kAborted, env, now);
     return;
   }
-  if (!options_.keepalive || state_ == State::kSynSent) return;
-  const Duration idle = std::chrono::seconds(options_.keepalive_idle != 0 ? options_.keepalive_idle : env.knobs.tcp_keepalive_time);
-  const Duration interval = std::chrono::seconds(options_.keepalive_interval != 0 ? options_.keepalive_interval : env.knobs.tcp_keepalive_intvl);
-  const int tries = options_.keepalive_probes != 0 ? options_.keepalive_probes : env.knobs.tcp_keepalive_probes;
-  if (!scoreboard_.empty() || has_unsent()) return arm(Timer::kKeepalive, now + idle, env, now);
+  if (!options_->keepalive || state_ == State::kSynSent) return;
+  const Duration idle = std::chrono::seconds(options_->keepalive_idle != 0 ? options_->keepalive_idle : env.knobs.tcp_keepalive_time);
+  const Duration interval = std::chrono::seconds(options_->keepalive_interval != 0 ? options_->keepalive_interval : env.knobs.tcp_keepalive_intvl);
+  const int tries = options_->keepalive_probes != 0 ? options_->keepalive_probes : env.knobs.tcp_keepalive_probes;
+  if (!busy_->scoreboard.empty() || has_unsent()) return arm(Timer::kKeepalive, now + idle, env, now);
   const Duration silent = now - std::max(last_received_at_, ack_policy_.last_data_at());
   if (silent < idle) return arm(Timer::kKeepalive, now + (idle - silent), env, now);
-  const bool user_timeout = options_.user_timeout != Duration::zero();
-  const bool over = user_timeout ? silent >= options_.user_timeout && probes_out_ > 0 : probes_out_ >= tries;
+  const bool user_timeout = options_->user_timeout != Duration::zero();
+  const bool over = user_timeout ? silent >= options_->user_timeout && probes_out_ > 0 : probes_out_ >= tries;
   if (over) {
     env.counters.add(Counter::kTcpExtTCPAbortOnTimeout);
     return abort(soft_cause_ != CloseCause::kNone ? soft_cause_ : CloseCause::kTimedOut, env, now);
@@ -233,7 +242,7 @@ void Connection::on_keepalive_timeout(Env& env, Instant now) {
 // ---- what ICMP says (RFC 5927: believed only of what is in flight; RFC 1122 §4.2.3.9: soft once established) ----
 
 void Connection::on_delivery_error(const DeliveryError& error, Env& env, Instant now) {
-  if (state_ == State::kClosed) return;
+  if (state_ == State::kClosed || !wake(env)) return;
   if (error.quoted_seq && (*error.quoted_seq < snd_.una || *error.quoted_seq > snd_.nxt)) {
     env.counters.add(Counter::kTcpExtOutOfWindowIcmps);
     return;
@@ -254,13 +263,13 @@ void Connection::on_delivery_error(const DeliveryError& error, Env& env, Instant
   soft_cause_ = cause;
   // RFC 6069: the path was broken, not congested: take back one doubling, and try as soon as that says.
   const bool unreachable = error.kind == DeliveryErrorKind::kNetUnreachable || error.kind == DeliveryErrorKind::kHostUnreachable;
-  if (!unreachable || !error.from_icmp || backoff_ == 0 || retransmits_ == 0 || scoreboard_.empty()) return;
+  if (!unreachable || !error.from_icmp || backoff_ == 0 || retransmits_ == 0 || busy_->scoreboard.empty()) return;
   if (!error.quoted_seq || *error.quoted_seq != snd_.una) return;
   --backoff_;
   Duration rto = rtt_.has_sample() ? rtt_.base_rto(env.knobs) : Duration(1s);
   for (int i = 0; i < backoff_; ++i) rto = std::min(rto * 2, env.knobs.rto_max);
   rto_.set(rto, env.knobs);
-  arm(Timer::kRetransmit, std::max(now, scoreboard_.first()->sent_at + rto), env, now);
+  arm(Timer::kRetransmit, std::max(now, busy_->scoreboard.first()->sent_at + rto), env, now);
 }
 
 }  // namespace tapir::tcp

@@ -16,7 +16,7 @@ std::uint32_t Connection::window_from_space(std::int64_t space) const {
 }
 
 std::int64_t Connection::receive_space() const {
-  return receive_limit_ - static_cast<std::int64_t>(receive_queue_.true_size() + reassembly_.true_size());
+  return receive_limit_ - static_cast<std::int64_t>(busy_->receive_queue.true_size() + busy_->reassembly.true_size());
 }
 
 std::uint32_t Connection::receive_window() const {
@@ -120,13 +120,13 @@ void Connection::adjust_receive_space(Env& env, Instant now) {
   if (sizing_.rtt_us == 0 || now - sizing_.began < std::chrono::microseconds(sizing_.rtt_us)) return;
   const std::uint32_t copied = rcv_.copied - sizing_.seq;
   if (copied > sizing_.space) {
-    if (env.knobs.tcp_moderate_rcvbuf != 0 && options_.receive_buffer == 0) {
+    if (env.knobs.tcp_moderate_rcvbuf != 0 && options_->receive_buffer == 0) {
       std::uint64_t wanted = 2 * std::uint64_t{copied} + 16 * std::uint64_t{rcv_.advmss};
       wanted += 2 * (wanted * (copied - sizing_.space) / std::max<std::uint32_t>(sizing_.space, 1));
       const auto buffer = static_cast<std::int64_t>(std::min<std::uint64_t>(wanted * 256 / scaling_ratio_, static_cast<std::uint64_t>(env.knobs.tcp_rmem[2])));
       if (buffer > receive_limit_ && !env.memory_pressure()) {
         receive_limit_ = buffer;
-        if (options_.window_clamp == 0) rcv_.window_clamp = window_from_space(buffer);
+        if (options_->window_clamp == 0) rcv_.window_clamp = window_from_space(buffer);
       }
     }
     sizing_.space = copied;
@@ -138,7 +138,7 @@ void Connection::adjust_receive_space(Env& env, Instant now) {
 // The program read: tell the peer when the window opens by what is worth telling (Linux: tcp_cleanup_rbuf).
 void Connection::offer_after_read() {
   if (state_ == State::kClosed || fin_received_) return;
-  if (ack_policy_.due_after_read(rcv_.nxt - rcv_.wup, true, receive_queue_.empty())) {
+  if (ack_policy_.due_after_read(rcv_.nxt - rcv_.wup, true, busy_->receive_queue.empty())) {
     ack_now_ = true;
     return;
   }

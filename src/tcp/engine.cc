@@ -23,7 +23,9 @@ Engine::State_::State_(Knobs& knobs_in, trace::Counters& counters_in, trace::Tra
                        MemoryBudget& budget_in, PathFinder& paths_in)
     : knobs(knobs_in), counters(counters_in), tracer(tracer_in), budget(budget_in), paths(paths_in), chunks(budget_in),
       transmissions(kTransmissionsMax, budget_in.hook()), unsent(kUnsentMax, budget_in.hook()),
-      env{knobs_in, counters_in, tracer_in, rng_in, frames_in, chunks, transmissions, unsent},
+      activities(kConnectionsMax, budget_in.hook()), shared_options(kConnectionsMax, budget_in.hook()),
+      path_properties(kConnectionsMax, budget_in.hook()),
+      env{knobs_in, counters_in, tracer_in, rng_in, frames_in, chunks, transmissions, unsent, activities, shared_options, path_properties},
       connections(kConnectionsMax, budget_in.hook()), half_opens(kHalfOpenMax, budget_in.hook()),
       listeners(kListenersMax, budget_in.hook()), accepts(kConnectionsMax, budget_in.hook()), time_waits(kTimeWaitMax, budget_in.hook()),
       established(new_key(rng_in), std::size_t{kConnectionsMax} + kHalfOpenMax + kTimeWaitMax, budget_in.hook()),
@@ -31,13 +33,13 @@ Engine::State_::State_(Knobs& knobs_in, trace::Counters& counters_in, trace::Tra
       cookies(new_key(rng_in), new_key(rng_in)), replies(budget_in.hook()) {}
 
 Engine::State_::~State_() {
+  touched.clear();
   connections.for_each([&](Connection& c) {
     wheel.cancel(c.wheel_entry);
     c.release(env);
   });
   connections.clear();
   half_opens.for_each([&](HalfOpen& request) { wheel.cancel(request.timer); });
-  budget.release(2 * touched_capacity * sizeof(TouchedSocket));
 }
 
 // ---- records ----
@@ -53,65 +55,21 @@ std::optional<RecordRef> Engine::State_::find(const FourTuple& tuple) const {
   });
 }
 
-bool Engine::State_::room_for_touched() {
-  const std::size_t wanted = std::size_t{connections.size()} + listeners.size();
-  if (wanted <= touched_capacity) return true;
-  const std::size_t capacity = std::max<std::size_t>(16, touched_capacity * 2);
-  const std::size_t bytes = 2 * (capacity - touched_capacity) * sizeof(TouchedSocket);
-  if (!budget.charge(bytes)) return false;
-  std::unique_ptr<TouchedSocket[]> grown(new (std::nothrow) TouchedSocket[capacity]);
-  std::unique_ptr<TouchedSocket[]> grown_out(new (std::nothrow) TouchedSocket[capacity]);
-  if (!grown || !grown_out) {
-    budget.release(bytes);
-    return false;
-  }
-  std::copy_n(touched.get(), touched_count, grown.get());
-  touched = std::move(grown);
-  touched_out = std::move(grown_out);
-  touched_capacity = capacity;
-  return true;
+void Engine::State_::touch(TouchedLink& what, std::uint8_t events) {
+  what.touched_events |= events;
+  if (!what.linked()) touched.push_back(what);
 }
 
-// Entries of what the program let go of make room.
-void Engine::State_::forget_stale_touched() {
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < touched_count; ++i) {
-    Connection* c = owned(touched[i].connection);
-    Listener* listener = listeners.get(touched[i].listener);
-    if (c == nullptr && listener == nullptr) continue;
-    touched[kept++] = touched[i];
-    (c != nullptr ? c->touched_slot : listener->touched_slot) = static_cast<std::uint32_t>(kept);
-  }
-  touched_count = kept;
+void Engine::State_::untouch(TouchedLink& what) {
+  if (what.linked()) touched.erase(what);
 }
 
-void Engine::State_::touch(Connection& c, std::uint8_t events) {
-  if (!c.attached) return;
-  if (c.touched_slot != 0) {
-    touched[c.touched_slot - 1].events |= events;
-    return;
-  }
-  if (touched_count == touched_capacity) forget_stale_touched();
-  touched[touched_count++] = {connections.handle_of(c), {}, events};
-  c.touched_slot = static_cast<std::uint32_t>(touched_count);
-}
-
-void Engine::State_::touch(Listener& listener, std::uint8_t events) {
-  if (listener.touched_slot != 0) {
-    touched[listener.touched_slot - 1].events |= events;
-    return;
-  }
-  if (touched_count == touched_capacity) forget_stale_touched();
-  touched[touched_count++] = {{}, listeners.handle_of(listener), events};
-  listener.touched_slot = static_cast<std::uint32_t>(touched_count);
-}
-
-Connection* Engine::State_::make_connection(const SocketOptions& options) {
-  const ConnectionId id = connections.emplace(options, trace::Subject{0});
+Connection* Engine::State_::make_connection(const SocketOptions& wanted, const Path& path) {
+  const ConnectionId id = connections.emplace(trace::Subject{0});
   if (!id) return nullptr;
   Connection& c = *connections.get(id);
-  if (!room_for_touched()) {
-    connections.erase(c);
+  if (!c.take_memory(wanted, path, env)) {
+    erase(c);
     return nullptr;
   }
   c.set_subject(pack_subject(SubjectKind::kConnection, id.index, id.generation));
@@ -120,13 +78,18 @@ Connection* Engine::State_::make_connection(const SocketOptions& options) {
   return &c;
 }
 
+void Engine::State_::erase(Connection& c) {
+  untouch(c);
+  c.release(env);
+  connections.erase(c);
+}
+
 void Engine::State_::destroy(Connection& c, Instant now) {
   tracer.emit(now, Event::kConnectionGone, c.subject(), static_cast<std::uint64_t>(c.cause()));
   established.erase(c.tuple(), ref_of(c));
   wheel.cancel(c.wheel_entry);
-  c.release(env);
   if (!c.attached) --orphans;
-  connections.erase(c);
+  erase(c);
 }
 
 void Engine::State_::arm_timer(Connection& c) {
@@ -162,7 +125,7 @@ void Engine::State_::remove_time_wait(TimeWait& record, TimeWaitEnd why, Instant
 
 bool Engine::State_::look_after(Connection& c, bool list_output, Instant now) {
   if (c.wants_time_wait()) become_time_wait(c, now);
-  if (const std::uint8_t events = c.take_touched(); events != 0) touch(c, events);
+  if (const std::uint8_t events = c.take_touched(); events != 0 && c.attached) touch(c, events);
   if (c.state() == State::kClosed) established.erase(c.tuple(), ref_of(c));
   if (list_output && c.output_wanted()) enlist(c);
   // In the output list, or with a RST still to send, it lives until that has left.
@@ -170,6 +133,7 @@ bool Engine::State_::look_after(Connection& c, bool list_output, Instant now) {
     destroy(c, now);
     return false;
   }
+  c.rest(env);
   arm_timer(c);
   return true;
 }
@@ -179,6 +143,7 @@ bool Engine::State_::settle(Connection& c, Instant now) { return look_after(c, t
 void Engine::State_::detach(Connection& c) {
   if (!c.attached) return;
   c.attached = false;
+  untouch(c);
   ++orphans;
 }
 
@@ -250,14 +215,14 @@ std::expected<ConnectionId, CloseCause> Engine::connect(const FourTuple& tuple, 
     if (!s.time_waits.may_reuse(*taken_over, s.knobs, now)) return std::unexpected(CloseCause::kNone);
     iss = taken_over->next_iss();
   }
-  Connection* c = s.make_connection(options);
+  Connection* c = s.make_connection(options, path);
   if (c == nullptr) return std::unexpected(CloseCause::kOutOfMemory);
   if (taken_over != nullptr) {
     s.counters.add(Counter::kTcpExtTWRecycled);
     s.remove_time_wait(*taken_over, TimeWaitEnd::kRecycled, now);
   }
   if (!s.established.insert(tuple, s.ref_of(*c))) {
-    s.connections.erase(*c);
+    s.erase(*c);
     return std::unexpected(CloseCause::kOutOfMemory);
   }
   s.trace_born(Event::kConnectionBorn, tuple, 0, c->subject(), now);
@@ -295,7 +260,7 @@ std::expected<ListenerId, CloseCause> Engine::listen(const Endpoint& local, Inte
   if (!id) return std::unexpected(CloseCause::kOutOfMemory);
   Listener& listener = *s.listeners.get(id);
   listener.options.bound_interface = bound;
-  if (!s.room_for_touched() || !s.listening.insert(local, id.index)) {
+  if (!s.listening.insert(local, id.index)) {
     s.listeners.erase(listener);
     return std::unexpected(CloseCause::kOutOfMemory);
   }
@@ -330,6 +295,7 @@ void Engine::close_listener(ListenerId id, Instant now) {
   while (listener->first_half_open != 0)
     s.remove_half_open(*s.half_opens.at(listener->first_half_open - 1), HalfOpenEnd::kListenerClosed, now);
   while (const ConnectionId child = listener->dequeue(s.accepts)) abort(child, now);
+  s.untouch(*listener);
   s.listeners.erase(id);
 }
 
@@ -411,9 +377,19 @@ void Engine::abort(ConnectionId id, Instant now) {
   s.settle(*c, now);
 }
 
+SocketOptions* Engine::edit_options(ConnectionId id) {
+  Connection* c = state_->owned(id);
+  return c == nullptr ? nullptr : c->edit_options(state_->env);
+}
+
+void Engine::settle_options(ConnectionId id) {
+  if (Connection* c = state_->owned(id)) c->settle_options(state_->env);
+}
+
 void Engine::options_changed(ConnectionId id, Instant now) {
   Connection* c = state_->owned(id);
   if (c == nullptr) return;
+  c->settle_options(state_->env);
   c->on_options_changed(state_->env, now);
   state_->settle(*c, now);
 }
@@ -425,22 +401,13 @@ void Engine::set_quickack(ConnectionId id, int value, Instant now) {
   state_->settle(*c, now);
 }
 
-std::span<const TouchedSocket> Engine::take_touched() {
+std::optional<TouchedSocket> Engine::poll_touched() {
   State_& s = *state_;
-  s.forget_stale_touched();
-  std::swap(s.touched, s.touched_out);
-  const std::size_t count = std::exchange(s.touched_count, 0);
-  for (std::size_t i = 0; i < count; ++i) {
-    if (Connection* c = s.connections.get(s.touched_out[i].connection)) c->touched_slot = 0;
-    if (Listener* listener = s.listeners.get(s.touched_out[i].listener)) listener->touched_slot = 0;
-  }
-  if (count == 0 && s.connections.empty() && s.listeners.empty() && s.touched_capacity != 0) {
-    s.budget.release(2 * s.touched_capacity * sizeof(TouchedSocket));
-    s.touched.reset();
-    s.touched_out.reset();
-    s.touched_capacity = 0;
-  }
-  return {s.touched_out.get(), count};
+  TouchedLink* const what = s.touched.pop_front();
+  if (what == nullptr) return std::nullopt;
+  const std::uint8_t events = std::exchange(what->touched_events, std::uint8_t{0});
+  if (what->is_listener) return TouchedSocket{{}, s.listeners.handle_of(static_cast<Listener&>(*what)), events};
+  return TouchedSocket{s.connections.handle_of(static_cast<Connection&>(*what)), {}, events};
 }
 
 // ---- to look at ----

@@ -88,7 +88,7 @@ class Engine {
   bool output_due() const;
   struct Output {
     ConnectionId connection;
-    const Path* path = nullptr;     // valid until the next call
+    Path path;
     std::uint8_t tos = 0;
     std::uint8_t hop_limit = 0;
     bool dont_fragment = true;
@@ -130,11 +130,15 @@ class Engine {
   void close(ConnectionId id, Instant now);
   // RST, and gone (SO_LINGER 0, disconnect).
   void abort(ConnectionId id, Instant now);
+  // A connection's own copy of its options, to be changed; then options_changed() or, if nothing that matters now was changed,
+  // settle_options(): until then they are not shared. Null: no memory, or no such connection.
+  SocketOptions* edit_options(ConnectionId id);
+  void settle_options(ConnectionId id);
   void options_changed(ConnectionId id, Instant now);
   void set_quickack(ConnectionId id, int value, Instant now);
 
-  // What was touched since the last call; a connection or listener appears at most once. Valid until the next call.
-  std::span<const TouchedSocket> take_touched();
+  // The next of those touched since they were last told of, the first first; asked until there is none.
+  std::optional<TouchedSocket> poll_touched();
 
   // ---- to look at (observe/, tests) ----
   struct Gauges {

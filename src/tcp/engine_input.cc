@@ -188,9 +188,9 @@ Connection* Engine::State_::become_connection(Listener& listener, const Handshak
     return nullptr;
   }
   const auto path = paths.find_path(handshake.tuple.local.address, handshake.tuple.remote.address, listener.bound);
-  Connection* c = path ? make_connection(listener.options) : nullptr;
+  Connection* c = path ? make_connection(listener.options, *path) : nullptr;
   if (c == nullptr || !listener.enqueue(connections.handle_of(*c), accepts)) {
-    if (c != nullptr) connections.erase(*c);
+    if (c != nullptr) erase(*c);
     counters.add(Counter::kTcpExtListenDrops);
     return nullptr;
   }

@@ -19,12 +19,12 @@ void Engine::State_::enlist(Connection& c) {
 
 // Routes or path MTUs changed since this connection last heard of them.
 void Engine::State_::refresh_path(Connection& c, Instant now) {
-  if (!path_generation_seen || (path_generation_known && c.path().generation == path_generation)) return;
+  if (!path_generation_seen || (path_generation_known && c.path_generation() == path_generation)) return;
   const auto found = paths.find_path(c.tuple().local.address, c.tuple().remote.address, c.options().bound_interface);
   if (found) {
     path_generation = found->generation;
     path_generation_known = true;
-    if (c.path().generation != path_generation) c.on_path(*found, env, now);
+    if (c.path_generation() != path_generation) c.on_path(*found, env, now);
     return;
   }
   // No way any more: what it sends is lost (the hub counts it), and it hears of it softly. A later route is asked for again.
@@ -43,10 +43,10 @@ bool Engine::State_::poll_one(Connection& c, OutgoingFrame& out, Output& how, In
   if (!c.poll_segment(out, env, now)) return false;
   arm_timer(c);
   how.connection = connections.handle_of(c);
-  how.path = &c.path();
+  how.path = c.path();
   how.tos = c.options().tos;
-  how.hop_limit = c.options().hop_limit != 0 ? c.options().hop_limit : c.path().hop_limit;
-  how.dont_fragment = c.options().mtu_discover != 0 && !c.path().mtu_locked;
+  how.hop_limit = c.options().hop_limit != 0 ? c.options().hop_limit : how.path.hop_limit;
+  how.dont_fragment = c.options().mtu_discover != 0 && !how.path.mtu_locked;
   return true;
 }
 

@@ -36,8 +36,10 @@ struct Engine::State_ {
   State_& operator=(const State_&) = delete;
 
   // ---- connections ----
-  // A new record with room in the list of the touched; null: no memory. Not yet in the table.
-  Connection* make_connection(const SocketOptions& options);
+  // A new record; null: no memory. Not yet in the table.
+  Connection* make_connection(const SocketOptions& options, const Path& path);
+  // One that never was in the table, or is no more.
+  void erase(Connection& c);
   void destroy(Connection& c, Instant now);
   // After anything was done to a connection: its remains, its place in the tables, its timer, its output, who is told. False: it is gone.
   bool settle(Connection& c, Instant now);
@@ -45,10 +47,8 @@ struct Engine::State_ {
   void arm_timer(Connection& c);
   void become_time_wait(Connection& c, Instant now);
   void detach(Connection& c);
-  void touch(Connection& c, std::uint8_t events);
-  void touch(Listener& listener, std::uint8_t events);
-  bool room_for_touched();
-  void forget_stale_touched();
+  void touch(TouchedLink& what, std::uint8_t events);
+  void untouch(TouchedLink& what);
   RecordRef ref_of(const Connection& c) const { return {RecordRef::Kind::kConnection, connections.handle_of(c).index}; }
   // The connection that the program knows by `id`.
   Connection* owned(ConnectionId id) {
@@ -129,6 +129,9 @@ struct Engine::State_ {
   ChunkPool chunks;
   TransmissionPool transmissions;
   UnsentPool unsent;
+  ActivityPool activities;
+  SharedPool<SocketOptions> shared_options;
+  SharedPool<PathProperties> path_properties;
   Env env;
   Slab<Connection> connections;
   Slab<HalfOpen> half_opens;
@@ -149,11 +152,7 @@ struct Engine::State_ {
   std::size_t orphans = 0;              // connections without a socket
   std::uint64_t listeners_begun = 0;
 
-  // What was touched: room for every connection and listener there is, so that noting it never fails.
-  std::unique_ptr<TouchedSocket[]> touched;
-  std::unique_ptr<TouchedSocket[]> touched_out;   // handed to the caller last
-  std::size_t touched_capacity = 0;
-  std::size_t touched_count = 0;
+  TouchedList touched;                  // in the order in which it happened
 
   // Of the routes, as last heard; unknown after a change until the next path is asked for.
   std::uint32_t path_generation = 0;

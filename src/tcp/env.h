@@ -4,8 +4,12 @@
 
 #include "base/rng.h"
 #include "base/slab.h"
+#include "base/shared_pool.h"
 #include "frame/frame_pool.h"
+#include "inet/path.h"
+#include "tcp/activity.h"
 #include "tcp/knobs.h"
+#include "tcp/options.h"
 #include "tcp/scoreboard.h"
 #include "tcp/send_buffer.h"
 #include "tcp/unsent_queue.h"
@@ -23,6 +27,9 @@ struct Env {
   ChunkPool& chunks;
   TransmissionPool& transmissions;
   UnsentPool& unsent;
+  ActivityPool& activities;
+  SharedPool<SocketOptions>& options;      // of connections
+  SharedPool<PathProperties>& paths;
   // What all connections hold to send, against tcp_mem (pages of 4 KiB): above [1] buffers grow no more, above [2] nothing new is taken.
   std::size_t pages_in_use() const { return chunks.bytes_in_use() / 4096; }
   bool memory_pressure() const { return pages_in_use() > static_cast<std::size_t>(knobs.tcp_mem[1]); }

@@ -11,6 +11,7 @@
 #include "inet/endpoint.h"
 #include "tcp/knobs.h"
 #include "tcp/options.h"
+#include "tcp/touched.h"
 #include "trace/counters.h"
 
 namespace tapir::tcp {
@@ -24,11 +25,11 @@ struct AcceptEntry {
 };
 using AcceptPool = Slab<AcceptEntry>;
 
-class Listener {
+class Listener : public TouchedLink {
  public:
   Listener(const Endpoint& where, InterfaceId interface, std::uint32_t backlog_length, bool shares_port, std::uint64_t began,
            const SocketOptions& socket_options)
-      : local(where), bound(interface), reuse_port(shares_port), backlog(backlog_length), order(began), options(socket_options) {}
+      : TouchedLink(true), local(where), bound(interface), reuse_port(shares_port), backlog(backlog_length), order(began), options(socket_options) {}
 
   // What becomes of a SYN (Linux: the beginning of tcp_conn_request). Counts what is dropped.
   struct SynVerdict {
@@ -58,7 +59,6 @@ class Listener {
   Endpoint local;
   InterfaceId bound = kNoInterface;
   bool reuse_port = false;
-  std::uint32_t touched_slot = 0;      // index + 1 in the list of what was touched
   std::uint32_t backlog = 0;           // of both queues
   std::uint32_t half_open = 0;         // half-open connections of ours
   std::uint32_t young = 0;             // of these: those whose SYN-ACK was never sent again by the timer

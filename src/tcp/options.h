@@ -35,6 +35,8 @@ struct SocketOptions {
   bool urgent_inline = false;            // SO_OOBINLINE
   bool thin_linear_timeouts = false;
   std::array<char, 16> congestion{};     // TCP_CONGESTION; empty = the knob
+
+  friend constexpr bool operator==(const SocketOptions&, const SocketOptions&) = default;
 };
 
 }  // namespace tapir::tcp

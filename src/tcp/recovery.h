@@ -60,6 +60,8 @@ class Recovery {
   SeqNum high_seq() const { return high_seq_; }
   bool reducing() const { return state_ == CaState::kCwr || state_ == CaState::kRecovery; }
   bool reordering_seen() const { return reordering_seen_; }
+  // Something was learnt, or is under way, that a fresh one would not know.
+  bool remembers() const { return state_ != CaState::kOpen || reordering_seen_; }
 
  private:
   void enter_recovery(const Ack& ack, Window& window, CongestionControl& control, trace::Counters& counters);

@@ -89,7 +89,7 @@ class EngineTest : public testing::Test {
       out.copy_to(bytes_.back());
       auto parsed = wire::parse_tcp(bytes_.back());
       EXPECT_TRUE(parsed);
-      all.push_back({*parsed, {parsed->payload.begin(), parsed->payload.end()}, how.path->destination, false});
+      all.push_back({*parsed, {parsed->payload.begin(), parsed->payload.end()}, how.path.destination, false});
     }
     return all;
   }

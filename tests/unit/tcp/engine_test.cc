@@ -20,11 +20,11 @@ TEST_F(EngineTest, ConnectSendsASynAndFinishesTheHandshake) {
   inject(answer);
   EXPECT_EQ(engine->connection(*id)->state(), State::kEstablished);
   EXPECT_EQ(only().segment.ack.value(), 7001U);
-  const auto touched = engine->take_touched();
-  ASSERT_EQ(touched.size(), 1U);
-  EXPECT_EQ(touched[0].connection, *id);
-  EXPECT_TRUE(touched[0].events & kTouchedConnected);
-  EXPECT_TRUE(engine->take_touched().empty());
+  const auto touched = engine->poll_touched();
+  ASSERT_TRUE(touched);
+  EXPECT_EQ(touched->connection, *id);
+  EXPECT_TRUE(touched->events & kTouchedConnected);
+  EXPECT_FALSE(engine->poll_touched());
   EXPECT_EQ(count(Counter::kTcpActiveOpens), 1U);
   EXPECT_EQ(count(Counter::kTcpCurrEstab), 1U);
 }
@@ -111,8 +111,6 @@ TEST_F(EngineTest, EchoAndOrderlyCloseLeaveATimeWaitAndNoMemory) {
   EXPECT_EQ(count(Counter::kTcpExtTW), 1U);
   EXPECT_EQ(engine->next_timeout(), kNever);
   engine->close_listener(listener, now);
-  (void)engine->take_touched();
-  (void)engine->take_touched();
   EXPECT_EQ(budget.used(), before);
 }
 

@@ -23,7 +23,7 @@ TEST_F(ListenerTest, TheProgramIsToldThatAConnectionIsReady) {
   shake_hands();
   EXPECT_TRUE(engine->acceptable(listener));
   bool told = false;
-  for (const TouchedSocket& t : engine->take_touched()) told = told || (t.listener == listener && (t.events & kTouchedAccepted) != 0);
+  while (const auto t = engine->poll_touched()) told = told || (t->listener == listener && (t->events & kTouchedAccepted) != 0);
   EXPECT_TRUE(told);
   EXPECT_EQ(count(Counter::kTcpPassiveOpens), 1U);
 }
