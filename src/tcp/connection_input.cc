@@ -312,7 +312,10 @@ Connection::Verdict Connection::check_state(const TcpSegment& segment, Env& env,
       enter(State::kFinWait2, env, now);
       touch(kTouchedWritable);
       if (!orphan_) break;
-      if (segment.payload.empty() && !segment.has(kFin)) {
+      // Data beyond rcv.nxt ends it below. A FIN that comes along is taken below if it is in order; the timer is for the one that is not.
+      if (segment.has(kFin)) {
+        arm(Timer::kKeepalive, now + fin_timeout(env), env, now);
+      } else {
         enter_fin_wait_2_orphan(env, now);
         if (state_ == State::kClosed) return Verdict::kDone;
       }

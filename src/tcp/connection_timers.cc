@@ -214,8 +214,8 @@ void Connection::arm_keepalive(Env& env, Instant now) {
 
 void Connection::on_keepalive_timeout(Env& env, Instant now) {
   if (orphan_ && state_ == State::kFinWait2) {
-    // The long part of FIN-WAIT-2 is over; the rest is the small record's.
-    if (options_->linger2 >= 0) time_wait_owed_ = true;
+    // The long part of FIN-WAIT-2 is over; the rest, if there is one, is the small record's.
+    if (options_->linger2 >= 0 && fin_timeout(env) > 60s) time_wait_owed_ = true;
     else abort(CloseCause::kAborted, env, now);
     return;
   }
