@@ -9,8 +9,8 @@
 namespace tapir::tcp {
 namespace {
 
-// Linux: tcp_min_rtt_wlen.
-constexpr Duration kMinWindow = 300s;
+// Linux: tcp_min_rtt_wlen, in milliseconds.
+constexpr std::uint32_t kMinWindow = 300'000;
 // A sample counts as at most this, so that srtt * 8 fits 32 bits.
 constexpr std::int64_t kSampleMax = std::numeric_limits<std::int32_t>::max() / 8;
 
@@ -21,7 +21,6 @@ void Rto::set(Duration value, const Knobs& knobs) { value_ = std::min(std::max(v
 void Rto::back_off(const Knobs& knobs) { value_ = std::min(value_ * 2, knobs.rto_max); }
 
 void Rtt::on_sample(Duration rtt, Instant now, std::uint32_t snd_una, std::uint32_t snd_nxt, const Knobs& knobs) {
-  latest_ = rtt;
   on_min_sample(rtt, now);
   const auto rto_min = static_cast<std::uint32_t>(to_usec(knobs.rto_min));
   std::int64_t m = std::clamp<std::int64_t>(std::chrono::duration_cast<std::chrono::microseconds>(rtt).count(), 1, kSampleMax);
@@ -51,24 +50,26 @@ void Rtt::on_sample(Duration rtt, Instant now, std::uint32_t snd_una, std::uint3
 }
 
 void Rtt::on_min_sample(Duration rtt, Instant now) {
-  const MinSample sample{std::max<Duration>(rtt, 1us), now};
-  if (sample.rtt <= min_[0].rtt || now - min_[2].at > kMinWindow) {
+  const auto now_ms = static_cast<std::uint32_t>(to_msec(now.time_since_epoch()));
+  const auto rtt_us = static_cast<std::uint32_t>(std::clamp<std::int64_t>(std::chrono::duration_cast<std::chrono::microseconds>(rtt).count(), 1, kSampleMax));
+  const MinSample sample{rtt_us, now_ms};
+  if (sample.rtt_us <= min_[0].rtt_us || now_ms - min_[2].at_ms > kMinWindow) {
     min_.fill(sample);
     return;
   }
-  if (sample.rtt <= min_[1].rtt) {
+  if (sample.rtt_us <= min_[1].rtt_us) {
     min_[1] = min_[2] = sample;
-  } else if (sample.rtt <= min_[2].rtt) {
+  } else if (sample.rtt_us <= min_[2].rtt_us) {
     min_[2] = sample;
   }
-  const Duration age = now - min_[0].at;
+  const std::uint32_t age = now_ms - min_[0].at_ms;
   if (age > kMinWindow) {
     min_ = {min_[1], min_[2], sample};
-    if (now - min_[0].at > kMinWindow) min_ = {min_[1], min_[2], sample};
-  } else if (min_[1].at == min_[0].at && age > kMinWindow / 4) {
+    if (now_ms - min_[0].at_ms > kMinWindow) min_ = {min_[1], min_[2], sample};
+  } else if (min_[1].at_ms == min_[0].at_ms && age > kMinWindow / 4) {
     // A quarter of the window without a second best: take one from the second quarter.
     min_[1] = min_[2] = sample;
-  } else if (min_[2].at == min_[1].at && age > kMinWindow / 2) {
+  } else if (min_[2].at_ms == min_[1].at_ms && age > kMinWindow / 2) {
     min_[2] = sample;
   }
 }

@@ -34,15 +34,16 @@ class Rtt {
   std::uint32_t mdev_us() const { return mdev_us4_ >> 2; }
   std::uint32_t rttvar_us() const { return rttvar_us4_; } // usec * 4 of deviation: what the RTO adds to srtt
   // The least sample of the last 300 s (tcp_min_rtt_wlen), or nearly so; Duration::max(): none.
-  Duration min_rtt() const { return min_[0].rtt; }
-  Duration latest() const { return latest_; }
+  Duration min_rtt() const { return min_[0].rtt_us == kNoSample ? Duration::max() : std::chrono::microseconds(min_[0].rtt_us); }
   // srtt + 4 * rttvar (or the initial 1 s), in the limits, without back-off.
   Duration base_rto(const Knobs& knobs) const;
 
  private:
+  static constexpr std::uint32_t kNoSample = 0xffffffff;
+  // As Linux's struct minmax_sample: a socket has three, so they are small.
   struct MinSample {
-    Duration rtt = Duration::max();
-    Instant at{};
+    std::uint32_t rtt_us = kNoSample;
+    std::uint32_t at_ms = 0;              // wraps; only differences of up to a window count
   };
 
   std::uint32_t srtt_us8_ = 0;
@@ -50,7 +51,6 @@ class Rtt {
   std::uint32_t mdev_max_us4_ = 0;        // largest mdev of this round
   std::uint32_t rttvar_us4_ = 0;
   std::uint32_t rtt_seq_ = 0;             // the round ends when snd.una passes it
-  Duration latest_{};
   // The least, the least since the first was seen, the least since the second (Linux: lib/win_minmax.c): when the first
   // grows older than the window, its successor is known already.
   std::array<MinSample, 3> min_;
