@@ -6,6 +6,7 @@
 #include <new>
 
 #include "base/assert.h"
+#include "tcp/congestion/cubic.h"
 #include "tcp/congestion/reno.h"
 
 namespace tapir::tcp {
@@ -23,8 +24,8 @@ void construct(void* storage) {
   TAPIR_INVARIANT(static_cast<const void*>(made) == storage, "an algorithm begins with its interface");
 }
 
-constexpr Algorithm kAlgorithms[] = {{"reno", &construct<Reno>}};
-constexpr std::string_view kAvailable = "reno";  // the names above
+constexpr Algorithm kAlgorithms[] = {{"cubic", &construct<Cubic>}, {"reno", &construct<Reno>}};
+constexpr std::string_view kAvailable = "cubic reno";  // the names above
 
 const Algorithm* find(std::string_view name) {
   const auto* found = std::ranges::find(kAlgorithms, name, &Algorithm::name);
@@ -33,7 +34,7 @@ const Algorithm* find(std::string_view name) {
 
 }  // namespace
 
-CongestionSlot::CongestionSlot() { construct<Reno>(storage_.data()); }
+CongestionSlot::CongestionSlot() { construct<Cubic>(storage_.data()); }
 
 CongestionSlot::~CongestionSlot() { control()->~CongestionControl(); }
 

@@ -10,7 +10,8 @@
 
 #include "base/seq_num.h"
 #include "base/time.h"
-#include "tcp/rtt.h"
+#include "tcp/knobs.h"
+#include "trace/counters.h"
 
 namespace tapir::tcp {
 
@@ -37,27 +38,35 @@ struct AckSample {
   Duration min_rtt{};
   bool cwnd_limited = false;                // the window, not the application, held the sender back
   bool ece = false;
+  bool pacing = false;                      // the sender spreads its segments: ACKs of a window come over half a round trip
+  std::uint32_t gso_max_size = 0;           // bytes of the largest super-segment
   SeqNum snd_una;
   SeqNum snd_nxt;
+  const Knobs* knobs = nullptr;             // never null where an algorithm sees it
+  trace::Counters* counters = nullptr;
 };
 
-// One instance per connection, inside 64 bytes kept in the connection: no allocation.
+// One instance per connection, inside kCongestionStateMax bytes kept in the connection: no allocation.
 class CongestionControl {
  public:
   virtual ~CongestionControl() = default;
   virtual std::string_view name() const = 0;
   virtual void on_ack(Window& window, const AckSample& sample) = 0;   // may raise cwnd
+  // Every ACK of something, before on_ack(), also while the window is being reduced (Linux: pkts_acked).
+  virtual void on_measured(Window&, const AckSample&) {}
   virtual std::uint32_t ssthresh_after_loss(const Window& window) = 0; // at the start of a reduction
   virtual std::uint32_t cwnd_after_undo(const Window& window) = 0;
   virtual void on_timeout(Window& window, Instant now) = 0;            // forget what was learnt; recovery sets cwnd
   virtual void on_idle_restart(Window& window, Instant now) = 0;       // sending again after a pause
+  // Data leaves while nothing is in flight; the last left at `last_sent` (Linux: CA_EVENT_TX_START).
+  virtual void on_transmit_start(Instant /*now*/, Instant /*last_sent*/) {}
 };
 
 // Room for any algorithm's state.
-inline constexpr std::size_t kCongestionStateMax = 64;
+inline constexpr std::size_t kCongestionStateMax = 88;
 class CongestionSlot {
  public:
-  CongestionSlot();                         // Reno
+  CongestionSlot();                         // CUBIC
   ~CongestionSlot();
   CongestionSlot(const CongestionSlot&) = delete;
   CongestionSlot& operator=(const CongestionSlot&) = delete;

@@ -93,6 +93,7 @@ constexpr Row kRows[] = {
     number<&Knobs::tcp_min_snd_mss>("net.ipv4.tcp_min_snd_mss", 48, 65535),
     number<&Knobs::tcp_min_tso_segs>("net.ipv4.tcp_min_tso_segs", 1, 255),
     byte<&Knobs::tcp_moderate_rcvbuf>("net.ipv4.tcp_moderate_rcvbuf"),
+    number<&Knobs::tcp_mtu_probe_floor>("net.ipv4.tcp_mtu_probe_floor", 48, 32767),
     byte<&Knobs::tcp_mtu_probing>("net.ipv4.tcp_mtu_probing"),
     byte<&Knobs::tcp_no_metrics_save>("net.ipv4.tcp_no_metrics_save"),
     number<&Knobs::tcp_notsent_lowat>("net.ipv4.tcp_notsent_lowat", 0, kUintMax),
@@ -100,6 +101,7 @@ constexpr Row kRows[] = {
     number<&Knobs::tcp_pacing_ca_ratio>("net.ipv4.tcp_pacing_ca_ratio", 0, 1000),
     number<&Knobs::tcp_pacing_ss_ratio>("net.ipv4.tcp_pacing_ss_ratio", 0, 1000),
     integer<&Knobs::tcp_probe_interval>("net.ipv4.tcp_probe_interval"),
+    integer<&Knobs::tcp_probe_threshold>("net.ipv4.tcp_probe_threshold"),
     byte<&Knobs::tcp_recovery>("net.ipv4.tcp_recovery"),
     integer<&Knobs::tcp_reordering>("net.ipv4.tcp_reordering"),
     byte<&Knobs::tcp_retrans_collapse>("net.ipv4.tcp_retrans_collapse"),
@@ -126,12 +128,16 @@ constexpr Row kRows[] = {
     byte<&Knobs::tcp_window_scaling>("net.ipv4.tcp_window_scaling"),
     vector<&Knobs::tcp_wmem>("net.ipv4.tcp_wmem", 1, kIntMax),
     byte<&Knobs::tcp_workaround_signed_windows>("net.ipv4.tcp_workaround_signed_windows"),
+    number<&Knobs::cubic_hystart>("tcp_cubic.hystart", 0, 1),
+    number<&Knobs::cubic_hystart_detect>("tcp_cubic.hystart_detect", 0, 3),
+    number<&Knobs::cubic_hystart_plus_plus>("tcp_cubic.hystart_plus_plus", 0, 1),
 };
 static_assert(std::ranges::is_sorted(kRows, {}, &Row::name));
 
 // Those that hold a word.
 constexpr std::string_view kCongestionControl = "net.ipv4.tcp_congestion_control";
 constexpr std::string_view kCongestionAvailable = "net.ipv4.tcp_available_congestion_control";
+constexpr std::string_view kQueueing = "net.core.default_qdisc";
 
 const Row* find(std::string_view name) {
   const auto* row = std::ranges::lower_bound(kRows, name, {}, &Row::name);
@@ -151,6 +157,13 @@ std::string refusal(const Row& row, std::string_view text) {
          std::to_string(row.least) + " to " + std::to_string(row.most) + ", not \"" + std::string(text) + "\"";
 }
 
+// The one property of a device's queue that TCP sees: whether it paces.
+std::expected<void, std::string> set_queueing(Knobs& knobs, std::string_view name) {
+  if (name != "fq" && name != "pfifo_fast") return std::unexpected("there is no queue \"" + std::string(name) + "\"; there is: pfifo_fast fq");
+  knobs.fair_queue = name == "fq";
+  return {};
+}
+
 std::expected<void, std::string> set_congestion_control(Knobs& knobs, std::string_view name) {
   if (!CongestionSlot::known(name))
     return std::unexpected("there is no congestion control \"" + std::string(name) + "\"; there is: " + std::string(CongestionSlot::available()));
@@ -163,6 +176,7 @@ std::expected<void, std::string> set_congestion_control(Knobs& knobs, std::strin
 std::expected<std::string, std::string> knob_get(const Knobs& knobs, std::string_view name) {
   if (name == kCongestionControl) return knobs.tcp_congestion_control;
   if (name == kCongestionAvailable) return std::string(CongestionSlot::available());
+  if (name == kQueueing) return knobs.fair_queue ? "fq" : "pfifo_fast";
   const Row* row = find(name);
   if (row == nullptr) return std::unexpected("there is no knob " + std::string(name));
   std::string text;
@@ -176,6 +190,7 @@ std::expected<std::string, std::string> knob_get(const Knobs& knobs, std::string
 std::expected<void, std::string> knob_set(Knobs& knobs, std::string_view name, std::string_view value) {
   const std::string_view text = trimmed(value);
   if (name == kCongestionControl) return set_congestion_control(knobs, text);
+  if (name == kQueueing) return set_queueing(knobs, text);
   if (name == kCongestionAvailable) return std::unexpected(std::string(name) + " can only be read");
   const Row* row = find(name);
   if (row == nullptr) return std::unexpected("there is no knob " + std::string(name));
@@ -198,7 +213,7 @@ std::expected<void, std::string> knob_set(Knobs& knobs, std::string_view name, s
 }
 
 std::vector<std::string_view> knob_names() {
-  std::vector<std::string_view> names{kCongestionControl, kCongestionAvailable};
+  std::vector<std::string_view> names{kCongestionControl, kCongestionAvailable, kQueueing};
   for (const Row& row : kRows) names.push_back(row.name);
   std::ranges::sort(names);
   return names;

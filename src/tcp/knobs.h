@@ -67,7 +67,11 @@ struct Knobs {
   int tcp_workaround_signed_windows = 0;
   int tcp_shrink_window = 0;
   // sending
-  std::string tcp_congestion_control = "reno";
+  std::string tcp_congestion_control = "cubic";
+  int cubic_hystart = 1;                // tcp_cubic.hystart: leave slow start before a loss
+  int cubic_hystart_detect = 3;         // tcp_cubic.hystart_detect: 1 ACK trains, 2 delays
+  int cubic_hystart_plus_plus = 0;      // tcp_cubic.hystart_plus_plus: RFC 9406's in place of Linux's
+  bool fair_queue = false;              // net.core.default_qdisc is fq: every connection is paced, as that queue would
   int tcp_slow_start_after_idle = 1;
   int tcp_no_metrics_save = 0;
   int tcp_min_tso_segs = 2;
@@ -91,7 +95,9 @@ struct Knobs {
   int tcp_mtu_probing = 0;
   int tcp_base_mss = 1024;
   int tcp_min_snd_mss = 48;
-  int tcp_probe_interval = 600;
+  int tcp_mtu_probe_floor = 48;         // bytes of MSS below which no search goes
+  int tcp_probe_interval = 600;         // seconds
+  int tcp_probe_threshold = 8;          // bytes: a search this narrow is over
   // ports
   std::array<int, 2> ip_local_port_range = {32768, 60999};
   int ip_unprivileged_port_start = 1024;

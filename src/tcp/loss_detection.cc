@@ -7,6 +7,9 @@ namespace tapir::tcp {
 
 namespace {
 
+// Recoveries for which a window grown by a D-SACK is kept (RFC 8985 §6.2: 16; Linux: TCP_RACK_RECOVERY_THRESH).
+constexpr std::uint8_t kWindowPersist = 16;
+
 // Was the record (a_sent, a_end) sent after (b_sent, b_end)? Ties of one burst are settled by sequence.
 bool sent_after(Instant a_sent, SeqNum a_end, Instant b_sent, SeqNum b_end) {
   return a_sent > b_sent || (a_sent == b_sent && a_end > b_end);
@@ -14,46 +17,62 @@ bool sent_after(Instant a_sent, SeqNum a_end, Instant b_sent, SeqNum b_end) {
 
 }  // namespace
 
-void LossDetection::on_ack(const AckSummary& summary, Duration min_rtt, Instant now) {
+void LossDetection::on_ack(const AckSummary& summary, Duration min_rtt, LossMemory& memory, Instant now) {
   if (!summary.anything_delivered) return;
   const Duration rtt = now - summary.latest_sent_at;
   if (summary.latest_retransmitted && rtt < min_rtt && min_rtt != Duration::max()) return;
   advanced_ = true;
-  rtt_ = rtt;
+  memory.rack_rtt_us = static_cast<std::uint32_t>(std::min<std::uint64_t>(to_usec(rtt), 0xffffffffU));
   if (sent_after(summary.latest_sent_at, summary.latest_end, sent_at_, end_)) {
     sent_at_ = summary.latest_sent_at;
     end_ = summary.latest_end;
   }
 }
 
-LossDetection::Detected LossDetection::detect(Scoreboard& scoreboard, Duration reordering_window, Instant now) {
+LossDetection::Detected LossDetection::detect(Scoreboard& scoreboard, Duration reordering_window, const LossMemory& memory, Instant now,
+                                              bool by_timer) {
   Detected result;
-  if (!advanced_) return result;
+  if (!advanced_ && !by_timer) return result;
   advanced_ = false;
+  const std::uint32_t copies = scoreboard.retrans_out();
+  const Duration late = std::chrono::microseconds(memory.rack_rtt_us) + reordering_window;
   for (Transmission* t = scoreboard.oldest_sent(); t != nullptr;) {
     Transmission* const following = scoreboard.next_sent(*t);
     const bool out_of_flight = t->sacked || (t->lost && !t->retransmitted);
     if (!out_of_flight) {
       if (!sent_after(sent_at_, end_, t->sent_at, t->range.end)) break;
-      const Duration remaining = rtt_ + reordering_window - (now - t->sent_at);
-      if (remaining <= Duration::zero()) {
-        result.marked += t->segments();
-        scoreboard.mark_lost(*t);
-      } else {
-        result.look_again = std::max(result.look_again, remaining);
-      }
+      const Duration remaining = late - (now - t->sent_at);
+      if (remaining < 1us) scoreboard.mark_lost(*t);
+      else result.look_again = std::max(result.look_again, remaining);
     }
     t = following;
   }
-  if (result.look_again > Duration::zero()) advanced_ = true;  // the timer judges by the same delivery
+  result.retransmission_lost = scoreboard.retrans_out() < copies;
   return result;
 }
 
-Duration LossDetection::reordering_window(bool reordering_seen, bool in_recovery, std::uint32_t sacked_out,
-                                          std::uint32_t reordering, Duration min_rtt, Duration srtt) {
-  if (!reordering_seen && (in_recovery || sacked_out >= reordering)) return Duration::zero();
+Duration LossDetection::reordering_window(const LossMemory& memory, bool in_recovery, std::uint32_t sacked_out, int tcp_recovery,
+                                          Duration min_rtt, Duration srtt) {
+  if (memory.reorderings == 0) {
+    if (in_recovery) return Duration::zero();
+    if (sacked_out >= memory.reordering && (tcp_recovery & kRackNoDupThreshold) == 0) return Duration::zero();
+  }
   if (min_rtt == Duration::max()) return Duration::zero();
-  return std::min(min_rtt / 4, srtt);
+  return std::min(min_rtt / 4 * memory.window_steps, srtt);
+}
+
+void LossDetection::adapt_window(LossMemory& memory, std::uint32_t delivered, std::uint32_t prior_delivered, int tcp_recovery) {
+  if ((tcp_recovery & kRackStaticWindow) != 0 || prior_delivered == 0) return;
+  // At most once per round trip.
+  if (static_cast<std::int32_t>(prior_delivered - memory.window_set_at) < 0) memory.dsack_pending = false;
+  if (memory.dsack_pending) {
+    memory.window_steps = static_cast<std::uint8_t>(std::min(memory.window_steps + 1, 255));
+    memory.dsack_pending = false;
+    memory.window_set_at = delivered;
+    memory.window_persists = kWindowPersist;
+  } else if (memory.window_persists == 0) {
+    memory.window_steps = 1;
+  }
 }
 
 }  // namespace tapir::tcp

@@ -37,6 +37,17 @@ void Scoreboard::time_insert_after(Transmission& t, Transmission& after) {
   after.time_next = &t;
 }
 
+// Back into the order, behind what was sent no later.
+void Scoreboard::time_insert_after_older(Transmission& t) {
+  Transmission* after = time_last_;
+  while (after != nullptr && after->sent_at > t.sent_at) after = after->time_prev;
+  if (after != nullptr) return time_insert_after(t, *after);
+  t.time_prev = nullptr;
+  t.time_next = time_first_;
+  (time_first_ == nullptr ? time_last_ : time_first_->time_prev) = &t;
+  time_first_ = &t;
+}
+
 void Scoreboard::time_remove(Transmission& t) {
   if (t.time_prev == nullptr && time_first_ != &t) return;  // SACKed once, and so out of it already
   (t.time_prev == nullptr ? time_first_ : t.time_prev->time_next) = t.time_next;
@@ -108,7 +119,8 @@ Transmission* Scoreboard::on_sent(SeqRange range, std::uint16_t mss, Instant now
   return t;
 }
 
-Transmission* Scoreboard::on_resent(Transmission& t, SeqNum end, std::uint16_t mss, Instant now, SeqNum snd_nxt, TransmissionPool& pool) {
+Transmission* Scoreboard::on_resent(Transmission& t, SeqNum end, std::uint16_t mss, Instant now, SeqNum snd_nxt, TransmissionPool& pool,
+                                    bool probe) {
   TAPIR_INVARIANT(!t.sacked && t.range.begin < end, "what is sent again was not received, and is something");
   if (end < t.range.end) {
     Transmission* rest = split(t, end, pool);
@@ -116,14 +128,23 @@ Transmission* Scoreboard::on_resent(Transmission& t, SeqNum end, std::uint16_t m
     recut(*rest, mss);
   }
   recut(t, mss);
-  if (!t.retransmitted) retrans_out_ += t.segment_count;
-  t.retransmitted = t.ever_retransmitted = true;
+  if (!probe && !t.retransmitted) {
+    retrans_out_ += t.segment_count;
+    t.retransmitted = true;
+  }
+  t.ever_retransmitted = true;
   if (t.times_sent != std::numeric_limits<std::uint8_t>::max()) ++t.times_sent;
   t.sent_at = now;
   t.ack_seq_at_retransmit = snd_nxt.value();
   time_remove(t);
   time_append(t);
   return &t;
+}
+
+Transmission* Scoreboard::cut_last_segment(TransmissionPool& pool) {
+  Transmission* const t = last();
+  if (t == nullptr || t->segment_count < 2) return t;
+  return split(*t, t->range.begin + (t->segment_count - 1U) * t->mss, pool);
 }
 
 Transmission* Scoreboard::find(SeqNum seq) const {
@@ -143,10 +164,12 @@ void Scoreboard::mark_lost(Transmission& t) {
   if (!t.lost) {
     t.lost = true;
     lost_out_ += t.segment_count;
+    lost_total_ += t.segment_count;
     limit_reno_sacks();
   } else if (t.retransmitted) {
     t.retransmitted = false;
     retrans_out_ -= t.segment_count;
+    lost_total_ += t.segment_count;
   }
 }
 
@@ -164,23 +187,22 @@ std::uint32_t Scoreboard::mark_head_lost(TransmissionPool& pool) {
   return head->segments();
 }
 
-void Scoreboard::mark_all_lost(bool forget_sacks, SeqNum below) {
-  if (forget_sacks) {
-    for (Transmission* t = first(); t != nullptr; t = next(*t)) {
-      if (!t->sacked) continue;
-      t->sacked = false;
-      sacked_ -= t->segment_count;
-      highest_sacked_ = first()->range.begin;
-    }
-  }
-  for (Transmission* t = first(); t != nullptr && t->range.begin < below; t = next(*t)) {
-    if (t->sacked) continue;
-    if (t->retransmitted) {
-      t->retransmitted = false;
-      retrans_out_ -= t->segment_count;
+void Scoreboard::mark_timed_out(bool forget_sacks, Duration rtt, Instant now) {
+  Transmission* const head = first();
+  if (head == nullptr) return;
+  for (Transmission* t = head; t != nullptr; t = next(*t)) {
+    if (forget_sacks) {
+      if (t->sacked) {
+        t->sacked = false;
+        sacked_ -= t->segment_count;
+        time_insert_after_older(*t);
+      }
+    } else if (t != head && t->sent_at + rtt > now) {
+      continue;
     }
     mark_lost(*t);
   }
+  if (forget_sacks) highest_sacked_ = head->range.begin;
 }
 
 void Scoreboard::limit_reno_sacks() {
@@ -228,6 +250,10 @@ struct Scoreboard::Pass {
     summary.latest_sent_at = t.sent_at;
     summary.latest_end = end;
     summary.latest_retransmitted = t.ever_retransmitted;
+    summary.latest_first_sent_at = t.first_sent_at;
+    summary.latest_delivered_at = t.delivered_at;
+    summary.latest_delivered = t.delivered;
+    summary.latest_app_limited = t.app_limited;
   }
   // Something never sent again was delivered; `highest` is what was SACKed before it.
   void note_original(const Transmission& t, SeqNum end, SeqNum highest) {
@@ -324,6 +350,22 @@ void Scoreboard::sack_block(SeqRange block, bool duplicate, Pass& pass) {
   }
 }
 
+// What a D-SACK reports twice, and was sent twice (RFC 2883, RFC 3708). A retransmission of what had been SACKed already was
+// overtaken: that is reordering.
+void Scoreboard::note_duplicate(const wire::SackBlock& block, Pass& pass) {
+  Transmission* t = records_.floor(block.begin);
+  if (t == nullptr || t->range.begin < block.begin) t = t == nullptr ? first() : next(*t);
+  for (; t != nullptr && t->range.end <= block.end; t = next(*t)) {
+    if (!t->ever_retransmitted) continue;
+    pass.summary.dsack_retransmitted += t->segment_count;
+    if (t->sacked && t->range.begin < highest_sacked_ && (!pass.reordered || t->range.begin < pass.lowest_reordered)) {
+      pass.reordered = true;
+      pass.lowest_reordered = t->range.begin;
+      pass.reordered_mss = t->mss;
+    }
+  }
+}
+
 // Linux: tcp_clean_rtx_queue.
 void Scoreboard::acknowledge(SeqNum ack, Pass& pass) {
   AckSummary& summary = pass.summary;
@@ -377,6 +419,7 @@ AckSummary Scoreboard::apply(SeqNum ack, std::span<const wire::SackBlock> blocks
   summary.dsack = first_is_dsack && !blocks.empty();
   if (records_.empty()) return summary;
   Pass pass{summary, now, pool, highest_sacked_};
+  if (summary.dsack) note_duplicate(blocks.front(), pass);
 
   // In ascending order: then a record counts as below the highest SACKed only for what came before it.
   // An insertion sort of at most four.

@@ -84,6 +84,11 @@ struct AckSummary {
   Instant latest_sent_at{};             // sent_at of the most recently sent record delivered by this ACK (RACK)
   SeqNum latest_end;                    // and its end
   bool latest_retransmitted = false;    // and whether it had been sent again: then its time is ambiguous (RFC 8985 §6.2 step 2)
+  Instant latest_first_sent_at{};       // and its delivery-rate snapshot
+  Instant latest_delivered_at{};
+  std::uint32_t latest_delivered = 0;
+  bool latest_app_limited = false;
+  std::uint32_t dsack_retransmitted = 0;  // segments the D-SACK reports that were sent again and are still on the board
 };
 
 class Scoreboard {
@@ -98,8 +103,11 @@ class Scoreboard {
   Transmission* on_sent(SeqRange range, std::uint16_t mss, Instant now, TransmissionPool& pool, bool syn = false, bool fin = false);
   // `t`, not SACKed, or its front up to `end`, is sent again, cut at `mss`; the rest is cut anew too (Linux: tcp_fragment,
   // tcp_retransmit_skb). Moves it to the end of the time order. Null: it would have to be split and no record could be
-  // had (then it must not be sent).
-  Transmission* on_resent(Transmission& t, SeqNum end, std::uint16_t mss, Instant now, SeqNum snd_nxt, TransmissionPool& pool);
+  // had (then it must not be sent). A `probe` of the tail is not counted as a copy in flight (Linux: tcp_send_loss_probe).
+  Transmission* on_resent(Transmission& t, SeqNum end, std::uint16_t mss, Instant now, SeqNum snd_nxt, TransmissionPool& pool,
+                          bool probe = false);
+  // The last segment of the last record, split off if there is more; null: nothing is outstanding, or no record could be had.
+  Transmission* cut_last_segment(TransmissionPool& pool);
 
   // Applies a cumulative ACK and SACK blocks (already validated against [una, nxt]; those that do not begin beyond `ack`
   // are passed over, as tcp_is_sackblock_valid does). A record partly acknowledged begins at `ack` afterwards and counts
@@ -112,11 +120,15 @@ class Scoreboard {
   void mark_lost(Transmission& t);
   // Not lost after all (Linux: tcp_undo_cwnd_reduction's unmark_loss).
   void unmark_lost(Transmission& t);
-  // On RTO: every unSACKed record that begins before `below` is lost, and so is what was sent again of it (Linux:
-  // tcp_timeout_mark_lost). `forget_sacks`: the peer reneged, nothing counts as SACKed any more.
   // The first segment of the oldest record alone, which is split if it holds more (NewReno; RFC 6582 §3.2). Returns segments marked.
   std::uint32_t mark_head_lost(TransmissionPool& pool);
-  void mark_all_lost(bool forget_sacks, SeqNum below);
+  // On RTO: the first record is lost, and every other one not SACKed that was sent `rtt` ago or longer (Linux:
+  // tcp_timeout_mark_lost). `forget_sacks`: the peer reneged (RFC 2018 §8), nothing counts as SACKed, and all of it is lost.
+  void mark_timed_out(bool forget_sacks, Duration rtt, Instant now);
+  // Segments ever marked lost, those sent again and lost again counted again (Linux: tp->lost); wraps.
+  std::uint32_t lost_total() const { return lost_total_; }
+  // Does anything outstanding stand for more than its first transmission (Linux: tcp_any_retrans_done)?
+  bool anything_resent() const { return retrans_out_ != 0 || (first() != nullptr && first()->ever_retransmitted); }
   // SACK-less (NewReno): pretend `n` segments were SACKed by duplicate ACKs, at most what the holes leave (Linux:
   // tcp_add_reno_sack, tcp_limit_reno_sacked). Returns the segments delivered.
   std::uint32_t add_reno_sack(std::uint32_t n);
@@ -158,10 +170,12 @@ class Scoreboard {
   void forget(Transmission& t, TransmissionPool& pool);
   void sack_block(SeqRange block, bool duplicate, Pass& pass);
   void sack(Transmission& t, Pass& pass);
+  void note_duplicate(const wire::SackBlock& block, Pass& pass);
   Transmission* merge_sacked(Transmission& t, TransmissionPool& pool);
   void acknowledge(SeqNum ack, Pass& pass);
   void time_append(Transmission& t);
   void time_insert_after(Transmission& t, Transmission& after);
+  void time_insert_after_older(Transmission& t);
   void time_remove(Transmission& t);
   void limit_reno_sacks();
 
@@ -174,6 +188,7 @@ class Scoreboard {
   std::uint32_t lost_out_ = 0;
   std::uint32_t retrans_out_ = 0;
   std::uint32_t record_count_ = 0;
+  std::uint32_t lost_total_ = 0;
   SeqNum highest_sacked_;
 };
 
