@@ -137,7 +137,6 @@ Json info_json(const tcp::Connection::Info& info) {
 
 struct SocketVisit {
   Json rows = Json::array();
-  const tcp::Env* env = nullptr;
   Instant now{};
 };
 
@@ -160,7 +159,7 @@ void add_tcp_row(void* context, const tcp::Engine::Row& row) {
   if (row.connection != nullptr) {
     const tcp::Connection& c = *row.connection;
     json["orphan"] = c.orphan();
-    json["info"] = info_json(c.info(visit.now, *visit.env));
+    json["info"] = info_json(c.info(visit.now));
     json["mem"] = {{"rcvbuf", c.receive_buffer_limit()}, {"sndbuf", c.send_buffer_limit()}, {"used", c.memory_used()}};
   }
   visit.rows.push_back(std::move(json));
@@ -324,7 +323,6 @@ Json sockets_json(stack::Stack& stack, Instant now) {
   stack::Stack::Parts& parts = stack.parts();
   SocketVisit visit;
   visit.now = now;
-  visit.env = &parts.tcp.env();
   parts.udp.for_each([&](udp::PortHandle handle, const udp::DatagramPort& port) {
     if (!port.bound()) return;
     visit.rows.push_back({{"netid", "udp"},

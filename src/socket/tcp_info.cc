@@ -11,6 +11,9 @@ namespace {
 constexpr std::uint8_t kOptTimestamps = 1;
 constexpr std::uint8_t kOptSack = 2;
 constexpr std::uint8_t kOptWindowScale = 4;
+// TCPI_OPT_ECN: both ends agreed; TCPI_OPT_ECN_SEEN: the peer's segments carry ECT.
+constexpr std::uint8_t kOptEcn = 8;
+constexpr std::uint8_t kOptEcnSeen = 16;
 
 std::uint32_t usec(Duration d) {
   return static_cast<std::uint32_t>(
@@ -33,6 +36,9 @@ TcpInfo tcp_info(const tcp::Connection::Info& info, std::uint32_t max_pacing_rat
   if (info.timestamps) out.options |= kOptTimestamps;
   if (info.sack) out.options |= kOptSack;
   if (info.window_scaling) out.options |= kOptWindowScale;
+  if (info.ecn) out.options |= kOptEcn;
+  if (info.ecn_seen) out.options |= kOptEcnSeen;
+  if (info.delivery_rate_app_limited) out.delivery_flags |= 1;
   out.wscales = static_cast<std::uint8_t>(info.snd_wscale | info.rcv_wscale << 4);
   out.rto = usec(info.rto);
   out.ato = usec(info.ato);
@@ -69,6 +75,15 @@ TcpInfo tcp_info(const tcp::Connection::Info& info, std::uint32_t max_pacing_rat
   out.data_segs_in = info.data_segs_in;
   out.data_segs_out = info.data_segs_out;
   out.delivered = info.delivered;
+  out.delivered_ce = info.delivered_ce;
+  out.delivery_rate = info.delivery_rate;
+  out.busy_time = to_usec(info.busy);
+  out.rwnd_limited = to_usec(info.receive_window_limited);
+  out.sndbuf_limited = to_usec(info.send_buffer_limited);
+  out.reord_seen = info.reorderings_seen;
+  out.rcv_ooopack = info.out_of_order_segments;
+  out.total_rto_recoveries = static_cast<std::uint16_t>(std::min<std::uint32_t>(info.rto_recoveries, 0xffff));
+  out.total_rto_time = msec(info.rto_time);
   out.bytes_sent = info.bytes_sent;
   out.bytes_retrans = info.bytes_retrans;
   out.dsack_dups = info.dsack_dups;

@@ -54,7 +54,7 @@ std::string_view text_of(const std::array<char, 16>& name) {
 Result<int> get_congestion(State& state, SocketFile& s, void* value, socklen_t* length, Instant now) {
   std::string_view name = text_of(tcp_options(state, s).congestion);
   if (const tcp::Connection* connection = state.connection_of(stream(s)))
-    name = connection->info(now, state.parts.tcp.env()).congestion_control;
+    name = connection->info(now).congestion_control;
   if (name.empty()) name = state.parts.tcp_knobs.tcp_congestion_control;
   std::array<char, 16> padded{};
   std::copy_n(name.data(), std::min(name.size(), padded.size() - 1), padded.begin());
@@ -78,7 +78,7 @@ Result<int> get_info(State& state, SocketFile& s, void* value, socklen_t* length
   TcpInfo out;
   const std::uint32_t rate = tcp_options(state, s).max_pacing_rate;
   if (const tcp::Connection* connection = state.connection_of(stream(s))) {
-    out = tcp_info(connection->info(now, state.parts.tcp.env()), rate);
+    out = tcp_info(connection->info(now), rate);
   } else {
     out.state = static_cast<std::uint8_t>(state.tcp_state(stream(s)));
     if (const auto listening = state.parts.tcp.listener_info(stream(s).listener)) {
@@ -104,7 +104,7 @@ constexpr Option kOptions[] = {
      [](State& state, SocketFile& s, Instant now) -> Result<int> {
        const tcp::Connection* connection = state.connection_of(stream(s));
        if (connection != nullptr && connection->state() != tcp::State::kClosed)
-         return connection->info(now, state.parts.tcp.env()).snd_mss;
+         return connection->info(now).snd_mss;
        const int asked = tcp_options(state, s).max_segment;
        return asked != 0 ? asked : kMssDefault;
      },

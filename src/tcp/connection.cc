@@ -18,6 +18,11 @@ namespace {
 // pair's share and a 1 KiB head). SO_SNDBUF's arithmetic, and so EAGAIN and POLLOUT, follow it.
 constexpr std::size_t kRecordCharge = 1280;
 
+// The time-out after a handshake that gave no round-trip time (RFC 6298 §5.7; Linux: TCP_TIMEOUT_FALLBACK).
+constexpr Duration kRtoWithoutSample = 3s;
+
+std::uint16_t initial_reordering(const Knobs& knobs) { return static_cast<std::uint16_t>(std::clamp(knobs.tcp_reordering, 0, 0xffff)); }
+
 // Linux: tcp_sndbuf_expand's estimate of what one segment costs: the MSS with headers, rounded up to a power of two, and the skb.
 std::int64_t send_buffer_per_segment(std::uint32_t mss) {
   return static_cast<std::int64_t>(std::bit_ceil(mss + 640)) + 256;
@@ -113,6 +118,8 @@ void Connection::open_active(const FourTuple& tuple, const Path& path, SeqNum is
   rto_.set(1s, env.knobs);
   cwnd_stamp_ = opened_at_ = last_received_at_ = now;
   retransmits_began_ = now;  // TCP_USER_TIMEOUT counts from the first SYN
+  ecn_.wanted = env.knobs.tcp_ecn == 1;
+  loss_memory_.reordering = initial_reordering(env.knobs);
   if (options_->congestion[0] != 0) control_.select(options_->congestion.data());
   else control_.select(env.knobs.tcp_congestion_control);
   syn_owed_ = true;
@@ -146,11 +153,15 @@ void Connection::open_passive(const Handshake& handshake, const Path& path, Env&
   refresh_mss(env);
   rto_.set(1s, env.knobs);
   total_retransmits_ = handshake.syn_ack_retransmits;
-  // RFC 6298 §5.7: a lost SYN-ACK gives no sample, and the window starts from one segment (Linux: tcp_init_cwnd keeps 10 unless lost).
+  ecn_.on = handshake.ecn;
+  loss_memory_.reordering = initial_reordering(env.knobs);
+  rate_.on_handshake();
+  // A SYN-ACK sent again gives no sample; the window starts from one segment when more than one was lost (RFC 5681 §3.1, as Linux's
+  // tcp_init_transfer reads it).
   if (handshake.syn_ack_retransmits == 0 && handshake.syn_ack_sent_at != kNever) {
     rtt_.on_sample(std::max<Duration>(now - handshake.syn_ack_sent_at, 1us), now, snd_.una.value(), snd_.nxt.value(), env.knobs);
     rto_.set(rtt_.base_rto(env.knobs), env.knobs);
-  } else if (handshake.syn_ack_retransmits != 0) {
+  } else if (handshake.syn_ack_retransmits > 1) {
     window_.cwnd = 1;
   }
   cwnd_stamp_ = opened_at_ = last_received_at_ = now;
@@ -167,6 +178,8 @@ void Connection::become_established(Env& env, Instant now) {
   sizing_.seq = rcv_.copied;
   sizing_.began = opened_at_ = now;
   retransmits_began_ = {};
+  if (!rtt_.has_sample()) rto_.set(kRtoWithoutSample, env.knobs);
+  if (!passive_ && total_retransmits_ > 1) window_.cwnd = 1;
   expand_send_limit(env);
   last_sent_at_ = now;
   update_pacing_rate(env);
@@ -236,10 +249,17 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
     no_space_ = true;
     return 0;
   }
+  if (path_grew_) {
+    path_grew_ = false;
+    refresh_mss(env);
+  }
   UnsentRecord* tail = busy_->unsent.back(env.unsent);
   const std::uint32_t goal = size_goal();
   if (tail != nullptr && (tail->end_of_record || tail->end - tail->begin >= goal)) tail = nullptr;
   const bool fresh = tail == nullptr;
+  const bool starved = unsent_bytes() < snd_.mss && std::as_const(busy_)->scoreboard.in_flight() < window_.cwnd &&
+                       busy_->scoreboard.lost_out() <= busy_->scoreboard.retrans_out();
+  if (starved) rate_.on_application_limited(busy_->scoreboard.in_flight());
   if (fresh) {
     if (!may_write() || env.memory_exhausted()) {
       no_space_ = true;
@@ -259,6 +279,7 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
     no_space_ = true;
     return 0;
   }
+  chronograph_.start(Chronograph::What::kBusy, now);
   tail->push = push_now_ = false;
   tail->end += static_cast<std::uint32_t>(copied);
   corked_now_ = flags.more;
@@ -284,10 +305,11 @@ void Connection::expand_send_limit(Env& env) {
 }
 
 // After an ACK: there may be room again (Linux: tcp_check_space).
-void Connection::check_writable(Env& env) {
+void Connection::check_writable(Env& env, Instant now) {
   if (!no_space_) return;
   if (std::as_const(busy_)->scoreboard.in_flight() < window_.cwnd && !env.memory_pressure()) expand_send_limit(env);
   if (!writable()) return;
+  chronograph_.stop(Chronograph::What::kSendBuffer, false, now);
   no_space_ = false;
   touch(kTouchedWritable);
 }
@@ -435,6 +457,8 @@ void Connection::refresh_mss(Env& env) {
   if (options_->max_segment != 0) mss = std::min<std::uint32_t>(mss, options_->max_segment);
   mss = std::max<std::uint32_t>(mss, static_cast<std::uint32_t>(env.knobs.tcp_min_snd_mss));
   if (ts_.on) mss -= 12;
+  mtu_search_.on_path_mtu(static_cast<std::uint16_t>(std::min<std::uint32_t>(path_->mtu, 65535)));
+  if (mtu_search_.enabled() && mtu_search_.low() > header_bytes()) mss = std::min<std::uint32_t>(mss, mtu_search_.low() - header_bytes());
   // A peer with a tiny buffer would wait for more than it can take (Linux: tcp_bound_to_half_wnd).
   if (const std::uint32_t cutoff = snd_.max_wnd > 536 ? snd_.max_wnd / 2 : snd_.max_wnd; cutoff != 0 && mss > cutoff) mss = std::max<std::uint32_t>(cutoff, 48);
   notsent_low_water_ = options_->notsent_low_water != 0 ? options_->notsent_low_water : env.knobs.tcp_notsent_lowat;
@@ -443,21 +467,31 @@ void Connection::refresh_mss(Env& env) {
 
 void Connection::on_path(const Path& path, Env& env, Instant now) {
   const std::uint16_t before = snd_.mss;
+  const std::uint32_t mtu = path_->mtu;
   const PathProperties* const properties = env.paths.share(shared_part(path));
   if (properties == nullptr) return;  // as if the news were still to come: the old path's generation says so
   env.paths.drop(std::exchange(path_, properties));
   if (state_ == State::kClosed) return;
+  // Larger segments begin with the next write or ACK: what waits is cut already (Linux: tcp_current_mss).
+  if (path_->mtu > mtu) {
+    path_grew_ = true;
+    return;
+  }
   refresh_mss(env);
-  if (snd_.mss >= before || !busy_) return;
-  // Records cut for the larger path cannot get through: they are lost, but not by congestion (Linux: tcp_simple_retransmit).
+  if (busy_ && snd_.mss < before) mark_oversized(env, now);
+}
+
+// Records cut for a larger path cannot get through: they are lost, but not by congestion (Linux: tcp_simple_retransmit).
+void Connection::mark_oversized(Env& env, Instant now) {
   bool any = false;
   for (Transmission* t = busy_->scoreboard.first(); t != nullptr; t = busy_->scoreboard.next(*t)) {
     if (t->sacked || t->payload() <= snd_.mss || t->mss <= snd_.mss) continue;
     busy_->scoreboard.mark_lost(*t);
-    busy_->recovery.note_lost(t->range.begin);
     any = true;
   }
-  if (any) arm(Timer::kRetransmit, later(now, rto_.value()), env, now);
+  if (!any) return;
+  busy_->recovery.on_path_mtu(sender(env, now));
+  arm_loss(Timer::kRetransmit, later(now, rto_.value()), env, now);
 }
 
 void Connection::on_options_changed(Env& env, Instant now) {
@@ -473,7 +507,7 @@ void Connection::on_options_changed(Env& env, Instant now) {
   // TCP_NODELAY and the end of TCP_CORK push what they held back.
   if (!options_->cork) corked_now_ = false;
   push_now_ = options_->no_delay && has_unsent();
-  check_writable(env);
+  check_writable(env, now);
 }
 
 bool Connection::set_congestion_control(std::string_view name) { return control_.select(name); }
@@ -486,7 +520,7 @@ std::size_t Connection::memory_used() const {
   return send_charge() + busy_->receive_queue.true_size() + busy_->reassembly.true_size();
 }
 
-Connection::Info Connection::info(Instant now, const Env& env) const {
+Connection::Info Connection::info(Instant now) const {
   Info i;
   i.state = state_;
   i.ca_state = busy_->recovery.state();
@@ -507,7 +541,7 @@ Connection::Info Connection::info(Instant now, const Env& env) const {
   i.sacked = busy_->scoreboard.sacked_out();
   i.lost = busy_->scoreboard.lost_out();
   i.retrans = busy_->scoreboard.retrans_out();
-  i.reordering = static_cast<std::uint32_t>(env.knobs.tcp_reordering);
+  i.reordering = loss_memory_.reordering;
   i.since_data_sent = now - last_sent_at_;
   i.since_data_received = now - std::max(ack_policy_.last_data_at(), opened_at_);
   i.since_ack_received = now - last_received_at_;
@@ -531,7 +565,19 @@ Connection::Info Connection::info(Instant now, const Env& env) const {
   i.data_segs_in = data_segments_in_;
   i.data_segs_out = data_segments_out_;
   i.notsent_bytes = static_cast<std::uint32_t>(unsent_bytes());
-  i.delivered = delivered_;
+  i.delivered = rate_.delivered();
+  i.delivered_ce = rate_.delivered_ce();
+  i.delivery_rate = rate_.rate(snd_.mss);
+  i.delivery_rate_app_limited = rate_.app_limited();
+  i.reorderings_seen = loss_memory_.reorderings;
+  i.out_of_order_segments = out_of_order_segments_;
+  i.rto_recoveries = rto_recoveries_;
+  i.rto_time = rto_time_;
+  i.ecn = ecn_.on;
+  i.ecn_seen = ecn_.seen_ect;
+  i.busy = chronograph_.busy(now);
+  i.receive_window_limited = chronograph_.of(Chronograph::What::kReceiveWindow, now);
+  i.send_buffer_limited = chronograph_.of(Chronograph::What::kSendBuffer, now);
   i.dsack_dups = dsack_dups_;
   i.snd_wnd = snd_.wnd;
   i.rcv_wnd = rcv_.wnd;

@@ -24,9 +24,13 @@
 #include "inet/path.h"
 #include "tcp/ack_policy.h"
 #include "tcp/activity.h"
+#include "tcp/chronograph.h"
 #include "tcp/congestion.h"
+#include "tcp/delivery_rate.h"
+#include "tcp/ecn.h"
 #include "tcp/env.h"
 #include "tcp/events.h"
+#include "tcp/mtu_search.h"
 #include "tcp/options.h"
 #include "tcp/rtt.h"
 #include "tcp/state.h"
@@ -99,6 +103,8 @@ class Connection : public TouchedLink {
   bool output_wanted() const;
   // Builds the next segment's TCP header (checksum left 0) and payload spans into `out`. False: nothing (more) to send now.
   bool poll_segment(OutgoingFrame& out, Env& env, Instant now);
+  // What poll_segment() built last leaves as ECT(0) (RFC 3168 §6.1.2).
+  bool ecn_capable_segment() const { return ect_; }
 
   // ---- the program ----
   struct WriteFlags {
@@ -199,9 +205,13 @@ class Connection : public TouchedLink {
     std::uint64_t pacing_rate = 0, bytes_acked = 0, bytes_received = 0, bytes_sent = 0, bytes_retrans = 0;
     std::uint32_t segs_out = 0, segs_in = 0, data_segs_in = 0, data_segs_out = 0, notsent_bytes = 0;
     std::uint32_t delivered = 0, dsack_dups = 0, snd_wnd = 0, rcv_wnd = 0, total_rto = 0;
+    std::uint32_t delivered_ce = 0, reorderings_seen = 0, out_of_order_segments = 0, rto_recoveries = 0;
+    std::uint64_t delivery_rate = 0;   // bytes per second
+    bool delivery_rate_app_limited = false, ecn = false, ecn_seen = false;
+    Duration busy{}, receive_window_limited{}, send_buffer_limited{}, rto_time{};
     std::string_view congestion_control;
   };
-  Info info(Instant now, const Env& env) const;
+  Info info(Instant now) const;
 
   // For the engine: the entry in the wheel, the place in the list of output, its name.
   void set_subject(trace::Subject subject) { subject_ = subject; }
@@ -286,7 +296,7 @@ class Connection : public TouchedLink {
   bool out_of_window_limited(const wire::TcpSegment& segment, trace::Counter skipped, Env& env, Instant now);
   void queue_in_order(Frame frame, std::uint32_t segment_size, bool push, Env& env, Instant now);
   void drain_reassembly(Env& env, Instant now);
-  void take_out_of_order(const wire::TcpSegment& segment, SeqNum seq, Frame frame, Env& env, Instant now);
+  void take_out_of_order(const wire::TcpSegment& segment, SeqNum seq, Ecn ecn, Frame frame, Env& env, Instant now);
   void decide_ack(Env& env, Instant now);
   bool make_room(std::size_t true_size, Env& env);
 
@@ -295,11 +305,24 @@ class Connection : public TouchedLink {
     bool window_moved = false;
     bool carried_data = false;
   };
+  // What the SACK option of an ACK says, as far as it is believed.
+  struct Sacks {
+    std::array<wire::SackBlock, wire::kSackBlocksMax> blocks{};
+    std::size_t count = 0;
+    bool dsack = false;                  // the first block is a duplicate's
+    bool dsack_of_tail_probe = false;
+    std::uint32_t dsack_segments = 0;
+  };
+  Sacks read_sacks(const wire::TcpSegment& segment, Env& env);
+  bool read_dsack(const wire::TcpSegment& segment, Sacks& sacks, Env& env);
   void on_ack(const wire::TcpSegment& segment, const AckEffects& effects, bool ece, Env& env, Instant now);
+  void on_old_ack(const wire::TcpSegment& segment, Env& env, Instant now);
+  void judge_ack(const wire::TcpSegment& segment, const Sacks& sacks, const AckSummary& summary, SeqNum una_before, bool advanced,
+                 const AckEffects& effects, bool ece, bool old, Env& env, Instant now);
+  AckSample ack_sample(const AckSummary& summary, std::uint32_t delivered, bool ece, Env& env, Instant now) const;
   void sample_rtt(const wire::TcpSegment& segment, const AckSummary& summary, Env& env, Instant now);
-  void grow_window(const AckSummary& summary, std::uint32_t delivered, bool ece, Instant now);
   void update_pacing_rate(const Env& env);
-  Recovery::Ack recovery_ack(const AckSummary& summary, bool duplicate, Env& env, Instant now) const;
+  Recovery::Sender sender(Env& env, Instant now);
   void after_window_opened(Env& env, Instant now);
 
   // ---- connection_output.cc: everything that leaves ----
@@ -307,19 +330,30 @@ class Connection : public TouchedLink {
   bool poll_challenge(OutgoingFrame& out, Env& env, Instant now);
   bool poll_resend(OutgoingFrame& out, Env& env, Instant now);
   bool poll_new_data(OutgoingFrame& out, Env& env, Instant now);
+  bool poll_mtu_probe(OutgoingFrame& out, bool& wait, Env& env, Instant now);
+  bool poll_tail_probe(OutgoingFrame& out, Env& env, Instant now);
+  bool send_new(OutgoingFrame& out, UnsentRecord& record, std::uint32_t length, Env& env, Instant now);
+  bool resend_tail(OutgoingFrame& out, Transmission& last, Env& env, Instant now);
+  void take_unsent(std::uint32_t length, Transmission& t, Env& env);
+  bool may_join(std::uint32_t length, Env& env) const;
+  void note_resent(std::uint32_t segments, std::uint32_t payload, Env& env);
+  void note_queue_sent(bool first, Env& env, Instant now);
+  bool paced(const Env& env) const { return options_->max_pacing_rate != ~std::uint32_t{0} || env.knobs.fair_queue; }
+  bool pace_holds(Env& env, Instant now);
+  void note_transmission(Transmission& t, std::uint32_t payload, bool first, Env& env, Instant now);
   bool poll_fin(OutgoingFrame& out, Env& env, Instant now);
   bool poll_probe(OutgoingFrame& out, Env& env, Instant now);
   bool poll_ack(OutgoingFrame& out, Env& env, Instant now);
   bool emit_syn(OutgoingFrame& out, Env& env, Instant now);
   void trace_segment(Event event, const wire::TcpSegment& segment, std::uint32_t payload, Env& env, Instant now) const;
-  void emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRange payload, Env& env, Instant now);
+  void emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRange payload, Env& env, Instant now, bool fresh = false);
   std::uint32_t next_segment_limit(const UnsentRecord& record, Env& env, Instant now, bool& cwnd_limited) const;
   bool nagle_holds(bool partial) const;
   bool should_defer(std::uint32_t record_left, bool last_record, std::uint32_t max_segments, bool ends_stream, Env& env, Instant now, bool& cwnd_limited) const;
   std::uint32_t max_segments_per_send(const Env& env) const;
   std::uint32_t size_goal() const;
-  void note_ack_sent();
-  void note_data_sent(SeqNum end, bool partial, Env& env, Instant now);
+  void note_ack_sent(Env& env);
+  void note_data_sent(SeqNum end, bool partial, bool first, Env& env, Instant now);
   void validate_window(bool cwnd_limited, Env& env, Instant now);
   void restart_after_idle(Env& env, Instant now);
   std::size_t collect_sack_blocks(wire::TcpOptions& options) const;
@@ -334,6 +368,11 @@ class Connection : public TouchedLink {
   void on_delayed_ack_timeout(Env& env);
   void on_keepalive_timeout(Env& env, Instant now);
   void on_reorder_timeout(Env& env, Instant now);
+  void on_tail_probe_timeout(Env& env, Instant now);
+  void arm_loss(Timer timer, Instant when, Env& env, Instant now);
+  void rearm_retransmit(Env& env, Instant now);
+  bool schedule_tail_probe(bool from_now, Env& env, Instant now);
+  bool thin_stream(const Env& env) const;
   bool retransmits_exhausted(int boundary, Duration user_timeout, Duration base, const Env& env, Instant now) const;
   bool give_up(Env& env, Instant now);
   int orphan_retries(bool alive, const Env& env) const;
@@ -350,6 +389,8 @@ class Connection : public TouchedLink {
   std::uint32_t choose_window(Env& env);               // never takes back what was offered
   std::uint32_t window_from_space(std::int64_t space) const;
   std::int64_t receive_space() const;                  // buffer bytes free, as window
+  void compress_ack(Env& env, Instant now);
+  void note_ecn(Ecn ecn, Env& env, Instant now);
   void grow_receive_window(std::uint32_t payload, std::size_t true_size, Env& env);
   void measure_receive_rtt(const wire::TcpSegment& segment, Instant now);
   void adjust_receive_space(Env& env, Instant now);
@@ -362,9 +403,12 @@ class Connection : public TouchedLink {
   void finish(CloseCause cause, Env& env, Instant now);
   void enter_fin_wait_2_orphan(Env& env, Instant now);
   void refresh_mss(Env& env);
+  void mark_oversized(Env& env, Instant now);
+  std::uint16_t header_bytes() const { return static_cast<std::uint16_t>(40 + (ts_.on ? 12 : 0)); }   // of a data segment's packet
+  void on_mtu_probe_answered(std::uint16_t size, Env& env);
   void expand_send_limit(Env& env);
   std::size_t send_charge() const;
-  void check_writable(Env& env);
+  void check_writable(Env& env, Instant now);
   Duration fin_timeout(const Env& env) const;
   void touch(std::uint8_t what) { touched_ = static_cast<std::uint8_t>(touched_ | what); }
   SeqNum stream_end() const { return busy_ ? busy_->send_buffer.end() : stream_end_; }   // write_seq, the FIN not counted
@@ -391,6 +435,10 @@ class Connection : public TouchedLink {
   bool one_send_ : 1 = false;          // a write is under way: only the record at the head, and one segment of it, may leave
   bool one_sent_ : 1 = false;          // and it has
   bool push_now_ : 1 = false;          // TCP_NODELAY was set: what waits leaves, corked or not (Linux: TCP_NAGLE_PUSH)
+  bool rto_resend_ : 1 = false;        // the next retransmission is the time-out's own, which armed its timer
+  bool path_grew_ : 1 = false;         // the path carries more: looked at with the next write or ACK
+  bool ect_ : 1 = false;               // the segment built last is ECN-capable
+  EcnState ecn_;
   std::uint16_t mss_now_ = 536;    // snd_.mss less the SACK blocks that segments carry at the moment
   SendSequence snd_;
   ReceiveSequence rcv_;
@@ -432,8 +480,14 @@ class Connection : public TouchedLink {
   std::uint32_t segments_out_ = 0;
   std::uint32_t data_segments_in_ = 0;
   std::uint32_t data_segments_out_ = 0;
-  std::uint32_t delivered_ = 0;
   std::uint32_t dsack_dups_ = 0;
+  std::uint32_t out_of_order_segments_ = 0;
+  LossMemory loss_memory_;
+  DeliveryRate rate_;
+  Chronograph chronograph_;
+  MtuSearch mtu_search_;
+  std::uint32_t rto_recoveries_ = 0;   // episodes of time-outs that ended (Linux: total_rto_recoveries)
+  Duration rto_time_{};                // and how long they took
   std::uint8_t retransmits_ = 0;   // RTOs in a row (Linux: icsk_retransmits)
   std::uint8_t backoff_ = 0;
   std::uint8_t probes_out_ = 0;

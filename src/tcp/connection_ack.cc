@@ -10,49 +10,79 @@ namespace tapir::tcp {
 using trace::Counter;
 using namespace wire;
 
-Recovery::Ack Connection::recovery_ack(const AckSummary& summary, bool duplicate, Env& env, Instant now) const {
-  return {.summary = summary,
+namespace {
+
+// Added to the wait for reordered segments, and to a tail probe's (Linux: TCP_TIMEOUT_MIN_US).
+constexpr Duration kTimeoutMin = 2ms;
+
+}  // namespace
+
+Recovery::Sender Connection::sender(Env& env, Instant now) {
+  return {.scoreboard = busy_->scoreboard,
           .pool = env.transmissions,
-          .duplicate = duplicate,
+          .window = window_,
+          .control = *control_,
+          .memory = loss_memory_,
+          .ecn = ecn_,
+          .resent_since = retransmits_began_,
+          .knobs = env.knobs,
+          .counters = env.counters,
           .sack = sack_,
           .una = snd_.una,
           .nxt = snd_.nxt,
-          .reordering = static_cast<std::uint32_t>(env.knobs.tcp_reordering),
+          .mss = snd_.mss,
+          .delivered = rate_.delivered(),
           .min_rtt = rtt_.min_rtt(),
           .srtt = rtt_.srtt(),
           .now = now};
 }
 
+// Is the first block the report of a duplicate (RFC 2883 §4), and may it be (Linux: tcp_check_dsack, tcp_dsack_seen)? At most what
+// was ever sent again can have arrived twice.
+bool Connection::read_dsack(const TcpSegment& segment, Sacks& sacks, Env& env) {
+  const SackBlock& first = segment.options.sack[0];
+  const bool below = first.begin < segment.ack;
+  const bool inside_next = segment.options.sack_count > 1 && first.begin >= segment.options.sack[1].begin && first.end <= segment.options.sack[1].end;
+  if (!below && !inside_next) return false;
+  env.counters.add(below ? Counter::kTcpExtTCPDSACKRecv : Counter::kTcpExtTCPDSACKOfoRecv);
+  const std::uint32_t length = first.begin < first.end ? first.end - first.begin : 0;
+  std::uint32_t segments = length != 0 && length <= snd_.max_wnd ? 1 : 0;
+  if (segments != 0 && length > snd_.mss) segments = (length + snd_.mss - 1) / snd_.mss;
+  sacks.dsack_of_tail_probe = segments != 0 && length <= snd_.mss && busy_->recovery.is_tail_probe_end(first.end);
+  dsack_dups_ += segments;
+  if (segments == 0 || dsack_dups_ > total_retransmits_) {
+    env.counters.add(Counter::kTcpExtTCPDSACKIgnoredDubious);
+    sacks.dsack_of_tail_probe = false;
+    return false;
+  }
+  env.counters.add(Counter::kTcpExtTCPDSACKRecvSegs, segments);
+  sacks.dsack = true;
+  sacks.dsack_segments = segments;
+  return true;
+}
+
+// Blocks count only where they speak of what is in flight (Linux: tcp_is_sackblock_valid).
+Connection::Sacks Connection::read_sacks(const TcpSegment& segment, Env& env) {
+  Sacks sacks;
+  if (!sack_) return sacks;
+  for (std::size_t i = 0; i < segment.options.sack_count; ++i) {
+    const SackBlock& block = segment.options.sack[i];
+    const bool duplicate = i == 0 && read_dsack(segment, sacks, env);
+    const bool in_flight = block.begin < block.end && block.begin > snd_.una && block.end <= snd_.nxt;
+    if (in_flight || duplicate) sacks.blocks[sacks.count++] = block;
+    else if (block.begin <= block.end && !(block.end <= segment.ack)) env.counters.add(Counter::kTcpExtTCPSACKDiscard);
+  }
+  return sacks;
+}
+
 void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bool ece, Env& env, Instant now) {
   const bool nothing_out = busy_->scoreboard.empty();
-  // Blocks count only where they speak of what is in flight; a first block at or below una, or inside the second, is a D-SACK.
-  std::array<SackBlock, kSackBlocksMax> blocks{};
-  std::size_t count = 0;
-  bool first_is_dsack = false;
-  if (sack_) {
-    for (std::size_t i = 0; i < segment.options.sack_count; ++i) {
-      const SackBlock& block = segment.options.sack[i];
-      if (!(block.begin < block.end)) continue;
-      const bool inside_next = segment.options.sack_count > 1 && block.begin >= segment.options.sack[1].begin && block.end <= segment.options.sack[1].end;
-      if (i == 0 && (block.end <= segment.ack || inside_next)) {
-        first_is_dsack = true;
-        env.counters.add(Counter::kTcpExtTCPDSACKRecv);
-        ++dsack_dups_;
-        continue;
-      }
-      if (block.begin < segment.ack || block.end > snd_.nxt) {
-        env.counters.add(Counter::kTcpExtTCPSACKDiscard);
-        continue;
-      }
-      blocks[count++] = block;
-    }
-  }
   const SeqNum una_before = snd_.una;
   const bool advanced = segment.ack > una_before;
-  AckSummary summary = busy_->scoreboard.apply(segment.ack, {blocks.data(), count}, false, now, env.transmissions);
-  summary.dsack = first_is_dsack;
-  summary.una_moved = advanced || summary.una_moved;
   snd_.una = segment.ack;
+  const Sacks sacks = read_sacks(segment, env);
+  AckSummary summary = busy_->scoreboard.apply(segment.ack, {sacks.blocks.data(), sacks.count}, sacks.dsack, now, env.transmissions);
+  summary.una_moved = advanced || summary.una_moved;
   busy_->send_buffer.acknowledge(min(max(segment.ack, busy_->send_buffer.begin()), busy_->send_buffer.end()), env.chunks);
   if (advanced) {
     bytes_acked_ += segment.ack - una_before;
@@ -61,31 +91,84 @@ void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bo
   if (segment.payload.empty() && !effects.window_moved) env.counters.add(Counter::kTcpExtTCPPureAcks);
   sample_rtt(segment, summary, env, now);
   measure_receive_rtt(segment, now);
-  if (segment.has(kAck) && nothing_out) {
-    after_window_opened(env, now);
-    return;
-  }
+  judge_ack(segment, sacks, summary, una_before, advanced, effects, ece, false, env, now);
+  if (nothing_out) after_window_opened(env, now);
+}
 
-  if (summary.reneged) {
-    env.counters.add(Counter::kTcpExtTCPSACKReneging);
-    busy_->scoreboard.mark_all_lost(true, snd_.nxt);
-    busy_->recovery.note_lost(snd_.una);
-  }
+// An ACK that was overtaken: its SACK blocks may still be news (Linux: tcp_ack's old_ack).
+void Connection::on_old_ack(const TcpSegment& segment, Env& env, Instant now) {
+  if (!sack_ || segment.options.sack_count == 0 || busy_->scoreboard.empty()) return;
+  const Sacks sacks = read_sacks(segment, env);
+  const AckSummary summary = busy_->scoreboard.apply(snd_.una, {sacks.blocks.data(), sacks.count}, sacks.dsack, now, env.transmissions);
+  if (summary.newly_sacked == 0 && !sacks.dsack) return;
+  AckEffects effects;
+  effects.carried_data = true;
+  judge_ack(segment, sacks, summary, snd_.una, false, effects, false, true, env, now);
+}
+
+// loss -> recovery -> congestion control -> timers.
+void Connection::judge_ack(const TcpSegment& segment, const Sacks& sacks, const AckSummary& summary, SeqNum una_before, bool advanced,
+                           const AckEffects& effects, bool ece, bool old, Env& env, Instant now) {
+  const UnsentRecord* const unsent = busy_->unsent.front(env.unsent);
+  const CaState before = busy_->recovery.state();
+  const Instant stalled_since = retransmits_began_;
+  Recovery::Ack ack{.summary = summary, .una_before = una_before};
+  ack.not_duplicate = advanced || effects.carried_data || effects.window_moved;
   // RFC 5681 §2: a duplicate acknowledges nothing new, carries nothing, and does not move the window.
-  const bool duplicate = !advanced && !effects.carried_data && !effects.window_moved && !busy_->scoreboard.empty();
-  const Recovery::Verdict verdict = busy_->recovery.on_ack(recovery_ack(summary, duplicate, env, now), busy_->scoreboard, window_, *control_, env.counters);
-  delivered_ += verdict.delivered;
+  ack.duplicates = !ack.not_duplicate && !sacks.dsack && !busy_->scoreboard.empty() ? 1 : 0;
+  ack.ece = ece;
+  ack.dsack = sacks.dsack;
+  ack.dsack_of_tail_probe = sacks.dsack_of_tail_probe;
+  ack.dsack_segments = sacks.dsack_segments;
+  if (sacks.dsack) ack.dsack_range = {sacks.blocks[0].begin, sacks.blocks[0].end};
+  ack.may_send_new = unsent != nullptr && snd_.una + snd_.wnd > snd_.nxt;
+  if (ts_.on && segment.options.timestamps && segment.options.timestamps->echo != 0 && retransmits_began_ != Instant{})
+    ack.echo_before_resend = SeqNum(segment.options.timestamps->echo) < SeqNum(timestamp_clock(retransmits_began_));
+
+  const bool was_out = summary.una_moved || summary.newly_sacked != 0 || !busy_->scoreboard.empty();
+  if (!was_out && !sacks.dsack && !busy_->recovery.tail_probe_out()) return;
+  if (advanced || summary.newly_sacked != 0) control_->on_measured(window_, ack_sample(summary, summary.delivered, ece, env, now));
+  const Recovery::Verdict verdict = was_out ? busy_->recovery.on_ack(sender(env, now), ack) : busy_->recovery.on_late_dsack(sender(env, now), ack);
   env.counters.add(Counter::kTcpExtTCPDelivered, verdict.delivered);
-  if (verdict.may_grow && advanced) grow_window(summary, verdict.delivered, ece, now);
-  if (verdict.look_again > Duration::zero()) arm(Timer::kReorder, now + verdict.look_again, env, now);
-  else disarm(Timer::kReorder);
-  if (busy_->recovery.state() == CaState::kOpen) retransmits_began_ = {};
+  if (ece) env.counters.add(Counter::kTcpExtTCPDeliveredCE, verdict.delivered);
+  rate_.on_ack(summary, verdict.delivered, ece, busy_->recovery.reneged(), rtt_.min_rtt(), now);
+  if (before == CaState::kLoss && busy_->recovery.state() != CaState::kLoss) {
+    ++rto_recoveries_;
+    if (stalled_since != Instant{}) rto_time_ += now - stalled_since;
+  }
+  if (mtu_search_.probing()) {
+    if (const std::uint16_t size = mtu_search_.on_ack(snd_.una)) {
+      on_mtu_probe_answered(size, env);
+    } else if (before < CaState::kCwr && busy_->recovery.state() == CaState::kRecovery && mtu_search_.lost(snd_.una)) {
+      // Too large for the path, which is no congestion (RFC 4821 §7.6): nothing is taken off the window for it.
+      busy_->recovery.forgive(sender(env, now));
+      mtu_search_.on_lost();
+      ++window_.cwnd;
+      env.counters.add(Counter::kTcpExtTCPMTUPFail);
+      refresh_mss(env);
+      mark_oversized(env, now);
+    }
+  }
+  if (verdict.may_grow && verdict.delivered != 0) {
+    const AckSample sample = ack_sample(summary, verdict.delivered, ece, env, now);
+    if (sample.cwnd_limited) control_->on_ack(window_, sample);
+  }
   update_pacing_rate(env);
-  if (busy_->scoreboard.empty()) {
+  if (verdict.undone != Undo::kNone) env.tracer.emit(now, Event::kUndo, subject_, static_cast<std::uint64_t>(verdict.undone), window_.cwnd, window_.ssthresh);
+
+  const Transmission* const head = busy_->scoreboard.first();
+  if (head == nullptr) {
     disarm(Timer::kRetransmit);
-  } else if (advanced || summary.newly_sacked > 0) {
-    // RFC 6298 §5.3: a whole time-out from now for what is left.
-    deadline(Timer::kRetransmit) = now + rto_.value();
+    disarm(Timer::kReorder);
+    disarm(Timer::kTailProbe);
+    if (!has_unsent()) chronograph_.stop(Chronograph::What::kBusy, !fin_due(), now);
+  } else if (verdict.reneged_wait > Duration::zero()) {
+    arm_loss(Timer::kRetransmit, now + verdict.reneged_wait, env, now);
+  } else if (verdict.look_again > Duration::zero()) {
+    arm_loss(Timer::kReorder, now + verdict.look_again + kTimeoutMin, env, now);
+  } else if (!old && (advanced || (summary.sack_rtt >= Duration::zero() && summary.sack_rtt > now - head->sent_at))) {
+    // RFC 6298 §5.3: a whole time-out from now for what is left; by a SACK only if it speaks of what left after the head did.
+    if (!schedule_tail_probe(true, env, now)) rearm_retransmit(env, now);
   }
   env.tracer.emit(now, Event::kCongestion, subject_, window_.cwnd, window_.ssthresh, static_cast<std::uint64_t>(busy_->recovery.state()),
                   busy_->scoreboard.in_flight());
@@ -93,12 +176,11 @@ void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bo
 
 // RFC 6298 §3 (Karn): a retransmitted segment gives no sample, unless timestamps tell which copy was answered (RFC 7323 §4).
 void Connection::sample_rtt(const TcpSegment& segment, const AckSummary& summary, Env& env, Instant now) {
-  Duration sample = summary.rtt;
+  Duration sample = summary.rtt >= Duration::zero() ? summary.rtt : summary.sack_rtt;
   if (sample < Duration::zero() && summary.una_moved && ts_.on && segment.options.timestamps && segment.options.timestamps->echo != 0) {
     const std::uint32_t elapsed = timestamp_clock(now) - segment.options.timestamps->echo;
     if (elapsed < 0x7fffffffU / 1000) sample = std::max<Duration>(std::chrono::milliseconds(elapsed), 1ms);
   }
-  if (sample < Duration::zero()) sample = summary.sack_rtt;
   if (summary.ca_rtt > Duration::zero()) rtt_.on_min_sample(summary.ca_rtt, now);
   if (sample < Duration::zero()) return;
   rtt_.on_sample(std::max<Duration>(sample, 1us), now, snd_.una.value(), snd_.nxt.value(), env.knobs);
@@ -107,9 +189,7 @@ void Connection::sample_rtt(const TcpSegment& segment, const AckSummary& summary
 }
 
 // `delivered`: segments, as Linux's tcp_cong_avoid is told (delivered since the last ACK).
-void Connection::grow_window(const AckSummary& summary, std::uint32_t delivered, bool ece, Instant now) {
-  if (delivered == 0) return;
-  const bool limited = window_.in_slow_start() ? (cwnd_limited_ || window_.cwnd < 2 * max_packets_out_) : cwnd_limited_;
+AckSample Connection::ack_sample(const AckSummary& summary, std::uint32_t delivered, bool ece, Env& env, Instant now) const {
   AckSample sample;
   sample.now = now;
   sample.acked = delivered;
@@ -117,11 +197,15 @@ void Connection::grow_window(const AckSummary& summary, std::uint32_t delivered,
   sample.rtt = std::max(summary.ca_rtt, Duration::zero());
   sample.srtt = rtt_.srtt();
   sample.min_rtt = rtt_.min_rtt();
-  sample.cwnd_limited = limited;
+  sample.cwnd_limited = cwnd_limited_ || (window_.in_slow_start() && window_.cwnd < 2 * max_packets_out_);
   sample.ece = ece;
+  sample.pacing = paced(env);
+  sample.gso_max_size = path_->offloads.gso_max_size != 0 ? path_->offloads.gso_max_size : 65536U;
   sample.snd_una = snd_.una;
   sample.snd_nxt = snd_.nxt;
-  if (sample.acked > 0 && limited) control_->on_ack(window_, sample);
+  sample.knobs = &env.knobs;
+  sample.counters = &env.counters;
+  return sample;
 }
 
 // Linux: tcp_update_pacing_rate: cwnd per srtt, times tcp_pacing_ss_ratio or tcp_pacing_ca_ratio percent.
@@ -131,6 +215,7 @@ void Connection::update_pacing_rate(const Env& env) {
   const std::uint64_t bytes = std::uint64_t{snd_.mss} * std::max(window_.cwnd, busy_->scoreboard.packets_out());
   // bytes * ratio/100 per (srtt_us8 / 8) microseconds
   window_.pacing_rate = bytes * 80000 * ratio / std::max<std::uint32_t>(rtt_.srtt_us8(), 1);
+  if (options_->max_pacing_rate != ~std::uint32_t{0}) window_.pacing_rate = std::min<std::uint64_t>(window_.pacing_rate, options_->max_pacing_rate);
 }
 
 // The ACK of something while nothing was in flight: only the window can have changed (Linux: tcp_ack_probe).

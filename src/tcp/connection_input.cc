@@ -17,6 +17,10 @@ namespace {
 constexpr Duration kPawsIdle = std::chrono::hours(24 * 24);
 // How far a timestamp may run backwards and still be believed (Linux: TCP_PAWS_WINDOW): reordering within a tick.
 constexpr std::int32_t kPawsWindow = 1;
+// Duplicate ACKs of one hole that are never held back: the peer's fast retransmit (Linux: TCP_FASTRETRANS_THRESH).
+constexpr std::uint8_t kUncompressedAcks = 3;
+// ACKs sent at once when ECN tells of a small window of the peer (Linux: tcp_enter_quickack_mode(sk, 2)).
+constexpr std::uint8_t kEcnQuickAcks = 2;
 // The least time that is worth waiting for (Linux: TCP_TIMEOUT_MIN, two ticks of 1 ms).
 constexpr Duration kSoon = 2ms;
 
@@ -41,6 +45,7 @@ void Connection::on_segment(const TcpSegment& segment, const SegmentContext& con
   if (state_ == State::kClosed || time_wait_owed_) return;
   decide_ack(env, now);
   space_check_owed_ = no_space_;
+  if (!mtu_search_.begun()) mtu_search_.begin(snd_.peer_mss, header_bytes(), env.knobs, now);
 }
 
 void Connection::drop(DropReason reason, Env& env, Instant now) {
@@ -85,6 +90,8 @@ void Connection::on_syn_sent(const TcpSegment& segment, const SegmentContext& co
   snd_.wl1 = segment.seq;
   snd_.peer_mss = segment.options.mss.value_or(536);
   sack_ = sack_ && segment.options.sack_permitted;
+  // RFC 3168 §6.1.1: ECE alone agrees; with CWR it is our own SYN's bits reflected. A SYN must have both.
+  ecn_.on = ecn_.wanted && segment.has(kEce) && segment.has(kCwr) != ack;
   window_scaling_ = window_scaling_ && segment.options.window_scale.has_value();
   snd_.wscale = window_scaling_ ? *segment.options.window_scale : std::uint8_t{0};
   if (!window_scaling_) {
@@ -286,6 +293,7 @@ Connection::Verdict Connection::check_ack(const TcpSegment& segment, Env& env, I
       return Verdict::kDone;
     }
     note_timestamp(segment, now);  // old, but its data may be new
+    on_old_ack(segment, env, now);
     return Verdict::kContinue;
   }
   if (segment.ack > snd_.nxt) {
@@ -299,7 +307,7 @@ Connection::Verdict Connection::check_ack(const TcpSegment& segment, Env& env, I
   update_send_window(segment, segment.ack, effects.window_moved, env, now);
   last_received_at_ = now;
   probes_out_ = 0;
-  on_ack(segment, effects, segment.has(kEce), env, now);
+  on_ack(segment, effects, ecn_.on && segment.has(kEce), env, now);
   return state_ == State::kClosed ? Verdict::kDone : Verdict::kContinue;
 }
 
@@ -372,7 +380,12 @@ void Connection::take_payload(const TcpSegment& segment, const SegmentContext& c
       ack_now_ = due_ = true;
       return drop(DropReason::kTcpOverWindow, env, now);
     }
-    return take_out_of_order(segment, seq, std::move(frame), env, now);
+    return take_out_of_order(segment, seq, context.ecn, std::move(frame), env, now);
+  }
+  if (ecn_.on && segment.has(kCwr)) {
+    // The peer's window may be one segment now: it waits for this ACK (RFC 3168 §6.1.3).
+    ecn_.demand_cwr = false;
+    ack_now_ = true;
   }
   // In order, perhaps with a front that we have.
   if (seq < rcv_.nxt && size > 0) {
@@ -405,6 +418,7 @@ void Connection::take_payload(const TcpSegment& segment, const SegmentContext& c
       return drop(DropReason::kProtoMem, env, now);
     }
     queue_in_order(std::move(frame), context.gso_size != 0 ? context.gso_size : size, segment.has(kPsh), env, now);
+    note_ecn(context.ecn, env, now);
   }
   const bool had_holes = !busy_->reassembly.empty();
   if (fin_in_order) {
@@ -442,11 +456,12 @@ void Connection::drain_reassembly(Env& env, Instant now) {
   }
 }
 
-void Connection::take_out_of_order(const TcpSegment& segment, SeqNum seq, Frame frame, Env& env, Instant now) {
+void Connection::take_out_of_order(const TcpSegment& segment, SeqNum seq, Ecn ecn, Frame frame, Env& env, Instant now) {
   env.counters.add(Counter::kTcpExtTCPOFOQueue);
-  ack_policy_.enter_quick(kQuickAcksMax, rcv_.wnd);
+  ++out_of_order_segments_;
+  note_ecn(ecn, env, now);
   ack_policy_.schedule();
-  ack_now_ = due_ = true;
+  compress_ack(env, now);
   const SeqNum right_edge = rcv_.nxt + receive_window();
   bool fin = segment.has(kFin);
   const SeqNum text_end = seq + static_cast<std::uint32_t>(segment.payload.size());
@@ -466,6 +481,7 @@ void Connection::take_out_of_order(const TcpSegment& segment, SeqNum seq, Frame 
     return drop(DropReason::kTcpOfoDrop, env, now);
   }
   if (!inserted.duplicate.empty() && sack_ && env.knobs.tcp_dsack != 0) {
+    ack_now_ = due_ = true;  // nothing is compressed that reports a duplicate
     busy_->dsack = inserted.duplicate;
     env.counters.add(Counter::kTcpExtTCPDSACKOfoSent);
   }
@@ -474,6 +490,50 @@ void Connection::take_out_of_order(const TcpSegment& segment, SeqNum seq, Frame 
     return drop(DropReason::kTcpOfoMerge, env, now);
   }
   grow_receive_window(text_end - seq, true_size, env);
+}
+
+// CE on a segment of the peer: every ACK says so until it answers with CWR (RFC 3168 §6.1.3; Linux: __tcp_ecn_check_ce).
+void Connection::note_ecn(Ecn ecn, Env& env, Instant now) {
+  if (!ecn_.on) return;
+  switch (ecn) {
+    case Ecn::kNotEct:
+      // Of a peer that marks its data this is a retransmission: it waits for its ACK.
+      if (ecn_.seen_ect) ack_policy_.enter_quick(kEcnQuickAcks, rcv_.wnd);
+      return;
+    case Ecn::kCe:
+      env.tracer.emit(now, Event::kCe, subject_, ecn_.demand_cwr ? 0 : 1);
+      if (!ecn_.demand_cwr) ack_policy_.enter_quick(kEcnQuickAcks, rcv_.wnd);
+      ecn_.demand_cwr = true;
+      break;
+    default: break;
+  }
+  ecn_.seen_ect = true;
+}
+
+// A duplicate ACK leaves at once, so that the peer sees the loss; beyond the first three of a hole the SACKs of one may stand for many
+// (Linux: __tcp_ack_snd_check): tcp_comp_sack_nr of them at most, for 5 % of the round trip or tcp_comp_sack_delay.
+void Connection::compress_ack(Env& env, Instant now) {
+  Activity& busy = *busy_.operator->();
+  const bool quick = ack_policy_.quick();
+  if (!sack_ || quick || ack_now_ || busy.compressed_acks >= env.knobs.tcp_comp_sack_nr) {
+    ack_now_ = due_ = true;
+    return;
+  }
+  if (busy.compressed_at != rcv_.nxt) {
+    busy.compressed_at = rcv_.nxt;
+    busy.duplicate_acks = 0;
+  }
+  if (busy.duplicate_acks < kUncompressedAcks) {
+    ++busy.duplicate_acks;
+    ack_now_ = due_ = true;
+    return;
+  }
+  ++busy.compressed_acks;
+  if (armed(Timer::kCompressedAck)) return;
+  std::uint32_t rtt_us = sizing_.rtt_us;
+  if (rtt_.has_sample()) rtt_us = rtt_us == 0 ? rtt_.srtt_us8() >> 3 : std::min(rtt_us, rtt_.srtt_us8() >> 3);
+  const Duration delay = std::min<Duration>(env.knobs.tcp_comp_sack_delay, std::chrono::microseconds(rtt_us) / 20);
+  arm(Timer::kCompressedAck, now + delay, env, now);
 }
 
 // Linux: tcp_try_rmem_schedule and tcp_prune_queue. In-order data may overdraw a buffer that its own window allowed; what is out of
@@ -519,6 +579,7 @@ void Connection::check_fin(SeqNum fin_seq, Env& env, Instant now) {
 
 // After data: now, with the next, or later (Linux: __tcp_ack_snd_check).
 void Connection::decide_ack(Env& env, Instant now) {
+  if (busy_->compressed_acks != 0 && armed(Timer::kCompressedAck)) return;  // that timer sends it
   if (ack_now_ || !ack_policy_.ack_owed()) return;
   const std::uint32_t unacked = rcv_.nxt - rcv_.wup;
   const bool more_than_one = unacked > ack_policy_.rcv_mss();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Everything that leaves a connection leaves through poll_segment(). Asked in this order: abort's RST, challenge ACK, SYN and SYN-ACK,
-// what is to be sent again, new data (the FIN on its last), FIN, a probe, an ACK owed.
+// what is to be sent again, a tail probe, a probe of the path's MTU, new data (the FIN on its last), FIN, a window probe, an ACK owed.
 #include <algorithm>
 #include <bit>
 
@@ -13,15 +13,16 @@ using trace::Counter;
 using namespace wire;  // the names of flags and options
 
 bool Connection::output_wanted() const {
-  if (busy_->reset.owed || challenge_owed_ || syn_owed_ || ack_now_ || probe_owed_ || space_check_owed_) return true;
+  if (busy_->reset.owed || challenge_owed_ || syn_owed_ || ack_now_ || probe_owed_ || space_check_owed_ || busy_->tail_probe_owed) return true;
   if (state_ == State::kClosed) return false;
-  if (busy_->scoreboard.lost_out() > 0) return true;
+  if (busy_->recovery.resending()) return true;
   return has_unsent() || fin_due();
 }
 
 bool Connection::poll_segment(OutgoingFrame& out, Env& env, Instant now) {
   due_ = false;
   out.clear();
+  ect_ = false;
   if (!busy_ && (!output_wanted() || !wake(env))) return false;
   if (poll_reset(out, env, now)) return true;
   if (state_ == State::kClosed) return false;
@@ -32,14 +33,16 @@ bool Connection::poll_segment(OutgoingFrame& out, Env& env, Instant now) {
     if (syn_owed_) return emit_syn(out, env, now);
     return state_ == State::kSynReceived && poll_ack(out, env, now);
   }
+  if (poll_tail_probe(out, env, now)) return true;
   if (poll_new_data(out, env, now)) return true;
+  if (busy_->recovery.new_data_failed(snd_.nxt) && poll_resend(out, env, now)) return true;
   if (poll_fin(out, env, now)) return true;
   if (poll_probe(out, env, now)) return true;
   arm_probe_if_stuck(env, now);
   if (poll_ack(out, env, now)) return true;
   if (space_check_owed_) {
     space_check_owed_ = false;
-    check_writable(env);
+    check_writable(env, now);
   }
   return false;
 }
@@ -86,12 +89,21 @@ std::size_t Connection::collect_sack_blocks(TcpOptions& options) const {
 }
 
 // The one place where a segment of a synchronised connection becomes bytes. `payload` lies in the send buffer.
-void Connection::emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRange payload, Env& env, Instant now) {
+void Connection::emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRange payload, Env& env, Instant now, bool fresh) {
   TcpSegment segment;
   segment.src_port = tuple_.local.port;
   segment.dst_port = tuple_.remote.port;
   segment.seq = seq;
   segment.flags = flags;
+  if (ecn_.on) {
+    // Data sent for the first time is ECN-capable, nothing else is (RFC 3168 §6.1.5), and tells of a cut window (§6.1.2).
+    ect_ = fresh && !payload.empty();
+    if (ect_ && ecn_.cwr_owed) {
+      segment.flags |= kCwr;
+      ecn_.cwr_owed = false;
+    }
+    if (ecn_.demand_cwr) segment.flags |= kEce;
+  }
   segment.options = common_options(now);
   if ((flags & kAck) != 0) {
     segment.ack = rcv_.nxt;
@@ -111,10 +123,14 @@ void Connection::emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRa
   segments_out_ += segments;
   env.counters.add(Counter::kTcpOutSegs, segments);
   trace_segment(Event::kSegmentOut, segment, payload.length(), env, now);
-  if ((flags & kAck) != 0) note_ack_sent();
+  if ((flags & kAck) != 0) note_ack_sent(env);
 }
 
-void Connection::note_ack_sent() {
+void Connection::note_ack_sent(Env& env) {
+  if (busy_->compressed_acks != 0) {
+    env.counters.add(Counter::kTcpExtTCPAckCompressed, busy_->compressed_acks);
+    busy_->compressed_acks = 0;
+  }
   ack_now_ = false;
   ts_.last_ack_sent = rcv_.nxt;
   ack_policy_.on_ack_sent(1);
@@ -178,7 +194,11 @@ bool Connection::emit_syn(OutgoingFrame& out, Env& env, Instant now) {
   segment.dst_port = tuple_.remote.port;
   segment.seq = snd_.iss;
   segment.flags = kSyn;
+  // RFC 3168 §6.1.1; a SYN that was not answered asks no more: something on the way may drop it for that (§6.1.1.1).
+  if (!answer && again && env.knobs.tcp_ecn_fallback != 0) ecn_.wanted = false;
+  if (!answer && ecn_.wanted) segment.flags |= kEce | kCwr;
   if (answer) {
+    if (ecn_.on) segment.flags |= kEce;
     segment.flags |= kAck;
     segment.ack = rcv_.nxt;
   }
@@ -194,7 +214,7 @@ bool Connection::emit_syn(OutgoingFrame& out, Env& env, Instant now) {
   env.counters.add(Counter::kTcpOutSegs);
   trace_segment(Event::kSegmentOut, segment, 0, env, now);
   if (answer) {
-    note_ack_sent();
+    note_ack_sent(env);
     rcv_.wup = rcv_.nxt;
   }
   if (!armed(Timer::kRetransmit)) arm(Timer::kRetransmit, now + rto_.value(), env, now);
@@ -207,12 +227,19 @@ bool Connection::poll_resend(OutgoingFrame& out, Env& env, Instant now) {
   Transmission* record = busy_->recovery.poll(busy_->scoreboard);
   if (record == nullptr) return false;
   if (record->syn) return emit_syn(out, env, now);
+  if (pace_holds(env, now)) return false;
   const bool head = record == busy_->scoreboard.first();
   const std::uint32_t in_flight = busy_->scoreboard.in_flight();
-  if (in_flight >= window_.cwnd) return false;
+  if (in_flight >= window_.cwnd) {
+    busy_->recovery.pause();
+    return false;
+  }
   // A closed or shrunk window does not stop the head: that is how a zero-window peer is asked (RFC 9293 §3.8.6).
   const SeqNum right_edge = snd_.una + snd_.wnd;
-  if (record->range.begin >= right_edge && !head) return false;
+  if (record->range.begin >= right_edge && !head) {
+    busy_->recovery.pause();
+    return false;
+  }
 
   const std::uint32_t quota = std::min(window_.cwnd - in_flight, max_segments_per_send(env));
   std::uint32_t length = std::min(record->payload(), quota * mss_now_);
@@ -226,26 +253,47 @@ bool Connection::poll_resend(OutgoingFrame& out, Env& env, Instant now) {
   Transmission* const sent = busy_->scoreboard.on_resent(*record, end, mss_now_, now, snd_.nxt, env.transmissions);
   if (sent == nullptr) {
     env.counters.add(Counter::kTcpExtTCPRetransFail);
+    busy_->recovery.pause();
     return false;
   }
   std::uint16_t flags = kAck;
   if (sent->fin) flags |= kFin;
   if (sent->push || sent->payload() > mss_now_) flags |= kPsh;
   const std::uint32_t segments = sent->segments();
-  if (retransmits_began_ == Instant{}) retransmits_began_ = now;
   const std::uint32_t payload = sent->payload();
+  note_transmission(*sent, payload, false, env, now);
   emit(out, flags, begin, {begin, begin + payload}, env, now);
-  busy_->recovery.on_resent(segments);
+  busy_->recovery.on_resent(segments, now, retransmits_began_);
+  note_resent(segments, payload, env);
+  env.counters.add(busy_->recovery.state() == CaState::kLoss ? Counter::kTcpExtTCPSlowStartRetrans : Counter::kTcpExtTCPFastRetrans, segments);
+  env.tracer.emit(now, Event::kRetransmit, subject_, begin.value(), payload, static_cast<std::uint64_t>(busy_->recovery.state()), segments);
+  if (head && !rto_resend_ && !armed(Timer::kReorder)) arm_loss(Timer::kRetransmit, now + rto_.value(), env, now);
+  rto_resend_ = false;
+  if (!armed(Timer::kRetransmit) && !armed(Timer::kReorder)) arm_loss(Timer::kRetransmit, now + rto_.value(), env, now);
+  return true;
+}
+
+void Connection::note_resent(std::uint32_t segments, std::uint32_t payload, Env& env) {
   total_retransmits_ += segments;
   bytes_retransmitted_ += payload;
   bytes_sent_ += payload;
   if (payload > 0) data_segments_out_ += segments;
   env.counters.add(Counter::kTcpRetransSegs, segments);
-  env.counters.add(busy_->recovery.state() == CaState::kLoss ? Counter::kTcpExtTCPSlowStartRetrans : Counter::kTcpExtTCPFastRetrans, segments);
-  env.tracer.emit(now, Event::kRetransmit, subject_, begin.value(), payload, static_cast<std::uint64_t>(busy_->recovery.state()), segments);
-  if (head && busy_->recovery.state() == CaState::kRecovery) arm(Timer::kRetransmit, now + rto_.value(), env, now);
-  if (!armed(Timer::kRetransmit)) arm(Timer::kRetransmit, now + rto_.value(), env, now);
+}
+
+// ---- when ----
+
+// SO_MAX_PACING_RATE, or a fair queue below: the next segment has its time (Linux: tcp_pacing_check).
+bool Connection::pace_holds(Env& env, Instant now) {
+  if (!paced(env) || !busy_->pacer.holds(now)) return false;
+  arm(Timer::kPace, busy_->pacer.next(), env, now);
   return true;
+}
+
+// `t` leaves now; `first`: nothing else is in flight.
+void Connection::note_transmission(Transmission& t, std::uint32_t payload, bool first, Env& env, Instant now) {
+  rate_.on_sent(t, first, now);
+  if (paced(env)) busy_->pacer.on_sent(payload, data_segments_out_ < kUnpacedSegments ? 0 : window_.pacing_rate, now);
 }
 
 // ---- new data ----
@@ -340,20 +388,40 @@ std::uint32_t Connection::next_segment_limit(const UnsentRecord& record, Env& en
 bool Connection::poll_new_data(OutgoingFrame& out, Env& env, Instant now) {
   UnsentRecord* const record = busy_->unsent.front(env.unsent);
   if (record == nullptr || (one_send_ && (one_sent_ || busy_->unsent.count() > 1))) return false;
+  if (pace_holds(env, now)) return false;
+  bool wait = false;
+  if (poll_mtu_probe(out, wait, env, now)) return true;
+  if (wait) return false;
+  const bool window_closed = record->begin + std::min<std::uint32_t>(record->end - record->begin, mss_now_) > snd_.una + snd_.wnd;
   bool cwnd_limited = false;
   const std::uint32_t length = next_segment_limit(*record, env, now, cwnd_limited);
   if (length == 0) {
-    if (cwnd_limited || busy_->scoreboard.in_flight() >= window_.cwnd) validate_window(true, env, now);
+    const bool full = cwnd_limited || busy_->scoreboard.in_flight() >= window_.cwnd;
+    if (full) validate_window(true, env, now);
+    if (window_closed && busy_->scoreboard.in_flight() < window_.cwnd) chronograph_.start(Chronograph::What::kReceiveWindow, now);
+    else chronograph_.stop(Chronograph::What::kReceiveWindow, false, now);
     return false;
   }
-  const bool whole = length == record->end - record->begin;
+  chronograph_.stop(Chronograph::What::kReceiveWindow, false, now);
+  if (!send_new(out, *record, length, env, now)) return false;
+  validate_window(cwnd_limited || busy_->scoreboard.in_flight() >= window_.cwnd, env, now);
+  return true;
+}
+
+// The first `length` bytes of `record`, the first that waits, leave now.
+bool Connection::send_new(OutgoingFrame& out, UnsentRecord& record, std::uint32_t length, Env& env, Instant now) {
+  const bool whole = length == record.end - record.begin;
   const bool with_fin = whole && busy_->unsent.count() == 1 && fin_due();
-  const SeqNum begin = record->begin;
+  const SeqNum begin = record.begin;
   const SeqNum end = begin + length;
+  const bool first = busy_->scoreboard.empty();
+  const bool resumes = busy_->scoreboard.in_flight() == 0;
   Transmission* const sent = busy_->scoreboard.on_sent({begin, with_fin ? end + 1 : end}, mss_now_, now, env.transmissions, false, with_fin);
   if (sent == nullptr) return false;
-  sent->push = whole && record->push;
-  sent->end_of_record = whole && record->end_of_record;
+  sent->push = whole && record.push;
+  sent->end_of_record = whole && record.end_of_record;
+  if (resumes) control_->on_transmit_start(now, last_sent_at_);
+  note_transmission(*sent, length, first, env, now);
 
   // A super-segment always carries PSH: the receiver's GRO may hand it up at once (Linux does the same).
   std::uint16_t flags = kAck;
@@ -361,37 +429,45 @@ bool Connection::poll_new_data(OutgoingFrame& out, Env& env, Instant now) {
   if (with_fin) flags |= kFin;
   snd_.nxt = sent->range.end;
   if (whole) busy_->unsent.pop_front(env.unsent);
-  else record->begin = end;
+  else record.begin = end;
   if (with_fin) fin_sent_ = true;
   const std::uint32_t segments = sent->segments();
   one_sent_ = true;
-  emit(out, flags, begin, {begin, end}, env, now);
+  emit(out, flags, begin, {begin, end}, env, now, true);
   busy_->recovery.on_new_data_sent(segments);
   data_segments_out_ += segments;
   bytes_sent_ += length;
   env.counters.add(Counter::kTcpExtTCPOrigDataSent, segments);
-  note_data_sent(end, length % mss_now_ != 0, env, now);
-  validate_window(cwnd_limited || busy_->scoreboard.in_flight() >= window_.cwnd, env, now);
+  note_data_sent(end, length % mss_now_ != 0, first, env, now);
   return true;
 }
 
-void Connection::note_data_sent(SeqNum end, bool partial, Env& env, Instant now) {
+// New data, or a FIN, left; `first`: nothing else was in flight.
+void Connection::note_data_sent(SeqNum end, bool partial, bool first, Env& env, Instant now) {
   if (partial) snd_.sml = end;
   last_sent_at_ = now;
   ack_policy_.on_data_sent(now);
+  note_queue_sent(first, env, now);
+}
+
+void Connection::note_queue_sent(bool first, Env& env, Instant now) {
   disarm(Timer::kProbe);
-  if (!armed(Timer::kRetransmit)) arm(Timer::kRetransmit, now + rto_.value(), env, now);
+  const bool loss_timer = armed(Timer::kRetransmit) || armed(Timer::kReorder);
+  if (first || armed(Timer::kTailProbe) || !loss_timer) rearm_retransmit(env, now);
+  schedule_tail_probe(false, env, now);
 }
 
 bool Connection::poll_fin(OutgoingFrame& out, Env& env, Instant now) {
   if (!fin_due() || has_unsent()) return false;
   const SeqNum seq = stream_end();
+  const bool first = busy_->scoreboard.empty();
   Transmission* const sent = busy_->scoreboard.on_sent({seq, seq + 1}, mss_now_, now, env.transmissions, false, true);
   if (sent == nullptr) return false;
+  rate_.on_sent(*sent, first, now);
   fin_sent_ = true;
   snd_.nxt = seq + 1;
   emit(out, kFin | kAck, seq, {}, env, now);
-  if (!armed(Timer::kRetransmit)) arm(Timer::kRetransmit, now + rto_.value(), env, now);
+  note_queue_sent(first, env, now);
   return true;
 }
 
@@ -406,16 +482,18 @@ bool Connection::poll_probe(OutgoingFrame& out, Env& env, Instant now) {
     const std::uint32_t length = std::min({record->end - record->begin, static_cast<std::uint32_t>(mss_now_), right_edge - record->begin});
     const SeqNum begin = record->begin;
     const SeqNum end = begin + length;
+    const bool first = busy_->scoreboard.empty();
     Transmission* const sent = busy_->scoreboard.on_sent({begin, end}, mss_now_, now, env.transmissions);
     if (sent == nullptr) return false;
+    rate_.on_sent(*sent, first, now);
     sent->push = true;
     if (end == record->end) busy_->unsent.pop_front(env.unsent);
     else record->begin = end;
     snd_.nxt = end;
-    emit(out, kAck | kPsh, begin, {begin, end}, env, now);
+    emit(out, kAck | kPsh, begin, {begin, end}, env, now, true);
     ++data_segments_out_;
     bytes_sent_ += length;
-    note_data_sent(end, length < mss_now_, env, now);
+    note_data_sent(end, length < mss_now_, first, env, now);
     return true;
   }
   emit(out, kAck, snd_.una - 1, {}, env, now);
@@ -445,6 +523,8 @@ void Connection::validate_window(bool cwnd_limited, Env& env, Instant now) {
     return;
   }
   window_.cwnd_used = std::max(window_.cwnd_used, out);
+  // Not the network, not the peer: the program's own buffer is too small for the path.
+  if (!has_unsent() && no_space_ && (state_ == State::kEstablished || state_ == State::kCloseWait)) chronograph_.start(Chronograph::What::kSendBuffer, now);
   if (env.knobs.tcp_slow_start_after_idle == 0 || now - cwnd_stamp_ < rto_.value()) return;
   if (busy_->recovery.state() == CaState::kOpen) {
     const std::uint32_t used = std::max<std::uint32_t>(window_.cwnd_used, path_->initcwnd);

@@ -14,6 +14,9 @@ namespace {
 
 // Back-off never goes below this (Linux: TCP_RTO_MIN), also for a closed window's probes.
 constexpr Duration kProbeMin = 200ms;
+// Time-outs that a thin stream does not back off (Linux: TCP_THIN_LINEAR_RETRIES), and below how many segments it is thin.
+constexpr unsigned kThinLinearRetries = 6;
+constexpr std::uint32_t kThinSegments = 4;
 // Tries of an orphan that still hears from its peer, when tcp_orphan_retries is 0 (Linux: tcp_orphan_retries).
 constexpr int kOrphanRetries = 8;
 // When a keepalive that found no memory is tried again.
@@ -47,8 +50,8 @@ void Connection::on_timeout(Env& env, Instant now) {
       case Timer::kDelayedAck: on_delayed_ack_timeout(env); break;
       case Timer::kKeepalive: on_keepalive_timeout(env, now); break;
       case Timer::kReorder: on_reorder_timeout(env, now); break;
-      case Timer::kTailProbe:
-      case Timer::kPace: break;
+      case Timer::kTailProbe: on_tail_probe_timeout(env, now); break;
+      case Timer::kPace: busy_->recovery.resume(busy_->scoreboard); break;
       case Timer::kCompressedAck: ack_now_ = true; break;
     }
   }
@@ -86,6 +89,11 @@ bool Connection::give_up(Env& env, Instant now) {
     expired = retransmits_ >= tries;
     if (!expired && options_->user_timeout != Duration::zero()) expired = retransmits_exhausted(0, options_->user_timeout, 1s, env, now);
   } else {
+    // So many in a row may be a path that swallows large packets (RFC 4821 §7.7; Linux: tcp_mtu_probing).
+    if (retransmits_exhausted(env.knobs.tcp_retries1, Duration::zero(), env.knobs.rto_min, env, now)) {
+      mtu_search_.on_black_hole(header_bytes(), env.knobs, now);
+      refresh_mss(env);
+    }
     int tries = env.knobs.tcp_retries2;
     if (orphan_) {
       const bool alive = rto_.value() < env.knobs.rto_max;
@@ -123,16 +131,24 @@ void Connection::on_retransmit_timeout(Env& env, Instant now) {
   if (handshake) {
     syn_owed_ = true;
   } else {
+    const CaState state = busy_->recovery.state();
     if (retransmits_ == 0) {
-      if (busy_->recovery.state() == CaState::kRecovery) env.counters.add(sack_ ? Counter::kTcpExtTCPSackRecoveryFail : Counter::kTcpExtTCPRenoRecoveryFail);
-      else if (busy_->recovery.state() == CaState::kLoss) env.counters.add(Counter::kTcpExtTCPLossFailures);
+      if (state == CaState::kRecovery) env.counters.add(sack_ ? Counter::kTcpExtTCPSackRecoveryFail : Counter::kTcpExtTCPRenoRecoveryFail);
+      else if (state == CaState::kLoss) env.counters.add(Counter::kTcpExtTCPLossFailures);
+      else if (state == CaState::kDisorder || busy_->scoreboard.sacked_out() != 0)
+        env.counters.add(sack_ ? Counter::kTcpExtTCPSackFailures : Counter::kTcpExtTCPRenoFailures);
     }
-    busy_->recovery.on_rto(busy_->scoreboard, window_, *control_, snd_.una, snd_.nxt, retransmits_ == 0, now);
+    busy_->recovery.on_rto(sender(env, now), retransmits_, mtu_search_.probing());
+    rto_resend_ = true;
   }
   if (retransmits_ < 255) ++retransmits_;
   // The first SYNs are sent a second apart (tcp_syn_linear_timeouts); all else backs off (RFC 6298 §5.5).
   const bool linear = state_ == State::kSynSent && total_rto_ <= static_cast<std::uint32_t>(env.knobs.tcp_syn_linear_timeouts);
-  if (!linear) {
+  if (thin_stream(env)) {
+    // RFC 8985 and SACK need ACKs that a thin stream does not make: it tries again as soon (tcp_thin_linear_timeouts).
+    backoff_ = 0;
+    rto_.set(rtt_.base_rto(env.knobs), env.knobs);
+  } else if (!linear) {
     if (backoff_ < 255) ++backoff_;
     rto_.back_off(env.knobs);
   }
@@ -141,13 +157,18 @@ void Connection::on_retransmit_timeout(Env& env, Instant now) {
     const Duration left = retransmits_began_ == Instant{} ? options_->user_timeout : options_->user_timeout - (now - retransmits_began_);
     wait = std::min(wait, std::max<Duration>(left, 1ms));
   }
-  arm(Timer::kRetransmit, later(now, wait), env, now);
+  arm_loss(Timer::kRetransmit, later(now, wait), env, now);
 }
 
 void Connection::on_reorder_timeout(Env& env, Instant now) {
-  const AckSummary nothing;
-  const Duration again = busy_->recovery.on_reorder_timeout(recovery_ack(nothing, false, env, now), busy_->scoreboard, window_, *control_, env.counters);
-  if (again > Duration::zero()) arm(Timer::kReorder, now + again, env, now);
+  busy_->recovery.on_reorder_timeout(sender(env, now));
+  rearm_retransmit(env, now);
+}
+
+// Few segments in flight, past slow start's first round: a retransmission is all that finds its losses.
+bool Connection::thin_stream(const Env& env) const {
+  return state_ == State::kEstablished && (options_->thin_linear_timeouts || env.knobs.tcp_thin_linear_timeouts != 0) &&
+         busy_->scoreboard.packets_out() < kThinSegments && window_.ssthresh < 0x7fffffff && retransmits_ <= kThinLinearRetries;
 }
 
 // ---- the closed window ----
@@ -269,7 +290,7 @@ void Connection::on_delivery_error(const DeliveryError& error, Env& env, Instant
   Duration rto = rtt_.has_sample() ? rtt_.base_rto(env.knobs) : Duration(1s);
   for (int i = 0; i < backoff_; ++i) rto = std::min(rto * 2, env.knobs.rto_max);
   rto_.set(rto, env.knobs);
-  arm(Timer::kRetransmit, std::max(now, busy_->scoreboard.first()->sent_at + rto), env, now);
+  arm_loss(Timer::kRetransmit, std::max(now, busy_->scoreboard.first()->sent_at + rto), env, now);
 }
 
 }  // namespace tapir::tcp

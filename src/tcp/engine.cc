@@ -453,7 +453,7 @@ void Engine::for_each(void (*visit)(void*, const Row&), void* context, Instant n
     row.receive_queue = static_cast<std::uint32_t>(c.readable_bytes());
     row.send_queue = static_cast<std::uint32_t>(c.unacked_bytes());
     row.timer_at = c.next_deadline();
-    const Connection::Info info = c.info(now, s.env);
+    const Connection::Info info = c.info(now);
     row.retransmits = info.retransmits;
     if (row.timer_at != kNever) row.timer = info.unacked > 0 ? "on" : info.probes > 0 ? "persist" : "keepalive";
     row.subject = c.subject();

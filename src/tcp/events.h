@@ -31,6 +31,10 @@ enum class Event : std::uint16_t {
   kTimeWaitBorn,     // words: ports, local address, remote address, 1 for FIN-WAIT-2
   kTimeWaitGone,     // words: TimeWaitEnd
   kAccepted,         // subject: the listener; words: subject of the connection
+  kUndo,             // a reduction was taken back; words: Undo, cwnd, ssthresh
+  kTailProbe,        // words: snd.nxt, 1 when it was sent before
+  kMtuProbe,         // words: bytes of the packet, 0 sent 1 got through 2 lost
+  kCe,               // the network marked a segment of the peer; words: 1 when it is news
 };
 
 // Why a half-open or a TIME-WAIT record ended.

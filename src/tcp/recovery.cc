@@ -36,6 +36,7 @@ void Recovery::start_reduction(const Sender& sender) {
   prr_out_ = 0;
   window.prior_cwnd = window.cwnd;
   window.cwnd_cnt = 0;
+  forgiven_ssthresh_ = window.ssthresh;
   window.ssthresh = sender.control.ssthresh_after_loss(window);
   sender.ecn.owe_cwr();
 }
@@ -457,6 +458,15 @@ void Recovery::on_path_mtu(const Sender& sender) {
     state_ = CaState::kLoss;
   }
   resending_ = true;
+}
+
+void Recovery::forgive(const Sender& sender) {
+  if (state_ != CaState::kRecovery) return;
+  sender.window.cwnd = sender.window.prior_cwnd;
+  sender.window.ssthresh = forgiven_ssthresh_;
+  sender.ecn.withdraw_cwr();
+  may_undo_ = false;
+  state_ = CaState::kOpen;
 }
 
 // ---- what goes again ----

@@ -57,7 +57,7 @@ class Recovery {
     bool ece = false;
     bool dsack = false;            // a believable D-SACK
     bool dsack_of_tail_probe = false;
-    SeqRange dsack_range;
+    SeqRange dsack_range{};
     std::uint32_t dsack_segments = 0;   // segments it reports
     bool echo_before_resend = false;    // its timestamp echo is older than the first retransmission (RFC 3522)
     bool may_send_new = false;     // there is something new to send, and the peer's window takes it
@@ -82,8 +82,12 @@ class Recovery {
   // Records cut for a larger path are lost, which was not congestion (Linux: tcp_simple_retransmit). `lost`: they are marked.
   void on_path_mtu(const Sender& sender);
 
+  // What was just taken for a loss was a probe of the path's MTU: the window is as it was, and no recovery was begun.
+  void forgive(const Sender& sender);
+
   // ---- tail loss probe (RFC 8985 §7) ----
   bool tail_probe_out() const { return probe_out_; }
+  bool is_tail_probe_end(SeqNum end) const { return probe_out_ && probe_end_ == end; }
   void on_tail_probe_sent(SeqNum nxt, bool again) {
     probe_out_ = true;
     probe_was_again_ = again;
@@ -105,6 +109,8 @@ class Recovery {
   bool resending() const { return resending_ || new_data_first_; }
   // Until the next ACK or timer nothing more is to be sent again.
   void pause() { resending_ = false; }
+  // Pacing let go.
+  void resume(const Scoreboard& scoreboard) { resending_ = resending_ || scoreboard.lost_out() > scoreboard.retrans_out(); }
 
   CaState state() const { return state_; }
   // The peer took back what it SACKed, not long ago: its ACKs tell no rate (Linux: is_sack_reneg).
@@ -112,7 +118,7 @@ class Recovery {
   SeqNum high_seq() const { return high_seq_; }
   bool reducing() const { return state_ == CaState::kCwr || state_ == CaState::kRecovery; }
   // Its state would be missed by a connection that has nothing in flight.
-  bool remembers() const { return state_ != CaState::kOpen || probe_out_; }
+  bool remembers() const { return state_ != CaState::kOpen || probe_out_ || may_undo_; }
   // Congestion window once what is reduced is reduced (Linux: tcp_current_ssthresh).
   std::uint32_t current_ssthresh(const Window& window) const;
   // Linux: tcp_enter_cwr. ECE, or local congestion.
@@ -152,6 +158,7 @@ class Recovery {
   SeqNum probe_end_;               // snd.nxt when the tail probe left (RFC 8985: TLP.end_seq)
   std::int32_t undo_retrans_ = 0;  // retransmissions not yet reported as needless; < 0: none was made
   std::uint32_t prior_ssthresh_ = 0;  // to go back to; 0: there is no going back
+  std::uint32_t forgiven_ssthresh_ = 0;  // before the reduction
   std::uint32_t prr_delivered_ = 0;   // segments delivered during the reduction (RFC 6937)
   std::uint32_t prr_out_ = 0;         // segments sent during it
   CaState state_ = CaState::kOpen;
