@@ -297,6 +297,22 @@ void decode_tcp(const trace::Record& record, Decoded& out) {
       out.event = "accepted";
       out.fields = {{"connection", tcp_subject(w.a)}};
       return;
+    case tcp::Event::kUndo:
+      out.event = "undo";
+      out.fields = {{"why", w.a}, {"cwnd", w.b}, {"ssthresh", w.c}};
+      return;
+    case tcp::Event::kTailProbe:
+      out.event = "tail probe";
+      out.fields = {{"next", w.a}, {"again", w.b}};
+      return;
+    case tcp::Event::kMtuProbe:
+      out.event = "MTU probe";
+      out.fields = {{"bytes", w.a}, {"fate", w.b == 0 ? "sent" : w.b == 1 ? "got through" : "lost"}};
+      return;
+    case tcp::Event::kCe:
+      out.event = "congestion experienced";
+      out.fields = {{"news", w.a}};
+      return;
   }
 }
 

@@ -38,9 +38,11 @@ void Network::connect(Host& a, const IpPrefix& address_a, Host& b, const IpPrefi
   auto [end_a, end_b] = link::make_pipe(pipe);
   std::unique_ptr<link::Device> device_a = std::move(end_a);
   if (cable.impaired) device_a = std::make_unique<link::Impair>(std::move(device_a), cable.impair, rng_.next_u64());
+  std::unique_ptr<link::Device> device_b = std::move(end_b);
+  if (cable.impaired_far) device_b = std::make_unique<link::Impair>(std::move(device_b), cable.impair_far, rng_.next_u64());
   const std::string name = "eth" + std::to_string(cables_);
   a.stack().add_interface({.name = name, .addresses = {address_a}}, std::move(device_a), now_);
-  b.stack().add_interface({.name = name, .addresses = {address_b}}, std::move(end_b), now_);
+  b.stack().add_interface({.name = name, .addresses = {address_b}}, std::move(device_b), now_);
 }
 
 void Network::add_program(Host& host, std::unique_ptr<Program> program) {

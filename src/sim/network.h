@@ -47,6 +47,8 @@ struct CableConfig {
   link::PipeConfig pipe{};
   link::ImpairConfig impair{};     // on the first end, for both directions
   bool impaired = false;
+  link::ImpairConfig impair_far{}; // on the second end: what is to befall its frames alone
+  bool impaired_far = false;
 };
 
 class Network {

@@ -12,6 +12,7 @@
 #include "base/seq_num.h"
 #include "base/slab.h"
 #include "base/time.h"
+#include "tcp/delivery_rate.h"
 #include "tcp/pacer.h"
 #include "tcp/reassembly.h"
 #include "tcp/receive_queue.h"
@@ -64,7 +65,9 @@ struct Activity {
   std::array<Instant, kTimerCount> deadlines;   // by Timer; kKeepalive's place is unused: it runs while the connection is idle too
   OwedReset reset;
   SeqRange dsack{};                // a duplicate to report in the next ACK
+  Instant probes_began{};          // window probes in a row; zero: none
   Pacer pacer;
+  DeliveryRate::Flight flight;
   SeqNum compressed_at;            // rcv.nxt when the duplicate ACKs below were counted
   std::uint8_t duplicate_acks = 0; // sent at once for that hole: the first three tell the peer of it
   std::uint8_t compressed_acks = 0;  // not sent since, for the timer's sake

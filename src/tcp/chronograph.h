@@ -24,22 +24,25 @@ class Chronograph {
     else if (what == what_) change(What::kBusy, now);
   }
   Duration of(What what, Instant now) const {
-    Duration spent = what == What::kIdle ? Duration::zero() : spent_[static_cast<std::size_t>(what) - 1];
-    if (what == what_ && what != What::kIdle) spent += now - since_;
-    return spent;
+    std::uint32_t spent = what == What::kIdle ? 0 : spent_[static_cast<std::size_t>(what) - 1];
+    if (what == what_ && what != What::kIdle) spent += ticks(now) - since_;
+    return spent * kTick;
   }
   Duration busy(Instant now) const { return of(What::kBusy, now) + of(What::kReceiveWindow, now) + of(What::kSendBuffer, now); }
 
  private:
+  // A tenth of the millisecond that Linux counts in; it wraps after five days.
+  static constexpr Duration kTick = 100us;
+  static std::uint32_t ticks(Instant t) { return static_cast<std::uint32_t>(t.time_since_epoch() / kTick); }
   void change(What what, Instant now) {
     if (what == what_) return;
-    if (what_ != What::kIdle) spent_[static_cast<std::size_t>(what_) - 1] += now - since_;
-    since_ = now;
+    if (what_ != What::kIdle) spent_[static_cast<std::size_t>(what_) - 1] += ticks(now) - since_;
+    since_ = ticks(now);
     what_ = what;
   }
 
-  std::array<Duration, 3> spent_{};
-  Instant since_{};
+  std::array<std::uint32_t, 3> spent_{};   // ticks
+  std::uint32_t since_ = 0;
   What what_ = What::kIdle;
 };
 

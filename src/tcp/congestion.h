@@ -63,7 +63,7 @@ class CongestionControl {
 };
 
 // Room for any algorithm's state.
-inline constexpr std::size_t kCongestionStateMax = 88;
+inline constexpr std::size_t kCongestionStateMax = 72;
 class CongestionSlot {
  public:
   CongestionSlot();                         // CUBIC

@@ -572,7 +572,7 @@ Connection::Info Connection::info(Instant now) const {
   i.reorderings_seen = loss_memory_.reorderings;
   i.out_of_order_segments = out_of_order_segments_;
   i.rto_recoveries = rto_recoveries_;
-  i.rto_time = rto_time_;
+  i.rto_time = std::chrono::milliseconds(rto_time_ms_);
   i.ecn = ecn_.on;
   i.ecn_seen = ecn_.seen_ect;
   i.busy = chronograph_.busy(now);

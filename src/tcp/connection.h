@@ -464,7 +464,6 @@ class Connection : public TouchedLink {
   Instant last_challenge_at_{};
   Instant last_out_of_window_at_{};
   Instant retransmits_began_{};    // first retransmission of this stall (Linux: retrans_stamp); zero: none
-  Instant probes_began_{};
   Instant cwnd_stamp_{};           // when the window was last used or cut
   Instant opened_at_{};            // first SYN sent, or handshake done
   std::uint32_t notsent_low_water_ = 0xffffffff;   // TCP_NOTSENT_LOWAT, or the knob's
@@ -486,8 +485,8 @@ class Connection : public TouchedLink {
   DeliveryRate rate_;
   Chronograph chronograph_;
   MtuSearch mtu_search_;
-  std::uint32_t rto_recoveries_ = 0;   // episodes of time-outs that ended (Linux: total_rto_recoveries)
-  Duration rto_time_{};                // and how long they took
+  std::uint32_t rto_time_ms_ = 0;      // how long the episodes of time-outs took that ended
+  std::uint16_t rto_recoveries_ = 0;   // and how many they were (Linux: total_rto_recoveries)
   std::uint8_t retransmits_ = 0;   // RTOs in a row (Linux: icsk_retransmits)
   std::uint8_t backoff_ = 0;
   std::uint8_t probes_out_ = 0;

@@ -131,10 +131,10 @@ void Connection::judge_ack(const TcpSegment& segment, const Sacks& sacks, const 
   const Recovery::Verdict verdict = was_out ? busy_->recovery.on_ack(sender(env, now), ack) : busy_->recovery.on_late_dsack(sender(env, now), ack);
   env.counters.add(Counter::kTcpExtTCPDelivered, verdict.delivered);
   if (ece) env.counters.add(Counter::kTcpExtTCPDeliveredCE, verdict.delivered);
-  rate_.on_ack(summary, verdict.delivered, ece, busy_->recovery.reneged(), rtt_.min_rtt(), now);
+  rate_.on_ack(summary, verdict.delivered, ece, busy_->recovery.reneged(), rtt_.min_rtt(), busy_->flight, now);
   if (before == CaState::kLoss && busy_->recovery.state() != CaState::kLoss) {
     ++rto_recoveries_;
-    if (stalled_since != Instant{}) rto_time_ += now - stalled_since;
+    if (stalled_since != Instant{}) rto_time_ms_ += static_cast<std::uint32_t>(to_msec(now - stalled_since));
   }
   if (mtu_search_.probing()) {
     if (const std::uint16_t size = mtu_search_.on_ack(snd_.una)) {
@@ -224,7 +224,7 @@ void Connection::after_window_opened(Env& env, Instant now) {
   if (record == nullptr) return;
   if (record->begin + std::min<std::uint32_t>(record->end - record->begin, snd_.mss) <= snd_.una + snd_.wnd) {
     backoff_ = 0;
-    probes_began_ = {};
+    busy_->probes_began = {};
     disarm(Timer::kProbe);
     return;
   }

@@ -292,7 +292,7 @@ bool Connection::pace_holds(Env& env, Instant now) {
 
 // `t` leaves now; `first`: nothing else is in flight.
 void Connection::note_transmission(Transmission& t, std::uint32_t payload, bool first, Env& env, Instant now) {
-  rate_.on_sent(t, first, now);
+  rate_.on_sent(t, first, busy_->flight, now);
   if (paced(env)) busy_->pacer.on_sent(payload, data_segments_out_ < kUnpacedSegments ? 0 : window_.pacing_rate, now);
 }
 
@@ -463,7 +463,7 @@ bool Connection::poll_fin(OutgoingFrame& out, Env& env, Instant now) {
   const bool first = busy_->scoreboard.empty();
   Transmission* const sent = busy_->scoreboard.on_sent({seq, seq + 1}, mss_now_, now, env.transmissions, false, true);
   if (sent == nullptr) return false;
-  rate_.on_sent(*sent, first, now);
+  rate_.on_sent(*sent, first, busy_->flight, now);
   fin_sent_ = true;
   snd_.nxt = seq + 1;
   emit(out, kFin | kAck, seq, {}, env, now);
@@ -485,7 +485,7 @@ bool Connection::poll_probe(OutgoingFrame& out, Env& env, Instant now) {
     const bool first = busy_->scoreboard.empty();
     Transmission* const sent = busy_->scoreboard.on_sent({begin, end}, mss_now_, now, env.transmissions);
     if (sent == nullptr) return false;
-    rate_.on_sent(*sent, first, now);
+    rate_.on_sent(*sent, first, busy_->flight, now);
     sent->push = true;
     if (end == record->end) busy_->unsent.pop_front(env.unsent);
     else record->begin = end;

@@ -180,7 +180,7 @@ bool Connection::poll_mtu_probe(OutgoingFrame& out, bool& wait, Env& env, Instan
   bytes_sent_ += length;
   env.counters.add(Counter::kTcpExtTCPOrigDataSent);
   note_data_sent(end, false, first, env, now);
-  mtu_search_.on_sent(size, {begin, end});
+  mtu_search_.on_sent(size, begin, static_cast<std::uint16_t>(length));
   env.tracer.emit(now, Event::kMtuProbe, subject_, size, 0);
   return true;
 }

@@ -177,8 +177,8 @@ Duration Connection::probe_delay(const Env& env, Instant now) const {
   Duration delay = std::max(rto_.value(), kProbeMin);
   for (int i = 0; i < backoff_ && delay < env.knobs.rto_max; ++i) delay *= 2;
   delay = std::min(delay, env.knobs.rto_max);
-  if (options_->user_timeout == Duration::zero() || probes_began_ == Instant{}) return delay;
-  return std::min(delay, std::max<Duration>(options_->user_timeout - (now - probes_began_), 2ms));
+  if (options_->user_timeout == Duration::zero() || busy_->probes_began == Instant{}) return delay;
+  return std::min(delay, std::max<Duration>(options_->user_timeout - (now - busy_->probes_began), 2ms));
 }
 
 // Data waits, nothing is in flight: no ACK will come by itself. Also what Nagle or TCP_CORK holds is let go by this timer.
@@ -190,11 +190,11 @@ void Connection::arm_probe_if_stuck(Env& env, Instant now) {
 void Connection::on_probe_timeout(Env& env, Instant now) {
   if (!busy_->scoreboard.empty() || !has_unsent()) {
     probes_out_ = 0;
-    probes_began_ = {};
+    busy_->probes_began = {};
     return;
   }
-  if (probes_began_ == Instant{}) probes_began_ = now;
-  else if (options_->user_timeout != Duration::zero() && now - probes_began_ >= options_->user_timeout) {
+  if (busy_->probes_began == Instant{}) busy_->probes_began = now;
+  else if (options_->user_timeout != Duration::zero() && now - busy_->probes_began >= options_->user_timeout) {
     env.counters.add(Counter::kTcpExtTCPAbortOnTimeout);
     return finish(soft_cause_ != CloseCause::kNone ? soft_cause_ : CloseCause::kTimedOut, env, now);
   }

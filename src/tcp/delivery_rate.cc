@@ -5,23 +5,23 @@
 
 namespace tapir::tcp {
 
-void DeliveryRate::on_sent(Transmission& t, bool first, Instant now) {
-  if (first) first_sent_at_ = delivered_at_ = now;
-  t.first_sent_at = first_sent_at_;
-  t.delivered_at = delivered_at_;
+void DeliveryRate::on_sent(Transmission& t, bool first, Flight& flight, Instant now) const {
+  if (first) flight = {now, now};
+  t.first_sent_at = flight.first_sent_at;
+  t.delivered_at = flight.delivered_at;
   t.delivered = delivered_;
   t.app_limited = limited_until_ != 0;
 }
 
 DeliveryRate::Sample DeliveryRate::on_ack(const AckSummary& summary, std::uint32_t newly, bool ece, bool reneged, Duration min_rtt,
-                                          Instant now) {
+                                          Flight& flight, Instant now) {
   delivered_ += newly;
   if (ece) delivered_ce_ += newly;
   Sample sample;
   if (limited_until_ != 0 && static_cast<std::int32_t>(delivered_ - limited_until_) > 0) limited_until_ = 0;
-  if (newly != 0) delivered_at_ = now;
+  if (newly != 0) flight.delivered_at = now;
   if (!summary.anything_delivered) return sample;
-  first_sent_at_ = summary.latest_sent_at;
+  flight.first_sent_at = summary.latest_sent_at;
   if (reneged) return sample;
   sample.delivered = delivered_ - summary.latest_delivered;
   sample.interval = std::max(summary.latest_sent_at - summary.latest_first_sent_at, now - summary.latest_delivered_at);

@@ -21,10 +21,16 @@ class DeliveryRate {
     bool app_limited = false;
     bool retransmitted = false;
   };
+  // Of the window in flight; nothing of it is missed once nothing is.
+  struct Flight {
+    Instant delivered_at{};            // of the last ACK that delivered anything
+    Instant first_sent_at{};           // when the window began to leave
+  };
   // `t` is about to leave; `first`: nothing else is in flight.
-  void on_sent(Transmission& t, bool first, Instant now);
+  void on_sent(Transmission& t, bool first, Flight& flight, Instant now) const;
   // After Scoreboard::apply(). `newly`: segments this ACK says arrived; `ece`: it says so with ECE; `reneged`: it is not to be believed.
-  Sample on_ack(const AckSummary& summary, std::uint32_t newly, bool ece, bool reneged, Duration min_rtt, Instant now);
+  Sample on_ack(const AckSummary& summary, std::uint32_t newly, bool ece, bool reneged, Duration min_rtt,
+                Flight& flight, Instant now);
   // The program has less than a segment to send and nothing else holds the sender back; `in_flight` segments.
   void on_application_limited(std::uint32_t in_flight);
   // The handshake's segment counts as one delivered (Linux: tcp_rcv_state_process).
@@ -37,8 +43,6 @@ class DeliveryRate {
   std::uint64_t rate(std::uint16_t mss) const;
 
  private:
-  Instant delivered_at_{};             // of the last ACK that delivered anything
-  Instant first_sent_at_{};            // when the window now in flight began to leave
   std::uint32_t delivered_ = 0;
   std::uint32_t delivered_ce_ = 0;
   std::uint32_t limited_until_ = 0;    // delivered_ beyond which the pause of the program is past; 0: there is none

@@ -17,25 +17,24 @@ bool sent_after(Instant a_sent, SeqNum a_end, Instant b_sent, SeqNum b_end) {
 
 }  // namespace
 
-void LossDetection::on_ack(const AckSummary& summary, Duration min_rtt, LossMemory& memory, Instant now) {
+void LossDetection::on_ack(const AckSummary& summary, Duration min_rtt, Instant now) {
   if (!summary.anything_delivered) return;
   const Duration rtt = now - summary.latest_sent_at;
   if (summary.latest_retransmitted && rtt < min_rtt && min_rtt != Duration::max()) return;
   advanced_ = true;
-  memory.rack_rtt_us = static_cast<std::uint32_t>(std::min<std::uint64_t>(to_usec(rtt), 0xffffffffU));
+  rtt_ = rtt;
   if (sent_after(summary.latest_sent_at, summary.latest_end, sent_at_, end_)) {
     sent_at_ = summary.latest_sent_at;
     end_ = summary.latest_end;
   }
 }
 
-LossDetection::Detected LossDetection::detect(Scoreboard& scoreboard, Duration reordering_window, const LossMemory& memory, Instant now,
-                                              bool by_timer) {
+LossDetection::Detected LossDetection::detect(Scoreboard& scoreboard, Duration reordering_window, Instant now, bool by_timer) {
   Detected result;
   if (!advanced_ && !by_timer) return result;
   advanced_ = false;
   const std::uint32_t copies = scoreboard.retrans_out();
-  const Duration late = std::chrono::microseconds(memory.rack_rtt_us) + reordering_window;
+  const Duration late = rtt_ + reordering_window;
   for (Transmission* t = scoreboard.oldest_sent(); t != nullptr;) {
     Transmission* const following = scoreboard.next_sent(*t);
     const bool out_of_flight = t->sacked || (t->lost && !t->retransmitted);

@@ -15,9 +15,8 @@ inline constexpr int kRackNoDupThreshold = 4;   // a count of SACKed segments do
 
 // What a connection remembers of its path from one loss to the next; the rest of the detection lasts while something is in flight.
 struct LossMemory {
-  std::uint32_t rack_rtt_us = 0;          // RACK.rtt
   std::uint32_t window_set_at = 0;        // count of delivered segments when the reordering window last grew
-  std::uint32_t reorderings = 0;          // times reordering was seen (Linux: reord_seen)
+  std::uint16_t reorderings = 0;          // times reordering was seen (Linux: reord_seen); saturates
   std::uint16_t reordering = 3;           // segments by which one may be overtaken (tcp_reordering at first; tcpi_reordering)
   std::uint8_t window_steps = 1;          // reordering window in quarters of min_rtt (RFC 8985 §6.2 step 4: reo_wnd_mult)
   std::uint8_t window_persists = 0;       // recoveries for which a grown window is kept (reo_wnd_persist)
@@ -28,7 +27,7 @@ class LossDetection {
  public:
   // What was delivered last, of all that was ever delivered (RFC 8985 §6.2 step 2). A retransmission acknowledged sooner than
   // `min_rtt` was the original's ACK, and tells nothing.
-  void on_ack(const AckSummary& summary, Duration min_rtt, LossMemory& memory, Instant now);
+  void on_ack(const AckSummary& summary, Duration min_rtt, Instant now);
 
   struct Detected {
     bool retransmission_lost = false;  // a copy was lost again
@@ -36,7 +35,9 @@ class LossDetection {
   };
   // Marks every segment that was sent longer ago than the last delivered one and should have arrived by now, if anything was
   // delivered since it was last asked. `reordering_window`: how much later than expected it may be (RFC 8985 §6.2 step 4).
-  Detected detect(Scoreboard& scoreboard, Duration reordering_window, const LossMemory& memory, Instant now, bool by_timer = false);
+  Detected detect(Scoreboard& scoreboard, Duration reordering_window, Instant now, bool by_timer = false);
+  // Round trip of what was delivered last (RACK.rtt); zero: nothing was.
+  Duration rtt() const { return rtt_; }
   // An undo: what was judged is judged again (Linux: rack.advanced = 1 in tcp_undo_cwnd_reduction).
   void examine_again() { advanced_ = true; }
 
@@ -49,6 +50,7 @@ class LossDetection {
 
  private:
   Instant sent_at_{};              // RACK.xmit_ts
+  Duration rtt_{};                 // RACK.rtt
   SeqNum end_;                     // RACK.end_seq
   bool advanced_ = false;          // something was delivered since the last detect()
 };

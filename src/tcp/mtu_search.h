@@ -28,22 +28,24 @@ class MtuSearch {
   std::uint16_t high() const { return high_; }
   // The size to try next; 0: the search is over, for now. `mss`: payload of a full segment now (it restarts the search in time).
   std::uint16_t next_size(std::uint16_t mss, std::uint16_t peer_mss, std::uint16_t headers, const Knobs& knobs, Instant now);
-  // A probe of `size` left, covering `range`.
-  void on_sent(std::uint16_t size, SeqRange range) {
+  // A probe of `size` left, whose payload is [begin, begin + length).
+  void on_sent(std::uint16_t size, SeqNum begin, std::uint16_t length) {
     size_ = size;
-    range_ = range;
+    begin_ = begin;
+    length_ = length;
   }
   // snd.una is `una` now. The size that got through, or 0.
   std::uint16_t on_ack(SeqNum una);
   // Is it the probe that was lost (its first byte is the oldest outstanding)?
-  bool lost(SeqNum una) const { return size_ != 0 && una == range_.begin; }
+  bool lost(SeqNum una) const { return size_ != 0 && una == begin_; }
   void on_lost();
   // Retransmissions time out without an answer: suspect a black hole, and go down (Linux: tcp_mtu_probing). `mss_of_low`: payload at low().
   void on_black_hole(std::uint16_t headers, const Knobs& knobs, Instant now);
 
  private:
-  Instant checked_at_{};               // when the search last began
-  SeqRange range_{};
+  std::uint32_t checked_s_ = 0;        // second when the search last began
+  SeqNum begin_;                       // of the probe's payload
+  std::uint16_t length_ = 0;
   std::uint16_t low_ = 0;
   std::uint16_t high_ = 0;
   std::uint16_t size_ = 0;             // of the probe in flight; 0: none

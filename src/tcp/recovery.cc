@@ -53,7 +53,8 @@ void Recovery::reduce(const Sender& sender, std::uint32_t delivered, std::uint32
     allowed = static_cast<std::int64_t>(share) - prr_out_;
   } else {
     allowed = std::max<std::int64_t>(std::int64_t{prr_delivered_} - prr_out_, delivered);
-    if (una_moved && lost == 0) ++allowed;
+    // One more while the retransmissions work; ECE alone (state CWR) is no sign that anything does.
+    if (una_moved && lost == 0 && state_ == CaState::kRecovery) ++allowed;
     allowed = std::min<std::int64_t>(allowed, std::int64_t{window.ssthresh} - in_flight);
   }
   // The fast retransmission itself always leaves.
@@ -97,7 +98,11 @@ void Recovery::start_undo(const Sender& sender) {
 }
 
 // Was it the original that arrived (RFC 3522 §3.2, by timestamps), or has nothing been sent again at all?
-bool Recovery::delayed(const Ack& ack, const Sender& sender) const { return sender.resent_since == Instant{} || ack.echo_before_resend; }
+bool Recovery::delayed(const Ack& ack, const Sender& sender) const {
+  if (sender.resent_since != Instant{}) return ack.echo_before_resend;
+  // Nothing was sent again, but where stays_open_guard() forgot that something was.
+  return sender.sack || sender.una < high_seq_;
+}
 
 bool Recovery::retransmissions_needless(const Ack& ack, const Sender& sender) const {
   return may_undo_ && (undo_retrans_ == 0 || delayed(ack, sender));
@@ -204,7 +209,7 @@ void Recovery::note_reordering(const Sender& sender, std::uint32_t segments, Cou
     const auto most = static_cast<std::uint32_t>(std::clamp(sender.knobs.tcp_max_reordering, 0, 0xffff));
     sender.memory.reordering = static_cast<std::uint16_t>(std::min(segments, most));
   }
-  ++sender.memory.reorderings;
+  if (sender.memory.reorderings != 0xffff) ++sender.memory.reorderings;
   sender.counters.add(counter);
 }
 
@@ -253,7 +258,7 @@ void Recovery::identify_losses(const Sender& sender, bool una_moved, Verdict& ve
   const Duration window = LossDetection::reordering_window(sender.memory, state_ >= CaState::kRecovery, scoreboard.sacked_out(),
                                                            sender.knobs.tcp_recovery, sender.min_rtt, sender.srtt);
   const std::uint32_t before = scoreboard.lost_total();
-  const LossDetection::Detected detected = rack_.detect(scoreboard, window, sender.memory, sender.now);
+  const LossDetection::Detected detected = rack_.detect(scoreboard, window, sender.now);
   if (scoreboard.lost_total() != before) note_lost(sender.una);
   if (detected.retransmission_lost) sender.counters.add(Counter::kTcpExtTCPLostRetransmit);
   verdict.look_again = std::max(verdict.look_again, detected.look_again);
@@ -357,7 +362,7 @@ Recovery::Verdict Recovery::on_ack(const Sender& sender, const Ack& ack) {
   const AckSummary& summary = ack.summary;
   const std::uint32_t lost_before = sender.scoreboard.lost_total();
   resending_ = new_data_first_ = false;
-  rack_.on_ack(summary, sender.min_rtt, sender.memory, sender.now);
+  rack_.on_ack(summary, sender.min_rtt, sender.now);
   if (summary.reordering_seen > 0 && (state_ != CaState::kLoss || may_undo_)) note_reordering(sender, summary.reordering_seen, Counter::kTcpExtTCPSACKReorder);
   if (ack.dsack) count_dsack(sender, ack);
   verdict.delivered = summary.delivered + (ack.dsack ? ack.dsack_segments : 0);
@@ -404,7 +409,7 @@ void Recovery::on_rto(const Sender& sender, unsigned times, bool probing_mtu) {
     scoreboard.reset_reno_sack();
   }
   const std::uint32_t sacked = scoreboard.sacked_out();
-  scoreboard.mark_timed_out(reneged, std::chrono::microseconds(sender.memory.rack_rtt_us), sender.now);
+  scoreboard.mark_timed_out(reneged, rack_.rtt() != Duration::zero() ? rack_.rtt() : sender.srtt, sender.now);
   if (state_ <= CaState::kDisorder || sender.una >= high_seq_ || (state_ == CaState::kLoss && times == 0)) {
     prior_ssthresh_ = current_ssthresh(window);
     window.prior_cwnd = window.cwnd;
@@ -434,7 +439,7 @@ void Recovery::on_reorder_timeout(const Sender& sender) {
   const std::uint32_t before = scoreboard.lost_total();
   const Duration window = LossDetection::reordering_window(sender.memory, state_ >= CaState::kRecovery, scoreboard.sacked_out(),
                                                            sender.knobs.tcp_recovery, sender.min_rtt, sender.srtt);
-  const LossDetection::Detected detected = rack_.detect(scoreboard, window, sender.memory, sender.now, true);
+  const LossDetection::Detected detected = rack_.detect(scoreboard, window, sender.now, true);
   if (detected.retransmission_lost) sender.counters.add(Counter::kTcpExtTCPLostRetransmit);
   if (scoreboard.in_flight() == in_flight) return;
   note_lost(sender.una);

@@ -74,6 +74,7 @@ enum class Separator { kEnd, kSequence, kAnd, kOr, kPipe };
 
 struct Command {
   std::vector<std::string> words;
+  std::string target;       // of a redirection
   Separator after = Separator::kEnd;
 };
 
@@ -84,7 +85,10 @@ std::vector<Command> split(std::string_view text) {
   bool in_word = false;
   bool drop_next = false;   // the target of a redirection
   const auto end_word = [&] {
-    if (in_word && !drop_next) commands.back().words.push_back(word);
+    if (in_word) {
+      if (drop_next) commands.back().target = word;
+      else commands.back().words.push_back(word);
+    }
     if (in_word) drop_next = false;
     word.clear();
     in_word = false;
@@ -154,7 +158,11 @@ ShellOutcome Shell::run(std::string_view text) {
   for (const Command& next : split(text)) {
     // What comes after '||' runs only on failure, and a command that fails ends the script.
     if (before != Separator::kOr && before != Separator::kPipe) {
-      if (ShellOutcome outcome = command(next.words); !outcome.ok()) return outcome;
+      // A parameter of the CUBIC module is a knob here.
+      constexpr std::string_view kCubic = "/sys/module/tcp_cubic/parameters/";
+      const bool parameter = next.words[0] == "echo" && next.words.size() == 2 && next.target.starts_with(kCubic);
+      ShellOutcome outcome = parameter ? set("tcp_cubic." + next.target.substr(kCubic.size()), next.words[1], Origin::kScript) : command(next.words);
+      if (!outcome.ok()) return outcome;
     }
     before = next.after;
   }
@@ -253,6 +261,9 @@ ShellOutcome Shell::ethtool(const Words& words) {
 }
 
 ShellOutcome Shell::traffic_control(const Words& words) {
+  // A fair queue paces; of a plain one nothing can be seen.
+  const auto has = [&](std::string_view word) { return std::find(words.begin(), words.end(), word) != words.end(); };
+  if ((has("add") || has("replace")) && has("root") && words.back() == "fq") return set("net.core.default_qdisc", "fq", Origin::kScript);
   return skip(fmt::format("'{}': the device has no queueing discipline to change", joined(words)));
 }
 

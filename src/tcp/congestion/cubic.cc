@@ -55,7 +55,7 @@ std::uint32_t cube_root(std::uint64_t a) {
 void Cubic::on_ack(Window& window, const AckSample& sample) {
   std::uint32_t acked = sample.acked;
   if (window.in_slow_start()) {
-    if (css_baseline_us_ != 0) {
+    if (plus_plus_ && css_baseline_us_ != 0) {
       // Conservative slow start: a quarter of the growth.
       const std::uint32_t credit = css_credit_ + acked;
       css_credit_ = static_cast<std::uint8_t>(credit % kCssGrowthDivisor);
@@ -141,26 +141,32 @@ void Cubic::on_measured(Window& window, const AckSample& sample) {
 }
 
 void Cubic::start_round(const AckSample& sample) {
-  round_us_ = last_ack_us_ = usec_of(sample.now);
+  if (plus_plus_) last_round_us_ = round_delay_us_ != ~0U ? round_delay_us_ : 0;
+  else round_us_ = last_ack_us_ = usec_of(sample.now);
   round_end_ = sample.snd_nxt;
   round_known_ = true;
-  last_round_us_ = round_delay_us_;
   round_delay_us_ = ~0U;
   samples_ = 0;
 }
 
 void Cubic::leave_slow_start(Window& window, const AckSample& sample, Counter detected, Counter sum) {
   found_ = true;
-  css_baseline_us_ = 0;
+  if (plus_plus_) css_baseline_us_ = 0;
   sample.counters->add(detected);
   sample.counters->add(sum, window.cwnd);
   window.ssthresh = window.cwnd;
 }
 
 void Cubic::hystart(Window& window, const AckSample& sample, std::uint32_t delay_us) {
+  const bool plus_plus = sample.knobs->cubic_hystart_plus_plus != 0;
+  if (plus_plus != plus_plus_) {
+    plus_plus_ = plus_plus;
+    round_known_ = false;
+    css_baseline_us_ = last_round_us_ = 0;
+  }
   const bool new_round = !round_known_ || sample.snd_una > round_end_;
   if (new_round) start_round(sample);
-  if (sample.knobs->cubic_hystart_plus_plus != 0) {
+  if (plus_plus_) {
     if (new_round && css_baseline_us_ != 0 && ++css_rounds_ >= kCssRounds)
       return leave_slow_start(window, sample, Counter::kTcpExtTCPHystartDelayDetect, Counter::kTcpExtTCPHystartDelayCwnd);
     return hystart_plus_plus(window, sample, delay_us);
@@ -205,7 +211,7 @@ void Cubic::hystart_plus_plus(Window& window, const AckSample& sample, std::uint
     if (round_delay_us_ < css_baseline_us_) css_baseline_us_ = 0;
     return;
   }
-  if (last_round_us_ == ~0U || window.cwnd < kHystartLowWindow || sample.acked == 0) return;
+  if (last_round_us_ == 0 || window.cwnd < kHystartLowWindow || sample.acked == 0) return;
   if (round_delay_us_ >= last_round_us_ + std::clamp(last_round_us_ / 8, kHystartDelayMinUs, kHystartDelayMaxUs)) {
     css_baseline_us_ = round_delay_us_;
     css_rounds_ = 0;

@@ -53,17 +53,23 @@ class Cubic final : public CongestionControl {
   std::uint32_t reno_cwnd_ = 0;         // what Reno's window would be (RFC 9438 §4.3)
   std::uint32_t delay_min_us_ = 0;      // least round trip; 0: none
   // HyStart.
-  std::uint32_t round_us_ = 0;          // when this round began
-  std::uint32_t last_ack_us_ = 0;       // last ACK of the train
+  // A connection does HyStart or HyStart++, and has the state of one.
+  union {
+    std::uint32_t round_us_ = 0;        // when this round began
+    std::uint32_t css_baseline_us_;     // HyStart++: least round trip when conservative slow start began; 0: it has not
+  };
+  union {
+    std::uint32_t last_ack_us_ = 0;     // last ACK of the train
+    std::uint32_t last_round_us_;       // HyStart++: least round trip of the last round; 0: none
+  };
   std::uint32_t round_delay_us_ = ~0U;  // least round trip of the first samples of this round
   SeqNum round_end_;                    // snd.nxt when the round began
-  std::uint32_t css_baseline_us_ = 0;   // HyStart++: least round trip when conservative slow start began; 0: it has not
-  std::uint32_t last_round_us_ = ~0U;   // HyStart++: least round trip of the last round
   std::uint8_t samples_ = 0;
   std::uint8_t css_rounds_ = 0;
   std::uint8_t css_credit_ = 0;         // segments acknowledged towards one of growth
   bool found_ = false;                  // slow start was left: no more looking until a time-out
   bool round_known_ = false;            // round_end_ is set
+  bool plus_plus_ = false;              // HyStart++
 };
 
 }  // namespace tapir::tcp

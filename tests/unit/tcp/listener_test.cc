@@ -115,7 +115,7 @@ TEST_F(ListenerTest, ACookieKeepsTheOptionsInTheTimestamp) {
   inject(ack);
   const ConnectionId id = engine->accept(listener, now);
   ASSERT_TRUE(id);
-  const Connection::Info info = engine->connection(id)->info(now, engine->env());
+  const Connection::Info info = engine->connection(id)->info(now);
   EXPECT_TRUE(info.timestamps && info.sack && info.window_scaling);
   EXPECT_EQ(info.snd_wscale, 7);
 }

@@ -166,7 +166,18 @@ TEST_P(ScoreboardTest, SackOfARetransmission) {
   EXPECT_FALSE(s.original_acked);
   EXPECT_EQ(board.lost_out(), 0U);
   EXPECT_EQ(board.retrans_out(), 0U);
-  EXPECT_EQ(board.in_flight(), 1U);
+  EXPECT_EQ(board.in_flight(), 0U);
+}
+
+// What was sent less than a round trip ago may still arrive; the oldest is lost whatever its age.
+TEST_P(ScoreboardTest, TimeoutSparesWhatWasJustSent) {
+  send(0, 100, 0);
+  send(100, 200, 0);
+  send(200, 300, 90);
+  board.mark_timed_out(false, 50ms, time(100));
+  EXPECT_TRUE(board.find(at(0))->lost);
+  EXPECT_TRUE(board.find(at(100))->lost);
+  EXPECT_FALSE(board.find(at(200))->lost);
 }
 
 TEST_P(ScoreboardTest, DsackEndsACopyInFlight) {
@@ -202,7 +213,7 @@ TEST_P(ScoreboardTest, Reneging) {
   ack(0, {{200, 400}});
   EXPECT_FALSE(ack(0).reneged);
   EXPECT_TRUE(ack(200).reneged);
-  board.mark_all_lost(true, at(400));
+  board.mark_timed_out(true, Duration::zero(), time(0));
   EXPECT_EQ(board.sacked_out(), 0U);
   EXPECT_EQ(board.lost_out(), 2U);
   EXPECT_EQ(board.highest_sacked(), at(200));
@@ -216,9 +227,10 @@ TEST_P(ScoreboardTest, TimeoutMarksAllBelow) {
   send(300, 600);
   send(600, 700);
   ack(0, {{300, 400}});
+  board.mark_lost(*board.find(at(0)));
   resend(0, 100, 5);
-  board.mark_all_lost(false, at(600));
-  EXPECT_EQ(board.lost_out(), 5U);
+  board.mark_timed_out(false, Duration::zero(), time(5));
+  EXPECT_EQ(board.lost_out(), 6U);
   EXPECT_EQ(board.retrans_out(), 0U);
   EXPECT_EQ(board.in_flight(), 1U);
 }
@@ -318,15 +330,12 @@ TEST_P(ScoreboardTest, AgreesWithAModelOfSegments) {
       in(begin, end, [](Segment& s) { s.retransmitted = s.ever = true; });
     } else if (what == 12 && rng.below(10) == 0) {
       const bool forget = rng.below(2) != 0;
-      const std::uint32_t below = rng.below(2) != 0 ? nxt : offset_of(random_record()->range.begin);
       for (Segment& s : model) {
         if (forget) s.sacked = false;
-        if (s.begin < below && !s.sacked) {
-          s.lost = true;
-          s.retransmitted = false;
-        }
+        if (s.sacked) continue;
+        (s.lost ? s.retransmitted : s.lost) = !s.lost;
       }
-      board.mark_all_lost(forget, at(below));
+      board.mark_timed_out(forget, Duration::zero(), time(1 << 24));
     } else {
       // Somewhere in a segment, or at its end; the record it cuts begins its segments anew there.
       std::uint32_t ack_to = una;
