@@ -143,6 +143,7 @@ double goodput(const Condition& condition, int rtt_ms, const char* control, std:
   Run run(seed, cable_of(condition, rtt_ms));
   Sink& sink = run.network.start<Sink>(run.receiver, std::uint16_t{5001});
   run.network.start<Source>(run.sender, std::uint16_t{5001}, std::string(control));
+  (void)run.network.step();  // the programs begin
   run.network.run_for(1s);
   const std::uint64_t before = sink.received();
   run.network.run_for(5s);
@@ -162,6 +163,7 @@ double fairness(const char* control) {
   Sink& first = run.network.start<Sink>(run.receiver, std::uint16_t{5001});
   Sink& second = run.network.start<Sink>(run.receiver, std::uint16_t{5002});
   run.network.start<Source>(run.sender, std::uint16_t{5001}, std::string(control));
+  (void)run.network.step();
   run.network.run_for(1s);
   run.network.start<Source>(run.sender, std::uint16_t{5002}, std::string(control));
   run.network.run_for(9s);
