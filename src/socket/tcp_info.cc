@@ -7,10 +7,11 @@
 namespace tapir::socket {
 namespace {
 
-// TCPI_OPT_TIMESTAMPS, _SACK, _WSCALE.
+// TCPI_OPT_TIMESTAMPS, _SACK, _WSCALE, _SYN_DATA.
 constexpr std::uint8_t kOptTimestamps = 1;
 constexpr std::uint8_t kOptSack = 2;
 constexpr std::uint8_t kOptWindowScale = 4;
+constexpr std::uint8_t kOptSynData = 32;
 
 std::uint32_t usec(Duration d) {
   return static_cast<std::uint32_t>(
@@ -33,6 +34,8 @@ TcpInfo tcp_info(const tcp::Connection::Info& info, std::uint32_t max_pacing_rat
   if (info.timestamps) out.options |= kOptTimestamps;
   if (info.sack) out.options |= kOptSack;
   if (info.window_scaling) out.options |= kOptWindowScale;
+  if (info.syn_data_acked) out.options |= kOptSynData;
+  out.delivery_flags = static_cast<std::uint8_t>(static_cast<unsigned>(info.fast_open_failure) << 1);
   out.wscales = static_cast<std::uint8_t>(info.snd_wscale | info.rcv_wscale << 4);
   out.rto = usec(info.rto);
   out.ato = usec(info.ato);

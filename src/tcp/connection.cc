@@ -73,6 +73,7 @@ void Connection::rest(Env& env) {
 
 void Connection::release(Env& env) {
   if (busy_) {
+    if (busy_->fast_open_request != 0) (void)take_fast_open_end(env);
     busy_->scoreboard.clear(env.transmissions);
     busy_->unsent.clear(env.unsent);
     busy_->send_buffer.release_all(env.chunks);
@@ -119,7 +120,8 @@ void Connection::open_active(const FourTuple& tuple, const Path& path, SeqNum is
   enter(State::kSynSent, env, now);
 }
 
-void Connection::open_passive(const Handshake& handshake, const Path& path, Env& env, Instant now) {
+// What both kinds of passive open share.
+void Connection::set_up_passive(const Handshake& handshake, const Path& path, Env& env, Instant now) {
   passive_ = true;
   tuple_ = handshake.tuple;
   ts_.on = handshake.timestamps;
@@ -146,6 +148,13 @@ void Connection::open_passive(const Handshake& handshake, const Path& path, Env&
   refresh_mss(env);
   rto_.set(1s, env.knobs);
   total_retransmits_ = handshake.syn_ack_retransmits;
+  cwnd_stamp_ = opened_at_ = last_received_at_ = now;
+  if (options_->congestion[0] != 0) control_.select(options_->congestion.data());
+  else control_.select(env.knobs.tcp_congestion_control);
+}
+
+void Connection::open_passive(const Handshake& handshake, const Path& path, Env& env, Instant now) {
+  set_up_passive(handshake, path, env, now);
   // RFC 6298 §5.7: a lost SYN-ACK gives no sample, and the window starts from one segment (Linux: tcp_init_cwnd keeps 10 unless lost).
   if (handshake.syn_ack_retransmits == 0 && handshake.syn_ack_sent_at != kNever) {
     rtt_.on_sample(std::max<Duration>(now - handshake.syn_ack_sent_at, 1us), now, snd_.una.value(), snd_.nxt.value(), env.knobs);
@@ -153,9 +162,7 @@ void Connection::open_passive(const Handshake& handshake, const Path& path, Env&
   } else if (handshake.syn_ack_retransmits != 0) {
     window_.cwnd = 1;
   }
-  cwnd_stamp_ = opened_at_ = last_received_at_ = now;
-  if (options_->congestion[0] != 0) control_.select(options_->congestion.data());
-  else control_.select(env.knobs.tcp_congestion_control);
+  delivered_ = 1;  // the SYN-ACK
   enter(State::kEstablished, env, now);
   become_established(env, now);
   // The ACK of the handshake is about to be given to on_segment(), which takes the window from it.
@@ -390,6 +397,8 @@ void Connection::finish(CloseCause cause, Env& env, Instant now) {
     pending_cause_ = cause;
     touch(kTouchedError);
   }
+  judge_fast_open(env, now);
+  end_fast_open();
   keepalive_at_ = kNever;
   syn_owed_ = fin_owed_ = probe_owed_ = ack_now_ = challenge_owed_ = false;
   send_shutdown_ = receive_shutdown_ = true;
@@ -443,16 +452,18 @@ void Connection::refresh_mss(Env& env) {
 
 void Connection::on_path(const Path& path, Env& env, Instant now) {
   const std::uint16_t before = snd_.mss;
+  // A SYN with data may have been as long as the path allowed: all of it went unheard.
+  const bool syn_too_long = state_ == State::kSynSent && has_mark(kSynData) && path.mtu < path_->mtu;
   const PathProperties* const properties = env.paths.share(shared_part(path));
   if (properties == nullptr) return;  // as if the news were still to come: the old path's generation says so
   env.paths.drop(std::exchange(path_, properties));
   if (state_ == State::kClosed) return;
   refresh_mss(env);
-  if (snd_.mss >= before || !busy_) return;
+  if ((snd_.mss >= before && !syn_too_long) || !busy_) return;
   // Records cut for the larger path cannot get through: they are lost, but not by congestion (Linux: tcp_simple_retransmit).
   bool any = false;
   for (Transmission* t = busy_->scoreboard.first(); t != nullptr; t = busy_->scoreboard.next(*t)) {
-    if (t->sacked || t->payload() <= snd_.mss || t->mss <= snd_.mss) continue;
+    if (t->sacked || (!syn_too_long && (t->payload() <= snd_.mss || t->mss <= snd_.mss))) continue;
     busy_->scoreboard.mark_lost(*t);
     busy_->recovery.note_lost(t->range.begin);
     any = true;
@@ -532,6 +543,8 @@ Connection::Info Connection::info(Instant now, const Env& env) const {
   i.data_segs_out = data_segments_out_;
   i.notsent_bytes = static_cast<std::uint32_t>(unsent_bytes());
   i.delivered = delivered_;
+  i.syn_data_acked = has_mark(kSynDataAcked);
+  i.fast_open_failure = fast_open_failure_;
   i.dsack_dups = dsack_dups_;
   i.snd_wnd = snd_.wnd;
   i.rcv_wnd = rcv_.wnd;
