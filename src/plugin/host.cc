@@ -101,11 +101,10 @@ int Host::call_for_descriptor(const Step& step, const Deadline& deadline) {
   return fd ? *fd : -1;
 }
 
-int Host::close(int fd, int stack_fd, const Step& step, const Deadline& deadline) {
+int Host::close(int fd, const Step& step, const Deadline& deadline) {
   std::unique_lock lock(mutex_);
   descriptors_.erase(fd);
   ::close(fd);
-  (void)stack_fd;
   return static_cast<int>(answered(wait_for(step, deadline, lock)));
 }
 

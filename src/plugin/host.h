@@ -37,7 +37,7 @@ class Host {
   long call(const Step& step, const Deadline& deadline = {});
   // The same, whose result is a new descriptor of the stack: given a real one.
   int call_for_descriptor(const Step& step, const Deadline& deadline = {});
-  int close(int fd, int stack_fd, const Step& step, const Deadline& deadline);
+  int close(int fd, const Step& step, const Deadline& deadline);
 
   // ---- the device ----
   int inject(const void* packet, std::size_t size);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "stack/parts.h"
 #include "wire/checksum.h"
 
 namespace tapir::sim::drill {
@@ -73,6 +74,11 @@ void Machine::start() {
   stack_->add_route(IpPrefix{IpAddress::any_v4(), 0}, gateway, interface_, 0, now_);
   started_ = true;
   settle();
+}
+
+void Machine::add_local_address(const IpAddress& address) {
+  stack::Stack::Parts& parts = stack_->parts();
+  if (!parts.interfaces.is_local_address(address)) parts.interfaces.add_address(interface_, {address, settings_.prefix_length});
 }
 
 void Machine::inject(const std::vector<std::uint8_t>& packet) {
