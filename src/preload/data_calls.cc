@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bytes in and out.
+#include "preload/data_calls.h"
+
 #include <sys/ioctl.h>
 
 #include <algorithm>
@@ -7,7 +9,6 @@
 #include <ctime>
 #include <memory>
 
-#include "preload/data_calls.h"
 #include "preload/libc.h"
 #include "preload/process.h"
 
@@ -19,7 +20,9 @@ ssize_t with_sigpipe(const socket::Result<long>& result, int flags) {
   return answer<ssize_t>(result);
 }
 
-ssize_t write_to(const Number& number, const void* data, std::size_t size) { return with_sigpipe(stack().send(number.descriptor, data, size), 0); }
+ssize_t write_to(const Number& number, const void* data, std::size_t size) {
+  return with_sigpipe(stack().send(number.descriptor, data, size), 0);
+}
 
 namespace {
 
@@ -57,7 +60,8 @@ TAPIR_LIBC(ssize_t, recv, int fd, void* data, std::size_t size, int flags) {
   return answer<ssize_t>(stack().recv(number.descriptor, data, size, flags));
 }
 
-TAPIR_LIBC(ssize_t, recvfrom, int fd, void* data, std::size_t size, int flags, sockaddr* from, socklen_t* length) {
+TAPIR_LIBC(ssize_t, recvfrom, int fd, void* data, std::size_t size, int flags, sockaddr* from,
+           socklen_t* length) {
   const Number number = number_of(fd);
   if (!ours(number)) return libc().recvfrom(fd, data, size, flags, from, length);
   if (!usable()) return -1;
@@ -103,7 +107,8 @@ TAPIR_LIBC(ssize_t, send, int fd, const void* data, std::size_t size, int flags)
   return with_sigpipe(stack().send(number.descriptor, data, size, flags), flags);
 }
 
-TAPIR_LIBC(ssize_t, sendto, int fd, const void* data, std::size_t size, int flags, const sockaddr* to, socklen_t length) {
+TAPIR_LIBC(ssize_t, sendto, int fd, const void* data, std::size_t size, int flags, const sockaddr* to,
+           socklen_t length) {
   const Number number = number_of(fd);
   if (!ours(number)) return libc().sendto(fd, data, size, flags, to, length);
   if (!usable()) return -1;
@@ -141,10 +146,12 @@ TAPIR_LIBC(int, recvmmsg, int fd, mmsghdr* messages, unsigned count, int flags, 
   if (!usable()) return -1;
   Instant until = kNever;
   if (timeout != nullptr)
-    until = later(runtime::monotonic_now(), std::chrono::seconds(timeout->tv_sec) + std::chrono::nanoseconds(timeout->tv_nsec));
+    until = later(runtime::monotonic_now(),
+                  std::chrono::seconds(timeout->tv_sec) + std::chrono::nanoseconds(timeout->tv_nsec));
   unsigned received = 0;
   for (; received < std::min(count, 1024u); ++received) {
-    const auto result = stack().recvmsg(number.descriptor, messages[received].msg_hdr, flags & ~MSG_WAITFORONE);
+    const auto result =
+        stack().recvmsg(number.descriptor, messages[received].msg_hdr, flags & ~MSG_WAITFORONE);
     if (!result && received != 0) break;
     if (!result) return answer<int>(result);
     messages[received].msg_len = static_cast<unsigned>(*result);
@@ -168,11 +175,13 @@ ssize_t sendfile_to(const Number& number, int in, off_t* offset, std::size_t cou
   while (total < count) {
     const std::size_t wanted = std::min(count - total, kFilePiece);
     const off_t position = offset != nullptr ? *offset : ::lseek(in, 0, SEEK_CUR);
-    const ssize_t got = position >= 0 ? ::pread(in, buffer.get(), wanted, position) : libc().read(in, buffer.get(), wanted);
+    const ssize_t got =
+        position >= 0 ? ::pread(in, buffer.get(), wanted, position) : libc().read(in, buffer.get(), wanted);
     if (got < 0 && total == 0) return -1;
     if (got <= 0) break;
     const bool more = static_cast<std::size_t>(got) == wanted && total + wanted < count;
-    const auto sent = stack().send(number.descriptor, buffer.get(), static_cast<std::size_t>(got), more ? MSG_MORE : 0);
+    const auto sent =
+        stack().send(number.descriptor, buffer.get(), static_cast<std::size_t>(got), more ? MSG_MORE : 0);
     if (!sent && total == 0) return with_sigpipe(sent, 0);
     if (!sent) break;
     total += static_cast<std::size_t>(*sent);
@@ -197,14 +206,16 @@ ssize_t splice_from(const Number& number, int pipe, std::size_t size, unsigned f
   if (!buffer) buffer.reset(new char[kFilePiece]);
   int held = 0;
   const int capacity = libc().fcntl(pipe, F_GETPIPE_SZ, 0);
-  if (capacity < 0 || libc().ioctl(pipe, FIONREAD, &held) < 0) return answer<ssize_t>(socket::Result<long>(socket::fail(EINVAL)));
+  if (capacity < 0 || libc().ioctl(pipe, FIONREAD, &held) < 0)
+    return answer<ssize_t>(socket::Result<long>(socket::fail(EINVAL)));
   while (held >= capacity) {
     if ((flags & SPLICE_F_NONBLOCK) != 0) return answer<ssize_t>(socket::Result<long>(socket::fail(EAGAIN)));
     wait_for(pipe, POLLOUT);
     libc().ioctl(pipe, FIONREAD, &held);
   }
   const std::size_t wanted = std::min({size, kFilePiece, static_cast<std::size_t>(capacity - held)});
-  const auto got = stack().recv(number.descriptor, buffer.get(), wanted, (flags & SPLICE_F_NONBLOCK) != 0 ? MSG_DONTWAIT : 0);
+  const auto got = stack().recv(number.descriptor, buffer.get(), wanted,
+                                (flags & SPLICE_F_NONBLOCK) != 0 ? MSG_DONTWAIT : 0);
   if (!got || *got == 0) return answer<ssize_t>(got);
   std::size_t written = 0;
   while (written < static_cast<std::size_t>(*got)) {
@@ -252,14 +263,18 @@ TAPIR_LIBC(ssize_t, sendfile, int out, int in, off_t* offset, std::size_t count)
   if (!usable()) return -1;
   return sendfile_to(number, in, offset, count);
 }
-TAPIR_LIBC(ssize_t, sendfile64, int out, int in, off_t* offset, std::size_t count) { return tapir_libc_sendfile(out, in, offset, count); }
+TAPIR_LIBC(ssize_t, sendfile64, int out, int in, off_t* offset, std::size_t count) {
+  return tapir_libc_sendfile(out, in, offset, count);
+}
 
-TAPIR_LIBC(ssize_t, splice, int in, off64_t* in_offset, int out, off64_t* out_offset, std::size_t size, unsigned flags) {
+TAPIR_LIBC(ssize_t, splice, int in, off64_t* in_offset, int out, off64_t* out_offset, std::size_t size,
+           unsigned flags) {
   const Number from = number_of(in);
   const Number to = number_of(out);
   if (!ours(from) && !ours(to)) return libc().splice(in, in_offset, out, out_offset, size, flags);
   if (!usable()) return -1;
-  if (in_offset != nullptr || out_offset != nullptr) return answer<ssize_t>(socket::Result<long>(socket::fail(ESPIPE)));
+  if (in_offset != nullptr || out_offset != nullptr)
+    return answer<ssize_t>(socket::Result<long>(socket::fail(ESPIPE)));
   if (ours(from) && ours(to)) return answer<ssize_t>(socket::Result<long>(socket::fail(EINVAL)));
   return ours(from) ? splice_from(from, out, size, flags) : splice_to(in, to, size, flags);
 }
@@ -274,7 +289,8 @@ TAPIR_LIBC(ssize_t, __recv_chk, int fd, void* data, std::size_t size, std::size_
   if (size > space) libc().__chk_fail();
   return tapir_libc_recv(fd, data, size, flags);
 }
-TAPIR_LIBC(ssize_t, __recvfrom_chk, int fd, void* data, std::size_t size, std::size_t space, int flags, sockaddr* from, socklen_t* length) {
+TAPIR_LIBC(ssize_t, __recvfrom_chk, int fd, void* data, std::size_t size, std::size_t space, int flags,
+           sockaddr* from, socklen_t* length) {
   if (size > space) libc().__chk_fail();
   return tapir_libc_recvfrom(fd, data, size, flags, from, length);
 }

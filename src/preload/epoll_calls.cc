@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// epoll(7): the program's number is an epoll set of the kernel's, which holds the kernel's descriptors. When the first socket of ours
-// is added it gets a set of the stack's beside it.
+// epoll(7): the program's number is an epoll set of the kernel's, which holds the kernel's descriptors. When
+// the first socket of ours is added it gets a set of the stack's beside it.
 #include <algorithm>
 #include <atomic>
 #include <climits>
@@ -18,22 +18,28 @@ namespace {
 // A set that always has something of ours ready asks the kernel for its own each so many calls.
 constexpr unsigned kAskKernelEvery = 64;
 
-// Sets that have had a descriptor of the kernel's: the kernel needs to be asked. Bits by number; higher ones always are.
+// Sets that have had a descriptor of the kernel's: the kernel needs to be asked. Bits by number; higher ones
+// always are.
 constexpr int kSetsMax = 1 << 16;
 std::array<std::atomic<std::uint64_t>, kSetsMax / 64> with_kernel_members;
 
 void note_kernel_member(int set) {
-  if (set >= 0 && set < kSetsMax) with_kernel_members[static_cast<std::size_t>(set) / 64].fetch_or(std::uint64_t{1} << (set % 64));
+  if (set >= 0 && set < kSetsMax)
+    with_kernel_members[static_cast<std::size_t>(set) / 64].fetch_or(std::uint64_t{1} << (set % 64));
 }
 
 bool has_kernel_members(int set) {
-  return set >= kSetsMax || (with_kernel_members[static_cast<std::size_t>(set) / 64].load(std::memory_order_relaxed) >> (set % 64) & 1) != 0;
+  return set >= kSetsMax ||
+         (with_kernel_members[static_cast<std::size_t>(set) / 64].load(std::memory_order_relaxed) >>
+              (set % 64) &
+          1) != 0;
 }
 
 // The stack's set beside `set`; made when `make`. -1 and errno: there is none.
 int set_beside(int set, bool make) {
   static std::mutex making;
-  if (const Number number = number_of(set)) return number.kind == Kind::kEpoll ? number.descriptor : (errno = EINVAL, -1);
+  if (const Number number = number_of(set))
+    return number.kind == Kind::kEpoll ? number.descriptor : (errno = EINVAL, -1);
   errno = ENOENT;
   if (!make) return -1;
   const std::lock_guard lock(making);
@@ -46,7 +52,8 @@ int set_beside(int set, bool make) {
   return -1;
 }
 
-int wait_in(const Number& number, int set, epoll_event* events, int most, std::optional<Duration> timeout, const sigset_t* mask) {
+int wait_in(const Number& number, int set, epoll_event* events, int most, std::optional<Duration> timeout,
+            const sigset_t* mask) {
   static thread_local unsigned busy = 0;
   if (!usable()) return -1;
   if (most <= 0 || events == nullptr) {
@@ -119,11 +126,13 @@ TAPIR_LIBC(int, epoll_pwait, int set, epoll_event* events, int most, int timeout
   return wait_in(number, set, events, most, from_milliseconds(timeout), mask);
 }
 
-TAPIR_LIBC(int, epoll_pwait2, int set, epoll_event* events, int most, const timespec* timeout, const sigset_t* mask) {
+TAPIR_LIBC(int, epoll_pwait2, int set, epoll_event* events, int most, const timespec* timeout,
+           const sigset_t* mask) {
   const Number number = number_of(set);
   if (number.kind != Kind::kEpoll) return libc().epoll_pwait2(set, events, most, timeout, mask);
   std::optional<Duration> duration;
-  if (timeout != nullptr) duration = std::chrono::seconds(timeout->tv_sec) + std::chrono::nanoseconds(timeout->tv_nsec);
+  if (timeout != nullptr)
+    duration = std::chrono::seconds(timeout->tv_sec) + std::chrono::nanoseconds(timeout->tv_nsec);
   return wait_in(number, set, events, most, duration, mask);
 }
 

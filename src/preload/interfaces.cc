@@ -29,7 +29,9 @@ void store(const IpAddress& address, sockaddr& into) {
   std::memcpy(&into, &in, sizeof in);
 }
 
-IpAddress mask_of(const IpPrefix& prefix) { return IpAddress::v4(prefix.length == 0 ? 0 : ~std::uint32_t{0} << (32 - prefix.length)); }
+IpAddress mask_of(const IpPrefix& prefix) {
+  return IpAddress::v4(prefix.length == 0 ? 0 : ~std::uint32_t{0} << (32 - prefix.length));
+}
 
 IpAddress broadcast_of(const IpPrefix& prefix) { return prefix.broadcast().value_or(prefix.address); }
 
@@ -45,7 +47,9 @@ socket::Result<int> list_interfaces(ifconf& into) {
   for (const View& view : stack().interfaces())
     for (const IpPrefix& address : view.addresses) {
       wanted += sizeof(ifreq);
-      if (into.ifc_req == nullptr || used + sizeof(ifreq) > static_cast<std::size_t>(std::max(into.ifc_len, 0))) continue;
+      if (into.ifc_req == nullptr ||
+          used + sizeof(ifreq) > static_cast<std::size_t>(std::max(into.ifc_len, 0)))
+        continue;
       ifreq entry{};
       view.name.copy(entry.ifr_name, IFNAMSIZ - 1);
       store(address.address, entry.ifr_addr);
@@ -97,7 +101,8 @@ socket::Result<int> ask(unsigned long request, ifreq& about) {
   return 0;
 }
 
-// getifaddrs(3)'s list: one block, a link entry per interface, then an entry per address. The mark tells ours from libc's.
+// getifaddrs(3)'s list: one block, a link entry per interface, then an entry per address. The mark tells ours
+// from libc's.
 struct Entry {
   ifaddrs entry{};
   sockaddr_storage address{};
@@ -136,14 +141,16 @@ List* make_list() {
       Entry& made = list->entries.back();
       store(prefix.address, reinterpret_cast<sockaddr&>(made.address));
       store(mask_of(prefix), reinterpret_cast<sockaddr&>(made.mask));
-      store(view.loopback ? prefix.address : broadcast_of(prefix), reinterpret_cast<sockaddr&>(made.broadcast));
+      store(view.loopback ? prefix.address : broadcast_of(prefix),
+            reinterpret_cast<sockaddr&>(made.broadcast));
     }
   for (std::size_t i = 0; i < list->entries.size(); ++i) {
     Entry& each = list->entries[i];
     each.entry.ifa_name = each.name.data();
     each.entry.ifa_addr = reinterpret_cast<sockaddr*>(&each.address);
     if (each.mask.ss_family != 0) each.entry.ifa_netmask = reinterpret_cast<sockaddr*>(&each.mask);
-    if (each.broadcast.ss_family != 0) each.entry.ifa_broadaddr = reinterpret_cast<sockaddr*>(&each.broadcast);
+    if (each.broadcast.ss_family != 0)
+      each.entry.ifa_broadaddr = reinterpret_cast<sockaddr*>(&each.broadcast);
     if (i + 1 < list->entries.size()) each.entry.ifa_next = &list->entries[i + 1].entry;
   }
   return list;

@@ -33,7 +33,8 @@ const Libc& complete_table() {
 
 }  // namespace
 
-// Called before main() by other libraries' constructors too: found when first asked. Two threads that both do write the same.
+// Called before main() by other libraries' constructors too: found when first asked. Two threads that both do
+// write the same.
 const Libc& libc() { return complete.load(std::memory_order_acquire) ? table : complete_table(); }
 
 }  // namespace tapir::preload

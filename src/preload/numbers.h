@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which of the process's descriptors are tapir's. Each of those is a placeholder in the kernel, so that the number is taken there
-// too: close-on-exec, fstat(2), the limit on open files and the order of numbers are the kernel's own.
+// Which of the process's descriptors are tapir's. Each of those is a placeholder in the kernel, so that the
+// number is taken there too: close-on-exec, fstat(2), the limit on open files and the order of numbers are
+// the kernel's own.
 #pragma once
 
 #include <atomic>
@@ -14,7 +15,7 @@ inline constexpr int kNumbersMax = 1 << 20;
 enum class Kind : std::uint8_t {
   kKernel,  // not ours
   kSocket,
-  kEpoll,   // an epoll set of the kernel's that has a set of the stack's beside it
+  kEpoll,  // an epoll set of the kernel's that has a set of the stack's beside it
 };
 
 // What a number stands for.

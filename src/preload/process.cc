@@ -22,7 +22,8 @@
 namespace tapir::preload {
 namespace {
 
-// How long a process that ends waits for its peers to take what it has sent. The kernel would go on for minutes, without it.
+// How long a process that ends waits for its peers to take what it has sent. The kernel would go on for
+// minutes, without it.
 constexpr Duration kFinishMax = 15s;
 // How often it looks. The service thread meanwhile drives.
 constexpr Duration kFinishTick = 500us;
@@ -37,6 +38,7 @@ int failure = ENETDOWN;
 // Never destroyed: other threads may be in it until the process is gone.
 alignas(runtime::StackHost) std::byte host_memory[sizeof(runtime::StackHost)];
 alignas(Settings) std::byte settings_memory[sizeof(Settings)];
+std::atomic<int> first_of_internals = kNumbersMax;
 thread_local int inside = 0;
 thread_local bool forking = false;
 
@@ -45,12 +47,25 @@ Settings& settings_of_process() { return *std::launder(reinterpret_cast<Settings
 
 pid_t pid_now() { return static_cast<pid_t>(libc().syscall(SYS_getpid, 0, 0, 0, 0, 0, 0)); }
 
-// Only one process may read the TAP. An abstract unix name is held until its holder is gone, whatever ends it.
+// By the limit of this moment: the program may have changed it since it began.
+void choose_internals() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = 1024;
+  first_of_internals.store(
+      std::max(static_cast<int>(std::min<rlim_t>(limit.rlim_cur, kNumbersMax)) - kInternalMax, 3));
+}
+
+// Only one process may read the TAP. An abstract unix name is held until its holder is gone, whatever ends
+// it.
 std::expected<void, std::string> take_device(const std::string& device) {
   const int fd = libc().socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return {};
-  const int held = libc().fcntl(fd, F_DUPFD_CLOEXEC, first_internal());
-  libc().close(fd);
+  int held = libc().fcntl(fd, F_DUPFD_CLOEXEC, first_internal());
+  if (held >= 0) {
+    libc().close(fd);
+  } else {
+    held = fd;
+  }
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   const std::string name = "tapir-device-" + device;
@@ -58,8 +73,9 @@ std::expected<void, std::string> take_device(const std::string& device) {
   const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
   if (libc().bind(held, reinterpret_cast<const sockaddr*>(&address), length) == 0) return {};
   libc().close(held);
-  return std::unexpected("another program has the device " + device +
-                         " and its stack: programs that use sockets at the same time need a `tapir run` each");
+  return std::unexpected(
+      "another program has the device " + device +
+      " and its stack: programs that use sockets at the same time need a `tapir run` each");
 }
 
 std::expected<void, std::string> make_interface(Settings& wanted) {
@@ -70,7 +86,9 @@ std::expected<void, std::string> make_interface(Settings& wanted) {
     if (auto taken = take_device(wanted.device.value_or("tap")); !taken) return taken;
     // It stays open for the programs that this one may become by exec.
     const int fd = libc().fcntl(*wanted.device_fd, F_DUPFD_CLOEXEC, first_internal());
-    if (fd < 0) return std::unexpected("the device of `tapir run` (descriptor " + std::to_string(*wanted.device_fd) + ") was closed");
+    if (fd < 0)
+      return std::unexpected("the device of `tapir run` (descriptor " + std::to_string(*wanted.device_fd) +
+                             ") was closed");
     made = host().add_inherited_tap(drivers::KernelDescriptor(fd), interface);
   } else if (wanted.device) {
     made = host().add_tap({.name = *wanted.device}, interface);
@@ -93,6 +111,7 @@ std::expected<void, std::string> make_stack() {
   runtime::HostConfig config;
   config.first_descriptor = 0;
   config.descriptors_max = static_cast<std::size_t>(kNumbersMax);
+  choose_internals();
   config.first_kernel_descriptor = first_internal();
   config.stack.privileged = ::geteuid() == 0;
   new (host_memory) runtime::StackHost(config);
@@ -124,7 +143,6 @@ void after_fork_in_child() {
 
 __attribute__((constructor)) void begin() {
   (void)libc();
-  (void)first_internal();
   ::pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
@@ -135,22 +153,22 @@ __attribute__((destructor)) void end() { finish(); }
 Inside::Inside() { ++inside; }
 Inside::~Inside() { --inside; }
 
-int first_internal() {
-  static const int first = [] {
-    rlimit limit{};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024 - kInternalMax;
-    return static_cast<int>(std::min<rlim_t>(limit.rlim_cur, kNumbersMax)) - kInternalMax;
-  }();
-  return first;
-}
+bool is_inside() { return inside != 0; }
 
-bool is_internal(int fd) { return fd >= first_internal() && fd < first_internal() + kInternalMax && inside == 0 && state.load(std::memory_order_relaxed) == State::kRunning; }
+int first_internal() { return first_of_internals.load(std::memory_order_relaxed); }
+
+bool is_internal(int fd) {
+  return fd >= first_internal() && fd < first_internal() + kInternalMax && inside == 0 &&
+         state.load(std::memory_order_relaxed) == State::kRunning;
+}
 
 runtime::StackHost* start_stack() {
   if (state.load(std::memory_order_acquire) == State::kRunning) return &host();
   const std::lock_guard lock(starting);
   if (state.load() == State::kCopy) {
-    say_once(Topic::kChild, "a child of the program that has the stack asks for a socket: it can have none (the stack lives in its parent)");
+    say_once(Topic::kChild,
+             "a child of the program that has the stack asks for a socket: it can have none (the stack lives "
+             "in its parent)");
     errno = ENETDOWN;
     return nullptr;
   }
@@ -174,12 +192,17 @@ bool has_stack() { return state.load(std::memory_order_acquire) == State::kRunni
 const Settings* settings() { return has_stack() ? &settings_of_process() : nullptr; }
 
 bool is_copy() { return state.load(std::memory_order_relaxed) == State::kCopy; }
-bool is_other_process() { return is_copy() || (owner.load(std::memory_order_relaxed) != 0 && pid_now() != owner.load(std::memory_order_relaxed)); }
+bool is_other_process() {
+  return is_copy() ||
+         (owner.load(std::memory_order_relaxed) != 0 && pid_now() != owner.load(std::memory_order_relaxed));
+}
 
 bool usable() {
   if (!is_copy()) [[likely]]
     return true;
-  say_once(Topic::kChild, "a child process uses a socket of its parent's stack: that cannot be, its descriptors are closed here");
+  say_once(
+      Topic::kChild,
+      "a child process uses a socket of its parent's stack: that cannot be, its descriptors are closed here");
   errno = EBADF;
   return false;
 }

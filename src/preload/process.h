@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The stack of this process: made when the first socket is asked for, so that a program may fork and go to the background before;
-// and what becomes of it at fork(2) and exit(3).
+// The stack of this process: made when the first socket is asked for, so that a program may fork and go to
+// the background before; and what becomes of it at fork(2) and exit(3).
 #pragma once
 
 #include <cerrno>
@@ -12,8 +12,8 @@
 
 namespace tapir::preload {
 
-// The host; made by the first call. Null when it cannot be had (no device, or the process is a child of the one that has the
-// stack): that has been said on stderr, once, and errno is what socket(2) shall answer.
+// The host; made by the first call. Null when it cannot be had (no device, or the process is a child of the
+// one that has the stack): that has been said on stderr, once, and errno is what socket(2) shall answer.
 runtime::StackHost* start_stack();
 // The host that exists. A number that is ours implies one.
 runtime::StackHost& stack();
@@ -21,19 +21,21 @@ bool has_stack();
 // Null without a stack.
 const Settings* settings();
 
-// This process was forked from the one that has the stack, with its memory copied (fork) or shared (vfork): it may not use it.
-// `in_shared_memory` costs a system call; the copied one is known without.
+// This process was forked from the one that has the stack, with its memory copied (fork) or shared (vfork):
+// it may not use it. `in_shared_memory` costs a system call; the copied one is known without.
 bool is_copy();
 bool is_other_process();
 
-// For calls on a number that is ours: true when it may be used here. Else the sentence has been said once and errno is EBADF.
+// For calls on a number that is ours: true when it may be used here. Else the sentence has been said once and
+// errno is EBADF.
 bool usable();
 
 // One sentence on stderr; each `topic` once a process.
 enum class Topic : unsigned char { kStack, kChild, kPassed, kUnknown };
 void say_once(Topic topic, std::string_view sentence);
 
-// The host's own kernel descriptors are numbered from here on, out of the program's way: the last 64 that the process may have.
+// The host's own kernel descriptors are numbered from here on, out of the program's way: the last 64 that the
+// process may have.
 bool is_internal(int fd);
 int first_internal();
 inline constexpr int kInternalMax = 64;
@@ -47,7 +49,11 @@ class Inside {
   Inside& operator=(const Inside&) = delete;
 };
 
-// At the program's end: closes its sockets and lets TCP deliver what is still to be delivered, as the kernel would.
+// Whether there is one: socket calls are the host's own, and the kernel's.
+bool is_inside();
+
+// At the program's end: closes its sockets and lets TCP deliver what is still to be delivered, as the kernel
+// would.
 void finish();
 
 // What libc answers: the value, or -1 and errno.

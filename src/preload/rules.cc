@@ -37,7 +37,8 @@ std::expected<Rules, std::string> parse_rules(std::string_view only, std::string
     std::string_view text = part;
     if (const std::size_t colon = text.find(':'); colon != std::string_view::npos) {
       const std::string_view protocol = text.substr(0, colon);
-      if (protocol != "tcp" && protocol != "udp") return std::unexpected("--only " + part + ": the protocol is tcp or udp, as in tcp:80,8000-9000");
+      if (protocol != "tcp" && protocol != "udp")
+        return std::unexpected("--only " + part + ": the protocol is tcp or udp, as in tcp:80,8000-9000");
       tcp = protocol == "tcp";
       udp = !tcp;
       text.remove_prefix(colon + 1);
@@ -45,7 +46,9 @@ std::expected<Rules, std::string> parse_rules(std::string_view only, std::string
     const std::size_t dash = text.find('-');
     const auto first = port_of(text.substr(0, dash));
     const auto last = dash == std::string_view::npos ? first : port_of(text.substr(dash + 1));
-    if (!first || !last || *first > *last) return std::unexpected("--only " + part + ": that is no port and no range of ports, as in tcp:80,8000-9000");
+    if (!first || !last || *first > *last)
+      return std::unexpected("--only " + part +
+                             ": that is no port and no range of ports, as in tcp:80,8000-9000");
     rules.only.push_back({tcp, udp, *first, *last});
   }
   for (const std::string& part : split(except, ',')) {

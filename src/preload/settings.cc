@@ -34,7 +34,8 @@ std::expected<Settings, std::string> read_settings() {
   const std::string addresses = variable("TAPIR_ADDR").value_or("10.0.0.1/24");
   for (const std::string& text : split(addresses, ',')) {
     const auto prefix = IpPrefix::parse(text);
-    if (!prefix || !prefix->address.is_v4()) return wrong("TAPIR_ADDR", text, "that is no IPv4 address with a prefix length, like 10.0.0.1/24");
+    if (!prefix || !prefix->address.is_v4())
+      return wrong("TAPIR_ADDR", text, "that is no IPv4 address with a prefix length, like 10.0.0.1/24");
     settings.addresses.push_back(*prefix);
   }
   settings.device = variable("TAPIR_DEV");
@@ -46,7 +47,8 @@ std::expected<Settings, std::string> read_settings() {
   }
   if (const auto text = variable("TAPIR_PEER")) {
     settings.peer = IpPrefix::parse(*text);
-    if (!settings.peer) return wrong("TAPIR_PEER", *text, "that is no IPv4 address with a prefix length, like 10.0.0.2/24");
+    if (!settings.peer)
+      return wrong("TAPIR_PEER", *text, "that is no IPv4 address with a prefix length, like 10.0.0.2/24");
   }
   if (const auto text = variable("TAPIR_GATEWAY")) {
     settings.gateway = IpAddress::parse(*text);

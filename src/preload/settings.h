@@ -2,10 +2,9 @@
 // What `tapir run`, or who preloads the library by hand, says in the environment:
 //
 //   TAPIR_ADDR=10.0.0.1/24      the stack's addresses, at commas
-//   TAPIR_DEV=tap0              a TAP interface to make; TAPIR_DEVICE_FD=5: one that is open already (`tapir run`)
-//   TAPIR_PEER=10.0.0.2/24      the kernel's end of TAPIR_DEV
-//   TAPIR_GATEWAY=10.0.0.2      the default route
-//   TAPIR_DNS=10.0.0.2          name servers, at commas; none: those of /etc/resolv.conf
+//   TAPIR_DEV=tap0              a TAP interface to make; TAPIR_DEVICE_FD=5: one that is open already (`tapir
+//   run`) TAPIR_PEER=10.0.0.2/24      the kernel's end of TAPIR_DEV TAPIR_GATEWAY=10.0.0.2      the default
+//   route TAPIR_DNS=10.0.0.2          name servers, at commas; none: those of /etc/resolv.conf
 //   TAPIR_ONLY=tcp:80,8000-9000 TAPIR_EXCEPT=127.0.0.0/8    rules.h
 //   TAPIR_SYSCTL=net.ipv4.tcp_sack=0;…    TAPIR_PCAP=FILE
 #pragma once

@@ -11,8 +11,8 @@
 namespace tapir::preload {
 namespace {
 
-// Takes the number for a new socket in the kernel. For socket(), a socket of the same kind, which can serve when the rules give it
-// back to the kernel; for accept(), the cheapest that fstat(2) calls a socket.
+// Takes the number for a new socket in the kernel. For socket(), a socket of the same kind, which can serve
+// when the rules give it back to the kernel; for accept(), the cheapest that fstat(2) calls a socket.
 int placeholder(int domain, int type, int protocol) {
   const int fd = libc().socket(domain, type, protocol);
   if (fd >= 0 || errno == EMFILE || errno == ENFILE) return fd;
@@ -22,9 +22,11 @@ int placeholder(int domain, int type, int protocol) {
 // The rules' word on an address that a call names.
 bool given_back(int fd, const Number& number, const sockaddr* address, socklen_t length) {
   const Rules& rules = settings()->rules;
-  if (!rules.any() || address == nullptr || length < sizeof(sockaddr_in) || address->sa_family != AF_INET) return false;
+  if (!rules.any() || address == nullptr || length < sizeof(sockaddr_in) || address->sa_family != AF_INET)
+    return false;
   const auto endpoint = socket::endpoint_of(address, length);
-  const bool tcp = stack().with([&](auto&, socket::Sockets& sockets, Instant) { return sockets.is_stream(number.descriptor); });
+  const bool tcp = stack().with(
+      [&](auto&, socket::Sockets& sockets, Instant) { return sockets.is_stream(number.descriptor); });
   if (!endpoint || rules.ours(*endpoint, tcp)) return false;
   const auto flags = stack().fcntl(number.descriptor, F_GETFL, 0);
   take_number(fd);
@@ -52,6 +54,7 @@ int accepted(int listener, sockaddr* address, socklen_t* length, int flags) {
 }  // namespace
 
 TAPIR_LIBC(int, socket, int domain, int type, int protocol) {
+  if (is_inside()) return libc().socket(domain, type, protocol);
   if (domain == AF_INET6) {
     errno = EAFNOSUPPORT;
     return -1;
@@ -92,7 +95,8 @@ TAPIR_LIBC(int, accept, int fd, sockaddr* address, socklen_t* length) {
 }
 
 TAPIR_LIBC(int, accept4, int fd, sockaddr* address, socklen_t* length, int flags) {
-  return number_of(fd).is_socket() ? accepted(fd, address, length, flags) : libc().accept4(fd, address, length, flags);
+  return number_of(fd).is_socket() ? accepted(fd, address, length, flags)
+                                   : libc().accept4(fd, address, length, flags);
 }
 
 TAPIR_LIBC(int, connect, int fd, const sockaddr* address, socklen_t length) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// stdio on sockets. libc's stdio reads and writes inside libc, where nothing can be put in front of it; a stream over a socket of ours
-// is a stream with functions of its own (fopencookie(3)).
+// stdio on sockets. libc's stdio reads and writes inside libc, where nothing can be put in front of it; a
+// stream over a socket of ours is a stream with functions of its own (fopencookie(3)).
 #include <cerrno>
 #include <map>
 #include <mutex>
@@ -67,7 +67,8 @@ int close_stream(void* cookie) {
 
 TAPIR_LIBC(FILE*, fdopen, int fd, const char* mode) {
   if (!number_of(fd).is_socket()) return libc().fdopen(fd, mode);
-  FILE* stream = ::fopencookie(reinterpret_cast<void*>(static_cast<std::intptr_t>(fd)), mode, {read_stream, write_stream, no_seek, close_stream});
+  FILE* stream = ::fopencookie(reinterpret_cast<void*>(static_cast<std::intptr_t>(fd)), mode,
+                               {read_stream, write_stream, no_seek, close_stream});
   if (stream == nullptr) return nullptr;
   const std::lock_guard lock(mutex);
   streams()[stream] = fd;

@@ -28,8 +28,9 @@ To as(long argument) {
 // Calls `function` with the first arguments of `from`, each in its own type.
 template <typename Result, typename... Parameters>
 long call(Result (*function)(Parameters...), const long* from) {
-  return [&]<std::size_t... I>(std::index_sequence<I...>) { return static_cast<long>(function(as<Parameters>(from[I])...)); }
-  (std::index_sequence_for<Parameters...>());
+  return [&]<std::size_t... I>(std::index_sequence<I...>) {
+    return static_cast<long>(function(as<Parameters>(from[I])...));
+  }(std::index_sequence_for<Parameters...>());
 }
 
 }  // namespace
@@ -78,9 +79,12 @@ TAPIR_LIBC(long, syscall, long number, long a, long b, long c, long d, long e, l
     case SYS_ppoll:
       return tapir_libc_ppoll(as<pollfd*>(a), as<nfds_t>(b), as<const timespec*>(c), as<const sigset_t*>(d));
     case SYS_epoll_pwait:
-      return tapir_libc_epoll_pwait(as<int>(a), as<epoll_event*>(b), as<int>(c), as<int>(d), as<const sigset_t*>(e));
+      return tapir_libc_epoll_pwait(as<int>(a), as<epoll_event*>(b), as<int>(c), as<int>(d),
+                                    as<const sigset_t*>(e));
     case SYS_io_uring_setup:
-      say_once(Topic::kUnknown, "the program uses io_uring: sockets that it opens or serves by it are the kernel's, not tapir's");
+      say_once(
+          Topic::kUnknown,
+          "the program uses io_uring: sockets that it opens or serves by it are the kernel's, not tapir's");
       [[fallthrough]];
     default:
       return libc().syscall(number, a, b, c, d, e, f);

@@ -16,7 +16,8 @@ namespace {
 
 bool any_of_ours(const pollfd* descriptors, nfds_t count) {
   if (descriptors == nullptr || count > static_cast<nfds_t>(kNumbersMax)) return false;
-  return std::any_of(descriptors, descriptors + count, [](const pollfd& one) { return static_cast<bool>(number_of(one.fd)); });
+  return std::any_of(descriptors, descriptors + count,
+                     [](const pollfd& one) { return static_cast<bool>(number_of(one.fd)); });
 }
 
 std::optional<Duration> from_milliseconds(int milliseconds) {
@@ -33,7 +34,8 @@ int invalid() {
 bool duration_of(const timespec* time, std::optional<Duration>& into) {
   if (time == nullptr) return true;
   if (time->tv_sec < 0 || time->tv_nsec < 0 || time->tv_nsec >= 1'000'000'000) return false;
-  into = std::chrono::seconds(std::min<std::int64_t>(time->tv_sec, 1'000'000'000)) + std::chrono::nanoseconds(time->tv_nsec);
+  into = std::chrono::seconds(std::min<std::int64_t>(time->tv_sec, 1'000'000'000)) +
+         std::chrono::nanoseconds(time->tv_nsec);
   return true;
 }
 
@@ -58,7 +60,8 @@ bool selects_ours(int count, const fd_set* read, const fd_set* write, const fd_s
 }
 
 void clear_set(fd_set* set, int count) {
-  if (set != nullptr) std::fill_n(reinterpret_cast<Words*>(set), (count + kWordBits - 1) / kWordBits, Words{0});
+  if (set != nullptr)
+    std::fill_n(reinterpret_cast<Words*>(set), (count + kWordBits - 1) / kWordBits, Words{0});
 }
 
 bool put_in(fd_set* set, int fd, bool ready) {
@@ -67,7 +70,8 @@ bool put_in(fd_set* set, int fd, bool ready) {
   return true;
 }
 
-int select_both(int count, fd_set* read, fd_set* write, fd_set* except, std::optional<Duration> timeout, const sigset_t* mask) {
+int select_both(int count, fd_set* read, fd_set* write, fd_set* except, std::optional<Duration> timeout,
+                const sigset_t* mask) {
   std::vector<pollfd> polled;
   for (int fd = 0; fd < count; ++fd) {
     short events = 0;
@@ -85,7 +89,8 @@ int select_both(int count, fd_set* read, fd_set* write, fd_set* except, std::opt
     }
   std::vector<pollfd> wanted = polled;
   for (pollfd& one : wanted) {
-    one.events = static_cast<short>((in_set(read, one.fd) ? 1 : 0) | (in_set(write, one.fd) ? 2 : 0) | (in_set(except, one.fd) ? 4 : 0));
+    one.events = static_cast<short>((in_set(read, one.fd) ? 1 : 0) | (in_set(write, one.fd) ? 2 : 0) |
+                                    (in_set(except, one.fd) ? 4 : 0));
   }
   clear_set(read, count);
   clear_set(write, count);
@@ -175,7 +180,8 @@ TAPIR_LIBC(int, __poll_chk, pollfd* descriptors, nfds_t count, int timeout, std:
   return tapir_libc_poll(descriptors, count, timeout);
 }
 
-TAPIR_LIBC(int, __ppoll_chk, pollfd* descriptors, nfds_t count, const timespec* timeout, const sigset_t* mask, std::size_t space) {
+TAPIR_LIBC(int, __ppoll_chk, pollfd* descriptors, nfds_t count, const timespec* timeout, const sigset_t* mask,
+           std::size_t space) {
   if (space / sizeof(pollfd) < count) libc().__chk_fail();
   return tapir_libc_ppoll(descriptors, count, timeout, mask);
 }
@@ -185,7 +191,8 @@ TAPIR_LIBC(int, select, int count, fd_set* read, fd_set* write, fd_set* except, 
   std::optional<Duration> duration;
   if (timeout != nullptr) {
     if (timeout->tv_sec < 0 || timeout->tv_usec < 0) return invalid();
-    duration = std::chrono::seconds(std::min<std::int64_t>(timeout->tv_sec, 1'000'000'000)) + std::chrono::microseconds(timeout->tv_usec);
+    duration = std::chrono::seconds(std::min<std::int64_t>(timeout->tv_sec, 1'000'000'000)) +
+               std::chrono::microseconds(timeout->tv_usec);
   }
   const Instant begun = runtime::monotonic_now();
   const int ready = select_both(count, read, write, except, duration, nullptr);
@@ -194,14 +201,17 @@ TAPIR_LIBC(int, select, int count, fd_set* read, fd_set* write, fd_set* except, 
     const int error = errno;
     const Duration left = std::max(*duration - (runtime::monotonic_now() - begun), Duration::zero());
     timeout->tv_sec = std::chrono::duration_cast<std::chrono::seconds>(left).count();
-    timeout->tv_usec = std::chrono::duration_cast<std::chrono::microseconds>(left % std::chrono::seconds(1)).count();
+    timeout->tv_usec =
+        std::chrono::duration_cast<std::chrono::microseconds>(left % std::chrono::seconds(1)).count();
     errno = error;
   }
   return ready;
 }
 
-TAPIR_LIBC(int, pselect, int count, fd_set* read, fd_set* write, fd_set* except, const timespec* timeout, const sigset_t* mask) {
-  if (!selects_ours(count, read, write, except)) return libc().pselect(count, read, write, except, timeout, mask);
+TAPIR_LIBC(int, pselect, int count, fd_set* read, fd_set* write, fd_set* except, const timespec* timeout,
+           const sigset_t* mask) {
+  if (!selects_ours(count, read, write, except))
+    return libc().pselect(count, read, write, except, timeout, mask);
   std::optional<Duration> duration;
   if (!duration_of(timeout, duration)) return invalid();
   return select_both(count, read, write, except, duration, mask);

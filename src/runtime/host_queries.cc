@@ -10,7 +10,8 @@ std::vector<StackHost::InterfaceView> StackHost::interfaces() {
     std::vector<InterfaceView> views;
     const auto& interfaces = stack.parts().interfaces;
     for (const auto& each : interfaces.list())
-      views.push_back({each.id, each.name, each.id == interfaces.loopback(), each.up, each.mtu, each.mac, each.addresses});
+      views.push_back({each.id, each.name, each.id == interfaces.loopback(), each.up, each.mtu, each.mac,
+                       each.addresses});
     return views;
   });
 }
@@ -20,7 +21,8 @@ Result<int> StackHost::abandon(Descriptor fd) {
 }
 
 std::size_t StackHost::unfinished() {
-  return with([](stack::Stack& stack, socket::Sockets&, Instant) { return stack.parts().tcp.gauges().orphans; });
+  return with(
+      [](stack::Stack& stack, socket::Sockets&, Instant) { return stack.parts().tcp.gauges().orphans; });
 }
 
 }  // namespace tapir::runtime

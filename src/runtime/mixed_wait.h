@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Waiting for descriptors of a stack and of the kernel in one call; for StackHost::run(), which asks the kernel.
+// Waiting for descriptors of a stack and of the kernel in one call; for StackHost::run(), which asks the
+// kernel.
 #pragma once
 
 #include <poll.h>
@@ -14,15 +15,18 @@
 
 namespace tapir::runtime {
 
-// poll(2) over `ours`, in the stack's numbers, and `kernel`, whose revents the caller has asked for once. Both keep the result.
+// poll(2) over `ours`, in the stack's numbers, and `kernel`, whose revents the caller has asked for once.
+// Both keep the result.
 class MixedPoll {
  public:
-  MixedPoll(std::span<pollfd> ours, std::span<pollfd> kernel, std::optional<Duration> timeout, const sigset_t* mask)
+  MixedPoll(std::span<pollfd> ours, std::span<pollfd> kernel, std::optional<Duration> timeout,
+            const sigset_t* mask)
       : ours_(ours), kernel_(kernel), timeout_(timeout), mask_(mask) {}
   std::optional<socket::Result<long>> step(socket::Sockets& sockets, Instant now) {
     start(now);
     long ready = sockets.poll(ours_, now);
-    ready += std::count_if(kernel_.begin(), kernel_.end(), [](const pollfd& one) { return one.revents != 0; });
+    ready +=
+        std::count_if(kernel_.begin(), kernel_.end(), [](const pollfd& one) { return one.revents != 0; });
     if (ready != 0 || now >= deadline_) return ready;
     return std::nullopt;
   }
@@ -45,11 +49,12 @@ class MixedPoll {
   Instant deadline_ = kNever;
 };
 
-// epoll_wait(2) on a set of the stack, and `kernel_set`, an epoll set of the kernel's (-1: none). Answers how many of `events` the
-// stack has filled; then, or when kernel_ready(), the caller asks the kernel's.
+// epoll_wait(2) on a set of the stack, and `kernel_set`, an epoll set of the kernel's (-1: none). Answers how
+// many of `events` the stack has filled; then, or when kernel_ready(), the caller asks the kernel's.
 class MixedEpollWait {
  public:
-  MixedEpollWait(socket::Descriptor set, std::span<epoll_event> events, int kernel_set, std::optional<Duration> timeout, const sigset_t* mask)
+  MixedEpollWait(socket::Descriptor set, std::span<epoll_event> events, int kernel_set,
+                 std::optional<Duration> timeout, const sigset_t* mask)
       : set_(set), events_(events), kernel_{pollfd{kernel_set, POLLIN, 0}}, timeout_(timeout), mask_(mask) {}
   std::optional<socket::Result<long>> step(socket::Sockets& sockets, Instant now) {
     if (!started_) {
