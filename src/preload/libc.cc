@@ -38,3 +38,12 @@ const Libc& complete_table() {
 const Libc& libc() { return complete.load(std::memory_order_acquire) ? table : complete_table(); }
 
 }  // namespace tapir::preload
+
+// What the stack itself calls when it waits: it polls kernel halves of epoll sets, which for the program are
+// more than that.
+extern "C" int tapir_wrapped_ppoll(pollfd* descriptors, nfds_t count, const timespec* timeout,
+                                   const sigset_t* mask) __asm__("__wrap_ppoll");
+extern "C" int tapir_wrapped_ppoll(pollfd* descriptors, nfds_t count, const timespec* timeout,
+                                   const sigset_t* mask) {
+  return tapir::preload::libc().ppoll(descriptors, count, timeout, mask);
+}

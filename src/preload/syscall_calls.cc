@@ -5,6 +5,7 @@
 
 #include "preload/libc.h"
 #include "preload/process.h"
+#include "preload/wait_calls.h"
 
 extern "C" {
 // Defined beside, each under libc's name.
@@ -77,7 +78,7 @@ TAPIR_LIBC(long, syscall, long number, long a, long b, long c, long d, long e, l
 #undef TAPIR_BY_NUMBER
     // The kernel's has the mask's size as one argument more.
     case SYS_ppoll:
-      return tapir_libc_ppoll(as<pollfd*>(a), as<nfds_t>(b), as<const timespec*>(c), as<const sigset_t*>(d));
+      return ppoll_of_program(as<pollfd*>(a), as<nfds_t>(b), as<const timespec*>(c), as<const sigset_t*>(d));
     case SYS_epoll_pwait:
       return tapir_libc_epoll_pwait(as<int>(a), as<epoll_event*>(b), as<int>(c), as<int>(d),
                                     as<const sigset_t*>(e));

@@ -168,11 +168,15 @@ TAPIR_LIBC(int, poll, pollfd* descriptors, nfds_t count, int timeout) {
   return poll_both({descriptors, count}, from_milliseconds(timeout), nullptr);
 }
 
-TAPIR_LIBC(int, ppoll, pollfd* descriptors, nfds_t count, const timespec* timeout, const sigset_t* mask) {
+int ppoll_of_program(pollfd* descriptors, nfds_t count, const timespec* timeout, const sigset_t* mask) {
   if (!any_of_ours(descriptors, count)) return libc().ppoll(descriptors, count, timeout, mask);
   std::optional<Duration> duration;
   if (!duration_of(timeout, duration)) return invalid();
   return poll_both({descriptors, count}, duration, mask);
+}
+
+TAPIR_LIBC(int, ppoll, pollfd* descriptors, nfds_t count, const timespec* timeout, const sigset_t* mask) {
+  return ppoll_of_program(descriptors, count, timeout, mask);
 }
 
 TAPIR_LIBC(int, __poll_chk, pollfd* descriptors, nfds_t count, int timeout, std::size_t space) {
@@ -183,7 +187,7 @@ TAPIR_LIBC(int, __poll_chk, pollfd* descriptors, nfds_t count, int timeout, std:
 TAPIR_LIBC(int, __ppoll_chk, pollfd* descriptors, nfds_t count, const timespec* timeout, const sigset_t* mask,
            std::size_t space) {
   if (space / sizeof(pollfd) < count) libc().__chk_fail();
-  return tapir_libc_ppoll(descriptors, count, timeout, mask);
+  return ppoll_of_program(descriptors, count, timeout, mask);
 }
 
 TAPIR_LIBC(int, select, int count, fd_set* read, fd_set* write, fd_set* except, timeval* timeout) {

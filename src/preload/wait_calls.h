@@ -15,4 +15,7 @@ namespace tapir::preload {
 // ppoll(2), in the program's numbers.
 int poll_both(std::span<pollfd> descriptors, std::optional<Duration> timeout, const sigset_t* mask);
 
+// The program's ppoll(2).
+int ppoll_of_program(pollfd* descriptors, nfds_t count, const timespec* timeout, const sigset_t* mask);
+
 }  // namespace tapir::preload
