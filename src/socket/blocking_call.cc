@@ -71,6 +71,22 @@ BlockingSend::BlockingSend(Descriptor fd, const msghdr& message, int flags)
       left_(message.msg_iov, message.msg_iov + (message.msg_iov != nullptr ? message.msg_iovlen : 0)),
       flags_(flags) {}
 
+// Nothing: still waiting, or (connecting_ is false again) the rest may be sent. A failed handshake wins over what left with its SYN,
+// as nobody took it (Linux: tcp_sendmsg_locked).
+std::optional<Result<long>> BlockingSend::wait_for_handshake(Sockets& sockets, Instant now) {
+  const Result<int> connected = sockets.connect_result(fd_, now);
+  if (connected) {
+    connecting_ = false;
+    flags_ &= ~MSG_FASTOPEN;
+    if (size_of(left_) == 0) return static_cast<long>(sent_);
+    return std::nullopt;
+  }
+  if (connected.error() != Errno{EALREADY}) return std::unexpected(connected.error());
+  if (now < deadline_) return std::nullopt;
+  if (sent_ != 0) return static_cast<long>(sent_);
+  return fail(EINPROGRESS);
+}
+
 std::optional<Result<long>> BlockingSend::step(Sockets& sockets, Instant now) {
   const bool may_wait = (flags_ & MSG_DONTWAIT) == 0 && !sockets.nonblocking(fd_);
   const auto so_far = [this](Errno error) -> Result<long> {
@@ -80,6 +96,8 @@ std::optional<Result<long>> BlockingSend::step(Sockets& sockets, Instant now) {
   if (!started_) {
     started_ = true;
     deadline_ = deadline_after(sockets.send_timeout(fd_), now);
+  } else if (connecting_) {
+    if (const auto ended = wait_for_handshake(sockets, now); ended || connecting_) return ended;
   } else if (sockets.is_stream(fd_) && sockets.poll_events(fd_, POLLOUT, now) == 0) {
     // A sleeping writer goes on when a third of the buffer is free, not at the first byte (Linux:
     // sk_stream_write_space).
@@ -93,7 +111,15 @@ std::optional<Result<long>> BlockingSend::step(Sockets& sockets, Instant now) {
       message.msg_iovlen = left_.size();
     }
     const std::size_t wanted = size_of(left_);
+    const bool opens = (flags_ & MSG_FASTOPEN) != 0 || sockets.syn_deferred(fd_);
     const Result<std::size_t> sent = sockets.sendmsg(fd_, &message, flags_, now);
+    if (opens && may_wait && (sent || sent.error() == Errno{EINPROGRESS})) {
+      sent_ += sent.value_or(0);
+      consume(left_, sent.value_or(0));
+      connecting_ = true;
+      if (const auto ended = wait_for_handshake(sockets, now); ended || connecting_) return ended;
+      continue;
+    }
     if (sent) {
       sent_ += *sent;
       if (*sent >= wanted || !may_wait) return static_cast<long>(sent_);

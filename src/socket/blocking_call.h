@@ -52,6 +52,7 @@ class BlockingConnect {
 
 // send, sendto, sendmsg, write, writev: all bytes, or an error before the first (then the error), or a short
 // count.
+// With Fast Open also the end of the handshake, as connect(2) waits for it.
 class BlockingSend {
  public:
   BlockingSend(Descriptor fd, const msghdr& message, int flags);
@@ -64,12 +65,15 @@ class BlockingSend {
   }
 
  private:
+  std::optional<Result<long>> wait_for_handshake(Sockets& sockets, Instant now);
+
   Descriptor fd_;
   msghdr message_;
   std::vector<iovec> left_;
   int flags_;
   std::size_t sent_ = 0;
   bool started_ = false;
+  bool connecting_ = false;  // the first bytes left with the SYN: the handshake is waited for before the rest
   Instant deadline_ = kNever;
 };
 

@@ -101,6 +101,7 @@ struct StreamSocket : SocketFile {
   tcp::ConnectionId connection;  // null: none
   tcp::ListenerId listener;      // null: not listening
   std::int32_t backlog = 0;
+  std::uint32_t fast_open_keys = 0;  // TCP_FASTOPEN_KEY: index + 1; 0: the stack's
   // What was set while there is neither connection nor listener, which have their own; null: nothing. Apart,
   // as most sockets have a connection.
   Handle<tcp::SocketOptions> options;

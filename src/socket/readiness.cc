@@ -15,7 +15,10 @@ std::uint32_t Sockets::State::readiness(const StreamSocket& s) const {
   std::uint32_t events = 0;
   if (shut == kBothShutdown || state == tcp::State::kClosed) events |= EPOLLHUP;
   if ((shut & kReceiveShutdown) != 0) events |= EPOLLIN | EPOLLRDNORM | EPOLLRDHUP;
-  if (state != tcp::State::kSynSent && state != tcp::State::kSynReceived) {
+  // Data may go with the SYN, or have come with it (Fast Open).
+  if (connection != nullptr && connection->syn_deferred()) events |= EPOLLOUT | EPOLLWRNORM;
+  const bool begun_by_syn = state == tcp::State::kSynReceived && connection->fast_open_pending();
+  if (state != tcp::State::kSynSent && (state != tcp::State::kSynReceived || begun_by_syn)) {
     if (connection != nullptr) {
       const auto target = static_cast<std::size_t>(std::max(connection->options().receive_low_water, 1));
       const std::size_t queued = connection->readable_bytes();

@@ -391,6 +391,17 @@ std::size_t Sockets::receive_low_water(Descriptor fd) const {
   return static_cast<std::size_t>(std::max(options.receive_low_water, 1));
 }
 
+Result<int> Sockets::connect_result(Descriptor fd, Instant now) {
+  StreamSocket* s = state_->find_stream(fd);
+  return s != nullptr && s->state == SocketState::kConnecting ? state_->connect_result(*s, now) : 0;
+}
+
+bool Sockets::syn_deferred(Descriptor fd) const {
+  StreamSocket* s = state_->find_stream(fd);
+  const tcp::Connection* connection = s != nullptr ? state_->connection_of(*s) : nullptr;
+  return connection != nullptr && connection->syn_deferred();
+}
+
 bool Sockets::is_stream(Descriptor fd) const { return state_->find_stream(fd) != nullptr; }
 
 std::uint64_t Sockets::last_lingering() const { return state_->last_lingering; }

@@ -97,6 +97,10 @@ class Sockets {
   bool receive_shut(Descriptor fd) const;
   // SO_RCVLOWAT, for recv() of a stream; 1 for others.
   std::size_t receive_low_water(Descriptor fd) const;
+  // What a connect() under way on a stream came to: EALREADY while it goes on, 0 also when none was.
+  Result<int> connect_result(Descriptor fd, Instant now);
+  // connect() answered 0 and the SYN waits for the first data (TCP_FASTOPEN_CONNECT).
+  bool syn_deferred(Descriptor fd) const;
   bool is_stream(Descriptor fd) const;
   // The close() that answered EINPROGRESS last; a name for the two below.
   std::uint64_t last_lingering() const;

@@ -32,6 +32,7 @@ Sockets::State::State(stack::Stack& stack_, int first_descriptor, std::size_t de
       descriptors(first_descriptor, descriptors_max, parts.budget),
       streams(kFilesMax, parts.budget.hook()),
       own_options(kFilesMax, parts.budget.hook()),
+      fast_open_keys(kFilesMax, parts.budget.hook()),
       datagrams(kFilesMax, parts.budget.hook()),
       sets(kFilesMax, parts.budget.hook()),
       items(kFilesMax, parts.budget.hook()),
@@ -145,6 +146,7 @@ Result<int> Sockets::State::destroy(File& file, Instant now) {
       auto& s = static_cast<StreamSocket&>(file);
       const Result<int> closed = close(s, now);
       drop_own_options(s);
+      drop_fast_open_keys(s);
       streams.erase(s);
       return closed;
     }

@@ -3,6 +3,7 @@
 // come here.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -15,6 +16,7 @@
 #include "socket/file.h"
 #include "socket/sockets.h"
 #include "stack/parts.h"
+#include "tcp/fastopen_key.h"
 
 namespace tapir::socket {
 
@@ -24,6 +26,12 @@ inline constexpr std::uint32_t kFilesMax = 1u << 20;
 inline constexpr std::uint32_t kLingeringMax = 4096;
 // Linux's EP_MAX_NESTS: epoll sets in epoll sets.
 inline constexpr int kEpollNestingMax = 4;
+
+// What TCP_FASTOPEN_KEY reads: one key or two.
+struct FastOpenKeyBytes {
+  std::array<std::uint8_t, 2 * tcp::kFastOpenKeyBytes> bytes{};
+  std::size_t size = 0;
+};
 
 struct Sockets::State {
   State(stack::Stack& stack, int first_descriptor, std::size_t descriptors_max);
@@ -65,6 +73,16 @@ struct Sockets::State {
   Result<Descriptor> accept(StreamSocket& s, sockaddr* address, socklen_t* length, int flags, Instant now);
   Result<int> connect(StreamSocket& s, const sockaddr* address, socklen_t length, Instant now);
   Result<int> start_connect(StreamSocket& s, const sockaddr* address, socklen_t length, Instant now);
+  // What a connect() under way came to: EALREADY while it goes on.
+  Result<int> connect_result(StreamSocket& s, Instant now);
+  // ---- fast_open.cc: MSG_FASTOPEN, TCP_FASTOPEN_CONNECT and their options ----
+  // Does a connect() wait for the data to go with (the cookie is known), or shall the SYN ask for one?
+  Result<int> connect_fast_open(StreamSocket& s, Instant now);
+  // Connects by sending. A number: bytes that left with the SYN, the handshake goes on; nothing: there is a connection already.
+  Result<std::optional<std::size_t>> send_fast_open(StreamSocket& s, const msghdr& message, int flags, Instant now);
+  Result<int> set_fast_open_keys(StreamSocket& s, const void* value, socklen_t length);
+  FastOpenKeyBytes fast_open_key_bytes(const StreamSocket& s) const;
+  void drop_fast_open_keys(StreamSocket& s);
   void disconnect(StreamSocket& s, int error, Instant now);
   Result<std::size_t> send(StreamSocket& s, const msghdr& message, int flags, Instant now);
   Result<std::size_t> receive(StreamSocket& s, msghdr& message, int flags, Instant now);
@@ -139,6 +157,7 @@ struct Sockets::State {
   Slab<StreamSocket> streams;
   Slab<tcp::SocketOptions> own_options;  // of stream sockets with neither connection nor listener
   tcp::SocketOptions no_options;         // stands in for one of them when memory is refused
+  Slab<tcp::FastOpenKeys> fast_open_keys;
   Slab<DatagramSocket> datagrams;
   Slab<EpollSet> sets;
   Slab<EpollItem> items;

@@ -115,6 +115,8 @@ Result<int> Sockets::State::listen(StreamSocket& s, int backlog, Instant now) {
     return fail(ENOMEM);
   }
   drop_own_options(s);
+  if (const tcp::FastOpenKeys* keys = s.fast_open_keys != 0 ? fast_open_keys.at(s.fast_open_keys - 1) : nullptr)
+    parts.tcp.set_fast_open_keys(s.listener, *keys);
   s.shutdown = 0;
   return 0;
 }
@@ -190,10 +192,19 @@ Result<int> Sockets::State::connect(StreamSocket& s, const sockaddr* address, so
       if (tcp_state(s) != tcp::State::kClosed) return fail(EISCONN);
       if (const Result<int> started = start_connect(s, address, length, now); !started) return started;
       s.state = SocketState::kConnecting;
+      if (connection_of(s)->options().fast_open_connect)
+        if (const Result<int> deferred = connect_fast_open(s, now)) return deferred;
       finish_call(now);
       return fail(EINPROGRESS);
     }
   }
+  if (const tcp::Connection* connection = connection_of(s); connection != nullptr && connection->syn_deferred())
+    return fail(EISCONN);
+  return connect_result(s, now);
+}
+
+// The second half of Linux's __inet_stream_connect.
+Result<int> Sockets::State::connect_result(StreamSocket& s, Instant now) {
   const tcp::State state = tcp_state(s);
   if (before_established(state)) return fail(EALREADY);
   if (state == tcp::State::kClosed) {
@@ -295,12 +306,20 @@ void Sockets::State::disconnect(StreamSocket& s, int error, Instant now) {
 Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message, int flags, Instant now) {
   const auto pieces = pieces_of(message);
   if (!pieces) return std::unexpected(pieces.error());
-  if ((flags & MSG_FASTOPEN) != 0) return fail(EOPNOTSUPP);
   tcp::Connection* connection = connection_of(s);
+  if ((flags & MSG_FASTOPEN) != 0 || (connection != nullptr && connection->syn_deferred())) {
+    const auto begun = send_fast_open(s, message, flags, now);
+    if (!begun) return std::unexpected(begun.error());
+    if (*begun) return **begun;
+    connection = connection_of(s);
+  }
   const tcp::State state = tcp_state(s);
-  if (state != tcp::State::kEstablished && state != tcp::State::kCloseWait) {
+  const bool begun_by_syn = state == tcp::State::kSynReceived && connection->fast_open_pending();
+  if (state != tcp::State::kEstablished && state != tcp::State::kCloseWait && !begun_by_syn) {
     if (const int error = take_error(s)) return fail(error);
-    return fail(before_established(state) ? EAGAIN : EPIPE);
+    if (!before_established(state)) return fail(EPIPE);
+    if ((flags & MSG_DONTWAIT) == 0 && !s.nonblocking) connection->note_writer_waits();
+    return fail(EAGAIN);
   }
   if (pending_error(s) != 0 || (shutdown_of(s) & kSendShutdown) != 0) {
     const int error = take_error(s);

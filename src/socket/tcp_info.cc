@@ -7,13 +7,14 @@
 namespace tapir::socket {
 namespace {
 
-// TCPI_OPT_TIMESTAMPS, _SACK, _WSCALE.
+// TCPI_OPT_TIMESTAMPS, _SACK, _WSCALE, _SYN_DATA.
 constexpr std::uint8_t kOptTimestamps = 1;
 constexpr std::uint8_t kOptSack = 2;
 constexpr std::uint8_t kOptWindowScale = 4;
 // TCPI_OPT_ECN: both ends agreed; TCPI_OPT_ECN_SEEN: the peer's segments carry ECT.
 constexpr std::uint8_t kOptEcn = 8;
 constexpr std::uint8_t kOptEcnSeen = 16;
+constexpr std::uint8_t kOptSynData = 32;
 
 std::uint32_t usec(Duration d) {
   return static_cast<std::uint32_t>(
@@ -38,7 +39,8 @@ TcpInfo tcp_info(const tcp::Connection::Info& info, std::uint32_t max_pacing_rat
   if (info.window_scaling) out.options |= kOptWindowScale;
   if (info.ecn) out.options |= kOptEcn;
   if (info.ecn_seen) out.options |= kOptEcnSeen;
-  if (info.delivery_rate_app_limited) out.delivery_flags |= 1;
+  if (info.syn_data_acked) out.options |= kOptSynData;
+  out.delivery_flags = static_cast<std::uint8_t>(static_cast<unsigned>(info.fast_open_failure) << 1 | (info.delivery_rate_app_limited ? 1U : 0U));
   out.wscales = static_cast<std::uint8_t>(info.snd_wscale | info.rcv_wscale << 4);
   out.rto = usec(info.rto);
   out.ato = usec(info.ato);

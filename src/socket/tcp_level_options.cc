@@ -9,6 +9,7 @@
 #include "socket/option_table.h"
 #include "socket/tcp_info.h"
 #include "tcp/congestion.h"
+#include "tcp/fastopen.h"
 
 namespace tapir::socket {
 namespace {
@@ -88,6 +89,12 @@ Result<int> get_info(State& state, SocketFile& s, void* value, socklen_t* length
   }
   return store(&out, sizeof(out), value, length);
 }
+
+bool closed_or_listening(State& state, SocketFile& s) {
+  const tcp::State now_in = state.tcp_state(stream(s));
+  return now_in == tcp::State::kClosed || now_in == tcp::State::kListen;
+}
+
 constexpr Option kOptions[] = {
     {TCP_INFO, Sorts::kStream, nullptr, nullptr, get_info, nullptr},
     {TCP_CONGESTION, Sorts::kStream, nullptr, nullptr, get_congestion, set_congestion},
@@ -143,6 +150,39 @@ constexpr Option kOptions[] = {
        tcp_options(state, s).defer_accept = seconds_to_retransmissions(value);
        tcp_changed(state, s, now);
        return 0;
+     }},
+    {TCP_FASTOPEN, Sorts::kStream,
+     [](State& state, SocketFile& s, Instant) -> Result<int> { return tcp_options(state, s).fast_open_queue; },
+     [](State& state, SocketFile& s, int value, Instant) -> Result<int> {
+       if (value < 0 || !closed_or_listening(state, s)) return fail(EINVAL);
+       if (stream(s).listener)
+         state.parts.tcp.set_fast_open_queue(stream(s).listener, value);
+       else
+         tcp_options(state, s).fast_open_queue =
+             static_cast<std::uint16_t>(std::min({value, state.parts.tcp_knobs.somaxconn, 0xffff}));
+       return 0;
+     }},
+    {TCP_FASTOPEN_CONNECT, Sorts::kStream, get_tcp_flag<&tcp::SocketOptions::fast_open_connect>,
+     [](State& state, SocketFile& s, int value, Instant) -> Result<int> {
+       if (value < 0 || value > 1) return fail(EINVAL);
+       if ((state.parts.tcp_knobs.tcp_fastopen & tcp::kFastOpenClient) == 0) return fail(EOPNOTSUPP);
+       if (state.tcp_state(stream(s)) != tcp::State::kClosed) return fail(EINVAL);
+       tcp_options(state, s).fast_open_connect = value != 0;
+       return 0;
+     }},
+    {TCP_FASTOPEN_NO_COOKIE, Sorts::kStream, get_tcp_flag<&tcp::SocketOptions::fast_open_no_cookie>,
+     [](State& state, SocketFile& s, int value, Instant) -> Result<int> {
+       if (value < 0 || value > 1 || !closed_or_listening(state, s)) return fail(EINVAL);
+       tcp_options(state, s).fast_open_no_cookie = value != 0;
+       return 0;
+     }},
+    {TCP_FASTOPEN_KEY, Sorts::kStream, nullptr, nullptr,
+     [](State& state, SocketFile& s, void* value, socklen_t* length, Instant) -> Result<int> {
+       const FastOpenKeyBytes keys = state.fast_open_key_bytes(stream(s));
+       return store(keys.bytes.data(), keys.size, value, length);
+     },
+     [](State& state, SocketFile& s, const void* value, socklen_t length, Instant) -> Result<int> {
+       return state.set_fast_open_keys(stream(s), value, length);
      }},
     {TCP_WINDOW_CLAMP, Sorts::kStream,
      [](State& state, SocketFile& s, Instant) -> Result<int> {

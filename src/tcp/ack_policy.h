@@ -29,6 +29,8 @@ class AckPolicy {
   void on_data(std::uint32_t bytes, bool push, std::uint32_t rcv_wnd, Instant now, Duration srtt, const Knobs& knobs);
   // Out-of-order, duplicate or hole-filling data (Linux: tcp_enter_quickack_mode).
   void enter_quick(std::uint8_t budget, std::uint32_t rcv_wnd);
+  // The SYN-ACK of an active open counts as the first thing received (Linux: tcp_finish_connect).
+  void on_connected(Instant now) { last_data_at_ = now; }
   // Data left us: within `ato` of what came last, the connection is a conversation (Linux: tcp_event_data_sent).
   void on_data_sent(Instant now);
   // An ACK left us, whatever carried it (Linux: tcp_event_ack_sent): nothing is owed, and if something was, `segments` of

@@ -50,7 +50,7 @@ struct Activity {
   // Nothing in it would be missed: an idle connection does without.
   bool over() const {
     if (!scoreboard.empty() || !unsent.empty() || !send_buffer.empty() || !receive_queue.empty() || !reassembly.empty()) return false;
-    if (reset.owed || !dsack.empty() || recovery.remembers()) return false;
+    if (reset.owed || fast_open_request != 0 || !dsack.empty() || recovery.remembers()) return false;
     for (const Instant deadline : deadlines)
       if (deadline != kNever) return false;
     return true;
@@ -64,6 +64,7 @@ struct Activity {
   Recovery recovery;
   std::array<Instant, kTimerCount> deadlines;   // by Timer; kKeepalive's place is unused: it runs while the connection is idle too
   OwedReset reset;
+  std::uint32_t fast_open_request = 0;   // index + 1 in Env::fast_open_requests, while a server's handshake is unfinished; 0: none
   SeqRange dsack{};                // a duplicate to report in the next ACK
   Instant probes_began{};          // window probes in a row; zero: none
   Pacer pacer;

@@ -78,6 +78,7 @@ void Connection::rest(Env& env) {
 
 void Connection::release(Env& env) {
   if (busy_) {
+    if (busy_->fast_open_request != 0) (void)take_fast_open_end(env);
     busy_->scoreboard.clear(env.transmissions);
     busy_->unsent.clear(env.unsent);
     busy_->send_buffer.release_all(env.chunks);
@@ -126,7 +127,8 @@ void Connection::open_active(const FourTuple& tuple, const Path& path, SeqNum is
   enter(State::kSynSent, env, now);
 }
 
-void Connection::open_passive(const Handshake& handshake, const Path& path, Env& env, Instant now) {
+// What both kinds of passive open share.
+void Connection::set_up_passive(const Handshake& handshake, const Path& path, Env& env, Instant now) {
   passive_ = true;
   tuple_ = handshake.tuple;
   ts_.on = handshake.timestamps;
@@ -155,7 +157,13 @@ void Connection::open_passive(const Handshake& handshake, const Path& path, Env&
   total_retransmits_ = handshake.syn_ack_retransmits;
   ecn_.on = handshake.ecn;
   loss_memory_.reordering = initial_reordering(env.knobs);
-  rate_.on_handshake();
+  cwnd_stamp_ = opened_at_ = last_received_at_ = now;
+  if (options_->congestion[0] != 0) control_.select(options_->congestion.data());
+  else control_.select(env.knobs.tcp_congestion_control);
+}
+
+void Connection::open_passive(const Handshake& handshake, const Path& path, Env& env, Instant now) {
+  set_up_passive(handshake, path, env, now);
   // A SYN-ACK sent again gives no sample; the window starts from one segment when more than one was lost (RFC 5681 §3.1, as Linux's
   // tcp_init_transfer reads it).
   if (handshake.syn_ack_retransmits == 0 && handshake.syn_ack_sent_at != kNever) {
@@ -164,9 +172,7 @@ void Connection::open_passive(const Handshake& handshake, const Path& path, Env&
   } else if (handshake.syn_ack_retransmits > 1) {
     window_.cwnd = 1;
   }
-  cwnd_stamp_ = opened_at_ = last_received_at_ = now;
-  if (options_->congestion[0] != 0) control_.select(options_->congestion.data());
-  else control_.select(env.knobs.tcp_congestion_control);
+  rate_.on_handshake();
   enter(State::kEstablished, env, now);
   become_established(env, now);
   // The ACK of the handshake is about to be given to on_segment(), which takes the window from it.
@@ -280,10 +286,13 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
     return 0;
   }
   chronograph_.start(Chronograph::What::kBusy, now);
-  tail->push = push_now_ = false;
+  // What a call pushed stays pushed when the same call adds to it.
+  if (!mid_write_) tail->push = false;
+  push_now_ = false;
   tail->end += static_cast<std::uint32_t>(copied);
   corked_now_ = flags.more;
   const bool all = copied == data.size() && !flags.follows;
+  mid_write_ = !all;
   if (all && flags.end_of_record) tail->end_of_record = true;
   // PSH goes with the end of what the program wrote, and in between once half the peer's window is filled (Linux: forced_push).
   const bool forced = busy_->send_buffer.end() > snd_.pushed + snd_.max_wnd / 2;
@@ -412,6 +421,8 @@ void Connection::finish(CloseCause cause, Env& env, Instant now) {
     pending_cause_ = cause;
     touch(kTouchedError);
   }
+  judge_fast_open(env, now);
+  end_fast_open();
   keepalive_at_ = kNever;
   syn_owed_ = fin_owed_ = probe_owed_ = ack_now_ = challenge_owed_ = false;
   send_shutdown_ = receive_shutdown_ = true;
@@ -468,6 +479,8 @@ void Connection::refresh_mss(Env& env) {
 void Connection::on_path(const Path& path, Env& env, Instant now) {
   const std::uint16_t before = snd_.mss;
   const std::uint32_t mtu = path_->mtu;
+  // A SYN with data may have been as long as the path allowed: all of it went unheard.
+  const bool syn_too_long = state_ == State::kSynSent && has_mark(kSynData) && path.mtu < path_->mtu;
   const PathProperties* const properties = env.paths.share(shared_part(path));
   if (properties == nullptr) return;  // as if the news were still to come: the old path's generation says so
   env.paths.drop(std::exchange(path_, properties));
@@ -478,14 +491,15 @@ void Connection::on_path(const Path& path, Env& env, Instant now) {
     return;
   }
   refresh_mss(env);
-  if (busy_ && snd_.mss < before) mark_oversized(env, now);
+  if (busy_ && (snd_.mss < before || syn_too_long)) mark_oversized(syn_too_long, env, now);
 }
 
-// Records cut for a larger path cannot get through: they are lost, but not by congestion (Linux: tcp_simple_retransmit).
-void Connection::mark_oversized(Env& env, Instant now) {
+// Records cut for a larger path cannot get through: they are lost, but not by congestion (Linux: tcp_simple_retransmit). `all`: whatever
+// their size.
+void Connection::mark_oversized(bool all, Env& env, Instant now) {
   bool any = false;
   for (Transmission* t = busy_->scoreboard.first(); t != nullptr; t = busy_->scoreboard.next(*t)) {
-    if (t->sacked || t->payload() <= snd_.mss || t->mss <= snd_.mss) continue;
+    if (t->sacked || (!all && (t->payload() <= snd_.mss || t->mss <= snd_.mss))) continue;
     busy_->scoreboard.mark_lost(*t);
     any = true;
   }
@@ -578,6 +592,8 @@ Connection::Info Connection::info(Instant now) const {
   i.busy = chronograph_.busy(now);
   i.receive_window_limited = chronograph_.of(Chronograph::What::kReceiveWindow, now);
   i.send_buffer_limited = chronograph_.of(Chronograph::What::kSendBuffer, now);
+  i.syn_data_acked = has_mark(kSynDataAcked);
+  i.fast_open_failure = fast_open_failure_;
   i.dsack_dups = dsack_dups_;
   i.snd_wnd = snd_.wnd;
   i.rcv_wnd = rcv_.wnd;

@@ -10,6 +10,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -89,6 +90,10 @@ class Connection : public TouchedLink {
   void open_active(const FourTuple& tuple, const Path& path, SeqNum iss, std::uint32_t ts_offset, Env& env, Instant now);
   // The third ACK of a passive open came (Linux: tcp_create_openreq_child). The segment that completed it goes to on_segment() next.
   void open_passive(const Handshake& handshake, const Path& path, Env& env, Instant now);
+  // A passive open by a SYN that may bring data at once (RFC 7413; Linux: tcp_fastopen_create_child): SYN-RECEIVED, the SYN-ACK is
+  // owed. `data`: the SYN's payload. False: no memory, nothing has happened.
+  bool open_fast(const FastOpenRequest& request, std::uint32_t ts_offset, const Path& path, const wire::TcpSegment& syn, Frame data, Env& env,
+                 Instant now);
 
   // ---- the network ----
   // `frame` holds exactly the segment's payload (its TCP header trimmed off) and is consumed when the data is kept.
@@ -142,6 +147,32 @@ class Connection : public TouchedLink {
   bool set_congestion_control(std::string_view name);
   void set_quickack(int value);
   bool quickack() const { return ack_policy_.quickack_option(); }   // what TCP_QUICKACK reads
+
+  // ---- Fast Open (connection_fastopen.cc) ----
+  // Between open_active() and the first output. The SYN asks for a cookie, or shows one and carries what add_syn_data() is given.
+  // `defer`: there is a cookie (or none is needed), so the SYN waits for release_syn() (TCP_FASTOPEN_CONNECT).
+  void ask_fast_open(bool defer);
+  void release_syn(Instant now);
+  bool syn_deferred() const { return has_mark(kSynDeferred); }
+  // Would a SYN show a cookie, or carry data without one? (Linux: tcp_fastopen_cookie_check)
+  bool fast_open_ready(const Env& env, Instant now) const;
+  // Bytes the SYN still to be sent has room for; 0 when it may carry none.
+  std::size_t syn_data_room(const Env& env, Instant now) const;
+  // Copies what there is room and memory for; how much.
+  std::size_t add_syn_data(Bytes data, Env& env, Instant now);
+  // Somebody waits to write as soon as the handshake is done: the ACK that ends it may ride on the data (Linux: sk_write_pending).
+  void note_writer_waits() { set_mark(kWriterWaits); }
+  // A server's handshake is not finished (Linux: fastopen_rsk). In SYN-RECEIVED the program may read and write all the same.
+  bool fast_open_pending() const { return busy_->fast_open_request != 0 && !has_mark(kFastOpenEnded); }
+  // The program accepted it.
+  void note_accepted(Env& env);
+  // The handshake of such a connection is over, one way or another: what its listener must know, told once.
+  struct FastOpenEnd {
+    std::uint64_t listener = 0;      // Handle<Listener>, packed
+    bool reset_after_accept = false; // then it goes on counting for a while, or resets would be a way round the limit
+  };
+  bool fast_open_ended() const { return has_mark(kFastOpenEnded); }
+  FastOpenEnd take_fast_open_end(Env& env);
 
   // ---- what it is like ----
   State state() const { return state_; }
@@ -204,6 +235,8 @@ class Connection : public TouchedLink {
     std::uint32_t total_retrans = 0;
     std::uint64_t pacing_rate = 0, bytes_acked = 0, bytes_received = 0, bytes_sent = 0, bytes_retrans = 0;
     std::uint32_t segs_out = 0, segs_in = 0, data_segs_in = 0, data_segs_out = 0, notsent_bytes = 0;
+    bool syn_data_acked = false;
+    FastOpenFailure fast_open_failure = FastOpenFailure::kNone;
     std::uint32_t delivered = 0, dsack_dups = 0, snd_wnd = 0, rcv_wnd = 0, total_rto = 0;
     std::uint32_t delivered_ce = 0, reorderings_seen = 0, out_of_order_segments = 0, rto_recoveries = 0;
     std::uint64_t delivery_rate = 0;   // bytes per second
@@ -299,6 +332,40 @@ class Connection : public TouchedLink {
   void take_out_of_order(const wire::TcpSegment& segment, SeqNum seq, Ecn ecn, Frame frame, Env& env, Instant now);
   void decide_ack(Env& env, Instant now);
   bool make_room(std::size_t true_size, Env& env);
+
+  // ---- connection_fastopen.cc ----
+  enum Mark : std::uint16_t {
+    kFastOpenAsked = 1,      // a client's SYN shall ask for it
+    kSynDeferred = 2,        // and waits for data
+    kSynFastOpen = 4,        // a SYN with the option left (Linux: syn_fastopen)
+    kSynFastOpenExp = 8,     // in its experimental form
+    kSynData = 16,           // a SYN with data left (Linux: syn_data)
+    kSynDataAcked = 32,      // a SYN's data was taken, ours by the peer or the peer's by us (Linux: syn_data_acked)
+    kFastOpenTrial = 64,     // the first after a pause (Linux: syn_fastopen_ch)
+    kWriterWaits = 128,
+    kFastOpenEnded = 256,    // a server's handshake is over and the engine has not been told
+    kFastOpenReset = 512,    // by a RST
+  };
+  bool has_mark(Mark mark) const { return (marks_ & mark) != 0; }
+  void set_mark(Mark mark) { marks_ = static_cast<std::uint16_t>(marks_ | mark); }
+  void clear_mark(Mark mark) { marks_ = static_cast<std::uint16_t>(marks_ & ~mark); }
+  FastOpenRequest& fast_open_request(Env& env) const;
+  Verdict check_fast_open(const wire::TcpSegment& segment, Env& env, Instant now);
+  void finish_fast_open(Env& env, Instant now);
+  void end_fast_open();
+  bool emit_fast_open_syn_ack(OutgoingFrame& out, Env& env, Instant now);
+  void on_syn_ack_timeout(Env& env, Instant now);
+  struct SynOffer {
+    std::optional<wire::FastOpenOption> option;
+    bool data = false;
+    bool trial = false;
+  };
+  SynOffer syn_offer(const Env& env, Instant now) const;
+  void offer_fast_open(wire::TcpOptions& options, Env& env, Instant now);
+  void record_syn_data(Env& env, Instant now);
+  void on_fast_open_answer(const wire::TcpSegment& segment, Env& env, Instant now);
+  void watch_fast_open_timeout(bool expired, Env& env, Instant now);
+  void judge_fast_open(Env& env, Instant now);
 
   // ---- connection_ack.cc: what an ACK tells the sender ----
   struct AckEffects {
@@ -399,11 +466,12 @@ class Connection : public TouchedLink {
 
   // ---- connection.cc ----
   void enter(State to, Env& env, Instant now);
+  void set_up_passive(const Handshake& handshake, const Path& path, Env& env, Instant now);
   void become_established(Env& env, Instant now);
   void finish(CloseCause cause, Env& env, Instant now);
   void enter_fin_wait_2_orphan(Env& env, Instant now);
   void refresh_mss(Env& env);
-  void mark_oversized(Env& env, Instant now);
+  void mark_oversized(bool all, Env& env, Instant now);
   std::uint16_t header_bytes() const { return static_cast<std::uint16_t>(40 + (ts_.on ? 12 : 0)); }   // of a data segment's packet
   void on_mtu_probe_answered(std::uint16_t size, Env& env);
   void expand_send_limit(Env& env);
@@ -435,6 +503,7 @@ class Connection : public TouchedLink {
   bool one_send_ : 1 = false;          // a write is under way: only the record at the head, and one segment of it, may leave
   bool one_sent_ : 1 = false;          // and it has
   bool push_now_ : 1 = false;          // TCP_NODELAY was set: what waits leaves, corked or not (Linux: TCP_NAGLE_PUSH)
+  bool mid_write_ : 1 = false;         // the call that wrote last has more to write
   bool rto_resend_ : 1 = false;        // the next retransmission is the time-out's own, which armed its timer
   bool path_grew_ : 1 = false;         // the path carries more: looked at with the next write or ACK
   bool ect_ : 1 = false;               // the segment built last is ECN-capable
@@ -487,6 +556,8 @@ class Connection : public TouchedLink {
   MtuSearch mtu_search_;
   std::uint32_t rto_time_ms_ = 0;      // how long the episodes of time-outs took that ended
   std::uint16_t rto_recoveries_ = 0;   // and how many they were (Linux: total_rto_recoveries)
+  std::uint16_t marks_ = 0;        // of Mark
+  FastOpenFailure fast_open_failure_ = FastOpenFailure::kNone;
   std::uint8_t retransmits_ = 0;   // RTOs in a row (Linux: icsk_retransmits)
   std::uint8_t backoff_ = 0;
   std::uint8_t probes_out_ = 0;

@@ -146,7 +146,7 @@ void Connection::judge_ack(const TcpSegment& segment, const Sacks& sacks, const 
       ++window_.cwnd;
       env.counters.add(Counter::kTcpExtTCPMTUPFail);
       refresh_mss(env);
-      mark_oversized(env, now);
+      mark_oversized(false, env, now);
     }
   }
   if (verdict.may_grow && verdict.delivered != 0) {

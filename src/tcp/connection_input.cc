@@ -35,6 +35,7 @@ void Connection::on_segment(const TcpSegment& segment, const SegmentContext& con
   corked_now_ = false;  // MSG_MORE holds until something happens, as in Linux
   if (state_ == State::kSynSent) return on_syn_sent(segment, context, std::move(frame), env, now);
 
+  if (fast_open_pending() && check_fast_open(segment, env, now) == Verdict::kDone) return;
   if (check_timestamps(segment, env, now) == Verdict::kDone) return;
   if (check_sequence(segment, env, now) == Verdict::kDone) return;
   if (check_rst(segment, env, now) == Verdict::kDone) return;
@@ -119,8 +120,17 @@ void Connection::on_syn_sent(const TcpSegment& segment, const SegmentContext& co
   become_established(env, now);
   disarm(Timer::kRetransmit);
   retransmits_ = backoff_ = 0;
-  ack_policy_.enter_quick(kQuickAcksMax, rcv_.wnd);
-  ack_now_ = true;
+  on_fast_open_answer(segment, env, now);
+  ack_policy_.on_connected(now);
+  // Whoever waits to write sends the ACK along; should nothing come, it follows (Linux: tcp_rcv_synsent_state_process).
+  if (has_mark(kWriterWaits) || options_->defer_accept != 0) {
+    clear_mark(kWriterWaits);
+    ack_policy_.enter_quick(kQuickAcksMax, rcv_.wnd);
+    ack_policy_.schedule();
+    arm(Timer::kDelayedAck, now + env.knobs.tcp_delack_max, env, now);
+  } else {
+    ack_now_ = true;
+  }
   // What a SYN-ACK carries besides is taken as of any segment (RFC 9293 §3.10.7.3, fifth; the data may be a Fast Open server's).
   if (!segment.payload.empty() || segment.has(kFin)) {
     TcpSegment rest = segment;
@@ -282,9 +292,12 @@ Connection::Verdict Connection::check_ack(const TcpSegment& segment, Env& env, I
     snd_.wl1 = segment.seq - 1;
     enter(State::kEstablished, env, now);
     become_established(env, now);
-    retransmits_ = backoff_ = 0;
-    disarm(Timer::kRetransmit);
+    if (!fast_open_pending()) {
+      retransmits_ = backoff_ = 0;
+      disarm(Timer::kRetransmit);
+    }
   }
+  if (fast_open_pending() && segment.ack > snd_.iss && segment.ack <= snd_.nxt) finish_fast_open(env, now);
   // RFC 5961 §5.2: an ACK from before the oldest window is a guess.
   if (segment.ack < snd_.una) {
     if (segment.ack < snd_.una - snd_.max_wnd) {
@@ -366,7 +379,7 @@ void Connection::take_payload(const TcpSegment& segment, const SegmentContext& c
     if (segment.end() <= rcv_.nxt) owe_duplicate_ack(segment, env);
     return;
   }
-  ++data_segments_in_;
+  if (size > 0) ++data_segments_in_;
   const SeqNum seq = segment.seq;
   const SeqNum text_end = seq + size;
   if (segment.end() <= rcv_.nxt) {  // all of it is old: a retransmission

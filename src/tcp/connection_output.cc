@@ -28,8 +28,10 @@ bool Connection::poll_segment(OutgoingFrame& out, Env& env, Instant now) {
   if (state_ == State::kClosed) return false;
   if (poll_challenge(out, env, now)) return true;
   mss_now_ = current_mss(now);
-  if (poll_resend(out, env, now)) return true;
-  if (state_ == State::kSynSent || state_ == State::kSynReceived) {
+  if (fast_open_pending() && syn_owed_) return emit_fast_open_syn_ack(out, env, now);
+  // Nothing is sent again before the SYN-ACK is answered.
+  if (!fast_open_pending() && poll_resend(out, env, now)) return true;
+  if (state_ == State::kSynSent || (state_ == State::kSynReceived && !fast_open_pending())) {
     if (syn_owed_) return emit_syn(out, env, now);
     return state_ == State::kSynReceived && poll_ack(out, env, now);
   }
@@ -179,6 +181,7 @@ bool Connection::emit_syn(OutgoingFrame& out, Env& env, Instant now) {
     record = busy_->scoreboard.on_sent({snd_.iss, snd_.iss + 1}, snd_.mss, now, env.transmissions, true);
     if (record == nullptr) return false;  // no memory: the timer asks again
     snd_.nxt = snd_.iss + 1;
+    if (!busy_->send_buffer.empty()) record_syn_data(env, now);
     rto_.set(1s, env.knobs);
   } else {
     busy_->scoreboard.on_resent(*record, record->range.end, snd_.mss, now, snd_.nxt, env.transmissions);
@@ -203,16 +206,21 @@ bool Connection::emit_syn(OutgoingFrame& out, Env& env, Instant now) {
     segment.ack = rcv_.nxt;
   }
   segment.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(rcv_.wnd, 65535));
+  rcv_.advmss = std::min(rcv_.advmss, path_->advmss);  // a path MTU may have been learnt since (Linux: tcp_advertise_mss)
   segment.options.mss = rcv_.advmss;
   if (ts_.on) segment.options.timestamps = TcpTimestamps{timestamp_clock(now), answer ? ts_.recent : 0};
   segment.options.sack_permitted = sack_;
   if (window_scaling_) segment.options.window_scale = rcv_.wscale;
+  // What a SYN sent again leaves out: whatever the first one carried may be why it was lost.
+  if (!again && has_mark(kFastOpenAsked)) offer_fast_open(segment.options, env, now);
   const MutableBytes header = out.append_header(tcp_header_length(segment.options, true));
   emit_tcp(segment, header);
+  const std::uint32_t payload = again ? 0 : snd_.nxt - (snd_.iss + 1);
+  if (payload > 0) busy_->send_buffer.collect({snd_.iss + 1, snd_.nxt}, out);
   out.checksum = {.wanted = true, .start = 0, .offset = static_cast<std::uint16_t>(kTcpChecksumOffset)};
   ++segments_out_;
   env.counters.add(Counter::kTcpOutSegs);
-  trace_segment(Event::kSegmentOut, segment, 0, env, now);
+  trace_segment(Event::kSegmentOut, segment, payload, env, now);
   if (answer) {
     note_ack_sent(env);
     rcv_.wup = rcv_.nxt;

@@ -48,7 +48,7 @@ void Connection::rearm_retransmit(Env& env, Instant now) {
 bool Connection::schedule_tail_probe(bool from_now, Env& env, Instant now) {
   const Scoreboard& scoreboard = busy_->scoreboard;
   if (env.knobs.tcp_early_retrans != 3 && env.knobs.tcp_early_retrans != 4) return false;
-  if (!sack_ || scoreboard.empty()) return false;
+  if (!sack_ || scoreboard.empty() || fast_open_pending()) return false;
   const CaState state = busy_->recovery.state();
   if (state != CaState::kOpen && state != CaState::kCwr) return false;
   Duration wait = 1s;

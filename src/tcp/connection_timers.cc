@@ -5,6 +5,7 @@
 
 #include "tcp/connection.h"
 #include "tcp/events.h"
+#include "tcp/fastopen.h"
 
 namespace tapir::tcp {
 
@@ -101,6 +102,7 @@ bool Connection::give_up(Env& env, Instant now) {
     }
     expired = retransmits_exhausted(tries, options_->user_timeout, env.knobs.rto_min, env, now);
   }
+  watch_fast_open_timeout(expired, env, now);
   if (!expired) return false;
   env.counters.add(Counter::kTcpExtTCPAbortOnTimeout);
   const CloseCause cause = soft_cause_ != CloseCause::kNone ? soft_cause_ : CloseCause::kTimedOut;
@@ -109,6 +111,7 @@ bool Connection::give_up(Env& env, Instant now) {
 }
 
 void Connection::on_retransmit_timeout(Env& env, Instant now) {
+  if (fast_open_pending()) return on_syn_ack_timeout(env, now);
   if (busy_->scoreboard.empty()) {
     // A SYN that found no memory.
     if (state_ == State::kSynSent) syn_owed_ = true;
@@ -264,7 +267,8 @@ void Connection::on_keepalive_timeout(Env& env, Instant now) {
 
 void Connection::on_delivery_error(const DeliveryError& error, Env& env, Instant now) {
   if (state_ == State::kClosed || !wake(env)) return;
-  if (error.quoted_seq && (*error.quoted_seq < snd_.una || *error.quoted_seq > snd_.nxt)) {
+  const bool fast_open = fast_open_pending();
+  if (error.quoted_seq && (*error.quoted_seq < (fast_open ? snd_.iss : snd_.una) || *error.quoted_seq > snd_.nxt)) {
     env.counters.add(Counter::kTcpExtOutOfWindowIcmps);
     return;
   }
@@ -280,11 +284,13 @@ void Connection::on_delivery_error(const DeliveryError& error, Env& env, Instant
     case DeliveryErrorKind::kTimeExceeded: break;
     case DeliveryErrorKind::kParameterProblem: return;
   }
-  if (state_ == State::kSynSent || state_ == State::kSynReceived) return finish(cause, env, now);
+  // A Fast Open connection that the program has counts as one that is open.
+  const bool opening = state_ == State::kSynSent || state_ == State::kSynReceived;
+  if (opening && !(fast_open && fast_open_request(env).accepted)) return finish(cause, env, now);
   soft_cause_ = cause;
   // RFC 6069: the path was broken, not congested: take back one doubling, and try as soon as that says.
   const bool unreachable = error.kind == DeliveryErrorKind::kNetUnreachable || error.kind == DeliveryErrorKind::kHostUnreachable;
-  if (!unreachable || !error.from_icmp || backoff_ == 0 || retransmits_ == 0 || busy_->scoreboard.empty()) return;
+  if (fast_open || !unreachable || !error.from_icmp || backoff_ == 0 || retransmits_ == 0 || busy_->scoreboard.empty()) return;
   if (!error.quoted_seq || *error.quoted_seq != snd_.una) return;
   --backoff_;
   Duration rto = rtt_.has_sample() ? rtt_.base_rto(env.knobs) : Duration(1s);

@@ -33,8 +33,10 @@ class DeliveryRate {
                 Flight& flight, Instant now);
   // The program has less than a segment to send and nothing else holds the sender back; `in_flight` segments.
   void on_application_limited(std::uint32_t in_flight);
-  // The handshake's segment counts as one delivered (Linux: tcp_rcv_state_process).
-  void on_handshake() { delivered_ = 1; }
+  // The handshake's SYN-ACK, which no record stands for, counts as delivered (Linux: tcp_rcv_state_process).
+  void on_handshake() { ++delivered_; }
+  // Two records were one segment on the wire: a SYN and its data.
+  void discount() { delivered_ -= delivered_ > 1 ? 1U : 0U; }
 
   std::uint32_t delivered() const { return delivered_; }         // segments ever; tcpi_delivered
   std::uint32_t delivered_ce() const { return delivered_ce_; }

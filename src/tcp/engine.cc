@@ -24,10 +24,13 @@ Engine::State_::State_(Knobs& knobs_in, trace::Counters& counters_in, trace::Tra
     : knobs(knobs_in), counters(counters_in), tracer(tracer_in), budget(budget_in), paths(paths_in), chunks(budget_in),
       transmissions(kTransmissionsMax, budget_in.hook()), unsent(kUnsentMax, budget_in.hook()),
       activities(kConnectionsMax, budget_in.hook()), shared_options(kConnectionsMax, budget_in.hook()),
-      path_properties(kConnectionsMax, budget_in.hook()),
-      env{knobs_in, counters_in, tracer_in, rng_in, frames_in, chunks, transmissions, unsent, activities, shared_options, path_properties},
+      path_properties(kConnectionsMax, budget_in.hook()), fast_open_requests(kFastOpenRequestsMax, budget_in.hook()),
+      fast_open(new_key(rng_in), budget_in.hook()),
+      env{knobs_in, counters_in, tracer_in, rng_in, frames_in, chunks, transmissions, unsent, activities, shared_options, path_properties,
+          fast_open_requests, fast_open},
       connections(kConnectionsMax, budget_in.hook()), half_opens(kHalfOpenMax, budget_in.hook()),
-      listeners(kListenersMax, budget_in.hook()), accepts(kConnectionsMax, budget_in.hook()), time_waits(kTimeWaitMax, budget_in.hook()),
+      listeners(kListenersMax, budget_in.hook()), accepts(kConnectionsMax, budget_in.hook()), resets(kFastOpenRequestsMax, budget_in.hook()),
+      time_waits(kTimeWaitMax, budget_in.hook()),
       established(new_key(rng_in), std::size_t{kConnectionsMax} + kHalfOpenMax + kTimeWaitMax, budget_in.hook()),
       listening(new_key(rng_in), kListenersMax, budget_in.hook()), isns(new_key(rng_in), new_key(rng_in)),
       cookies(new_key(rng_in), new_key(rng_in)), replies(budget_in.hook()) {}
@@ -124,6 +127,7 @@ void Engine::State_::remove_time_wait(TimeWait& record, TimeWaitEnd why, Instant
 }
 
 bool Engine::State_::look_after(Connection& c, bool list_output, Instant now) {
+  if (c.fast_open_ended()) end_fast_open(c, now);
   if (c.wants_time_wait()) become_time_wait(c, now);
   if (const std::uint8_t events = c.take_touched(); events != 0 && c.attached) touch(c, events);
   if (c.state() == State::kClosed) established.erase(c.tuple(), ref_of(c));
@@ -260,6 +264,9 @@ std::expected<ListenerId, CloseCause> Engine::listen(const Endpoint& local, Inte
   if (!id) return std::unexpected(CloseCause::kOutOfMemory);
   Listener& listener = *s.listeners.get(id);
   listener.options.bound_interface = bound;
+  const int server_everywhere = kFastOpenServer | kFastOpenAllListeners;
+  if ((s.knobs.tcp_fastopen & server_everywhere) == server_everywhere && listener.options.fast_open_queue == 0)
+    set_fast_open_queue(id, static_cast<int>(std::min<std::uint32_t>(listener.backlog, 0x7fffffff)));
   if (!s.listening.insert(local, id.index)) {
     s.listeners.erase(listener);
     return std::unexpected(CloseCause::kOutOfMemory);
@@ -276,7 +283,10 @@ ConnectionId Engine::accept(ListenerId id, Instant now) {
   Listener* listener = s.listeners.get(id);
   if (listener == nullptr) return {};
   const ConnectionId connection = listener->dequeue(s.accepts);
-  if (const Connection* c = s.connections.get(connection)) s.tracer.emit(now, Event::kAccepted, s.subject_of(*listener), c->subject());
+  if (Connection* c = s.connections.get(connection)) {
+    c->note_accepted(s.env);
+    s.tracer.emit(now, Event::kAccepted, s.subject_of(*listener), c->subject());
+  }
   return connection;
 }
 
@@ -295,6 +305,7 @@ void Engine::close_listener(ListenerId id, Instant now) {
   while (listener->first_half_open != 0)
     s.remove_half_open(*s.half_opens.at(listener->first_half_open - 1), HalfOpenEnd::kListenerClosed, now);
   while (const ConnectionId child = listener->dequeue(s.accepts)) abort(child, now);
+  while (listener->first_reset != 0) s.drop_first_reset(*listener);
   s.untouch(*listener);
   s.listeners.erase(id);
 }

@@ -109,6 +109,10 @@ class Engine {
   bool acceptable(ListenerId id) const;
   void close_listener(ListenerId id, Instant now);    // queued connections are reset (Linux: inet_csk_listen_stop)
   SocketOptions* listener_options(ListenerId id);
+  // TCP_FASTOPEN: connections begun with data that may be unfinished at a time; the first use makes the stack's key if none is set.
+  void set_fast_open_queue(ListenerId id, int most);
+  // TCP_FASTOPEN_KEY of this listener alone.
+  void set_fast_open_keys(ListenerId id, const FastOpenKeys& keys);
   struct ListenerInfo {
     Endpoint local;
     std::uint32_t accept_queue = 0;     // ss: Recv-Q
@@ -136,6 +140,10 @@ class Engine {
   void settle_options(ConnectionId id);
   void options_changed(ConnectionId id, Instant now);
   void set_quickack(ConnectionId id, int value, Instant now);
+  // Between connect() and the next poll of the output: Connection::ask_fast_open(), add_syn_data() and release_syn().
+  void ask_fast_open(ConnectionId id, bool defer);
+  std::size_t add_syn_data(ConnectionId id, Bytes data, Instant now);
+  void release_syn(ConnectionId id, Instant now);
 
   // The next of those touched since they were last told of, the first first; asked until there is none.
   std::optional<TouchedSocket> poll_touched();
@@ -159,6 +167,8 @@ class Engine {
   };
   void for_each(void (*visit)(void*, const Row&), void* context, Instant now) const;
   Env& env();
+  // Fast Open's memory of destinations (`ip tcp_metrics`).
+  FastOpenClient& fast_open();
   // For tests: the ISN of every connection from now on, to begin near a wrap. Nothing: RFC 6528's again.
   void force_iss(std::optional<SeqNum> iss);
 

@@ -75,7 +75,7 @@ void Engine::State_::on_connection_segment(Connection& c, Incoming& in) {
 
 // ---- a half-open connection ----
 
-void Engine::State_::add_half_open(const HalfOpen& request, Listener& listener, Instant now) {
+void Engine::State_::add_half_open(const HalfOpen& request, Listener& listener, const std::optional<wire::FastOpenOption>& option, Instant now) {
   const Handle<HalfOpen> handle = half_opens.emplace(request);
   HalfOpen* record = half_opens.get(handle);
   const RecordRef ref{RecordRef::Kind::kHalfOpen, handle.index};
@@ -93,7 +93,7 @@ void Engine::State_::add_half_open(const HalfOpen& request, Listener& listener, 
   ++listener.half_open;
   ++listener.young;
   trace_born(Event::kHalfOpenBorn, request.tuple, 0, subject_of(*record), now);
-  send_syn_ack(*record, listener, now);
+  send_syn_ack(*record, listener, option, now);
   record->first_ts_value = timestamp_clock(now) + ts_offset(*record);
   wheel.arm(record->timer, later(now, record->timeout(knobs)));
 }
@@ -111,10 +111,13 @@ void Engine::State_::remove_half_open(HalfOpen& request, HalfOpenEnd why, Instan
   half_opens.erase(request);
 }
 
-void Engine::State_::send_syn_ack(HalfOpen& request, const Listener& listener, Instant now) {
+void Engine::State_::send_syn_ack(HalfOpen& request, const Listener& listener, const std::optional<wire::FastOpenOption>& option, Instant now) {
   request.syn_ack_sent_at = now;
+  wire::TcpSegment syn_ack = request.syn_ack(timestamp_clock(now) + ts_offset(request));
+  syn_ack.options.fast_open = option;
+  if (wire::tcp_options_length(syn_ack.options, true) > wire::kTcpOptionBytesMax) syn_ack.options.fast_open.reset();
   reply(request.tuple.local.address, request.tuple.remote.address, request.interface,
-        request.syn_ack(timestamp_clock(now) + ts_offset(request)), listener.options.tos, subject_of(request), now);
+        syn_ack, listener.options.tos, subject_of(request), now);
 }
 
 void Engine::State_::resend_syn_ack(HalfOpen& request, const Listener& listener, Instant now) {
@@ -122,7 +125,7 @@ void Engine::State_::resend_syn_ack(HalfOpen& request, const Listener& listener,
   counters.add(Counter::kTcpExtTCPSynRetrans);
   if (request.retransmits != 255) ++request.retransmits;
   tracer.emit(now, Event::kRetransmit, subject_of(request), request.iss.value(), request.iss.value() + 1, request.retransmits);
-  send_syn_ack(request, listener, now);
+  send_syn_ack(request, listener, std::nullopt, now);  // without the cookie: it may be what got lost
 }
 
 void Engine::State_::on_half_open_timer(HalfOpen& request, Instant now) {
@@ -292,7 +295,9 @@ void Engine::State_::on_syn(Listener& listener, Incoming& in, std::optional<SeqN
   request.set_window(window_for(listener, *path, mss, request.has(HalfOpen::kWindowScaling)));
   if (!cookie) {
     request.iss = iss ? *iss : isns.iss(in.tuple, now);
-    return add_half_open(request, listener, now);
+    std::optional<wire::FastOpenOption> option;
+    if (try_fast_open(listener, in, request, *path, option)) return;
+    return add_half_open(request, listener, option, now);
   }
   request.iss = cookies.make(in.tuple, request.irs, request.peer_mss, now);
   listener.note_cookie_sent(now);

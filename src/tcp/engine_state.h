@@ -10,6 +10,7 @@
 #include "tcp/demux.h"
 #include "tcp/engine.h"
 #include "tcp/events.h"
+#include "tcp/fastopen.h"
 #include "tcp/half_open.h"
 #include "tcp/isn.h"
 #include "tcp/listener.h"
@@ -23,6 +24,7 @@ namespace tapir::tcp {
 inline constexpr std::uint32_t kConnectionsMax = 1U << 20;
 inline constexpr std::uint32_t kHalfOpenMax = 1U << 18;      // besides, each listener's backlog
 inline constexpr std::uint32_t kTimeWaitMax = 1U << 22;      // besides, tcp_max_tw_buckets
+inline constexpr std::uint32_t kFastOpenRequestsMax = 1U << 16;   // besides, each listener's TCP_FASTOPEN
 inline constexpr std::uint32_t kListenersMax = 1U << 16;     // one per port
 inline constexpr std::uint32_t kTransmissionsMax = 1U << 22;
 inline constexpr std::uint32_t kUnsentMax = 1U << 22;
@@ -60,9 +62,9 @@ struct Engine::State_ {
   std::optional<RecordRef> find(const FourTuple& tuple) const;
 
   // ---- half-open ----
-  void add_half_open(const HalfOpen& request, Listener& listener, Instant now);
+  void add_half_open(const HalfOpen& request, Listener& listener, const std::optional<wire::FastOpenOption>& option, Instant now);
   void remove_half_open(HalfOpen& request, HalfOpenEnd why, Instant now);
-  void send_syn_ack(HalfOpen& request, const Listener& listener, Instant now);
+  void send_syn_ack(HalfOpen& request, const Listener& listener, const std::optional<wire::FastOpenOption>& option, Instant now);
   void resend_syn_ack(HalfOpen& request, const Listener& listener, Instant now);
   void on_half_open_timer(HalfOpen& request, Instant now);
   std::uint32_t ts_offset(const HalfOpen& request) const {
@@ -89,6 +91,14 @@ struct Engine::State_ {
   void on_cookie(Listener& listener, Incoming& in);
   // The connection that a finished handshake becomes, in the accept queue; null: turned away, and counted.
   Connection* become_connection(Listener& listener, const Handshake& handshake, HalfOpen* request, Instant now);
+  // ---- Fast Open (engine_fastopen.cc) ----
+  // What a SYN's option, or its data, come to: the connection has begun (then the SYN is dealt with), or the SYN-ACK shows `option`.
+  bool try_fast_open(Listener& listener, Incoming& in, HalfOpen& request, const Path& path, std::optional<wire::FastOpenOption>& option);
+  bool fast_open_room(Listener& listener, Instant now);
+  bool begin_fast_open(Listener& listener, Incoming& in, const HalfOpen& request, const Path& path, const std::optional<wire::FastOpenOption>& option);
+  void end_fast_open(Connection& c, Instant now);
+  void drop_first_reset(Listener& listener);
+  void make_fast_open_key();
   InitialWindow window_for(const Listener& listener, const Path& path, std::uint16_t mss, bool scaling) const;
   std::uint16_t announced_mss(const Listener& listener, const Path& path) const;
 
@@ -132,11 +142,14 @@ struct Engine::State_ {
   ActivityPool activities;
   SharedPool<SocketOptions> shared_options;
   SharedPool<PathProperties> path_properties;
+  FastOpenRequests fast_open_requests;
+  FastOpenClient fast_open;
   Env env;
   Slab<Connection> connections;
   Slab<HalfOpen> half_opens;
   Slab<Listener> listeners;
   AcceptPool accepts;
+  ResetPool resets;
   TimeWaitTable time_waits;
   EstablishedTable established;
   ListeningTable listening;

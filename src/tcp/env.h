@@ -18,6 +18,10 @@
 
 namespace tapir::tcp {
 
+struct FastOpenRequest;
+struct FastOpenClient;
+using FastOpenRequests = Slab<FastOpenRequest>;
+
 struct Env {
   Knobs& knobs;
   trace::Counters& counters;
@@ -30,6 +34,8 @@ struct Env {
   ActivityPool& activities;
   SharedPool<SocketOptions>& options;      // of connections
   SharedPool<PathProperties>& paths;
+  FastOpenRequests& fast_open_requests;
+  FastOpenClient& fast_open;
   // What all connections hold to send, against tcp_mem (pages of 4 KiB): above [1] buffers grow no more, above [2] nothing new is taken.
   std::size_t pages_in_use() const { return chunks.bytes_in_use() / 4096; }
   bool memory_pressure() const { return pages_in_use() > static_cast<std::size_t>(knobs.tcp_mem[1]); }

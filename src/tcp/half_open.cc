@@ -60,14 +60,14 @@ HalfOpen HalfOpen::from_syn(const wire::TcpSegment& syn, const FourTuple& tuple,
 HalfOpen::Verdict HalfOpen::on_segment(const wire::TcpSegment& segment, std::uint32_t ts_offset, std::uint8_t defer_accept,
                                        const Knobs& knobs, trace::Counters& counters, Instant now) {
   using Kind = Verdict::Kind;
-  const SeqNum rcv_nxt = irs + 1;
+  const SeqNum expected = rcv_nxt();
   const auto& stamps = segment.options.timestamps;
   bool old = false;
   bool echo_unknown = false;
   if (stamps) {
     // Linux does not keep when it was heard either: it takes the time since the last SYN-ACK.
     old = paws_reject(ts_recent, timeout(knobs), stamps->value, segment.has(wire::kRst));
-    if (stamps->echo != 0 && has(kTimestamps)) {
+    if (stamps->echo != 0 && has(kTimestamps) && !has(kFastOpen)) {
       const std::uint32_t last = timestamp_clock(syn_ack_sent_at) + ts_offset;
       echo_unknown = stamps->echo - first_ts_value > last - first_ts_value;
     }
@@ -82,9 +82,10 @@ HalfOpen::Verdict HalfOpen::on_segment(const wire::TcpSegment& segment, std::uin
   }
 
   // RFC 9293 §3.10.7.4 in SYN-RECEIVED: an ACK of anything but our SYN. Linux looks at it before the window.
-  if (segment.has(wire::kAck) && segment.ack != iss + 1) return {Kind::kListener, DropReason::kTcpInvalidAckSequence};
+  // With Fast Open the Connection itself looks at it: data of ours may be acknowledged already.
+  if (!has(kFastOpen) && segment.has(wire::kAck) && segment.ack != iss + 1) return {Kind::kListener, DropReason::kTcpInvalidAckSequence};
 
-  if (old || echo_unknown || !in_window({segment.seq, segment.end()}, rcv_nxt, window())) {
+  if (old || echo_unknown || !in_window({segment.seq, segment.end()}, expected, window())) {
     if (old) counters.add(Counter::kTcpExtPAWSEstab);
     else if (echo_unknown) counters.add(Counter::kTcpExtTSEcrRejected);
     const DropReason reason = old ? DropReason::kTcpRfc7323Paws : echo_unknown ? DropReason::kTcpRfc7323TsEcr : DropReason::kTcpInvalidSequence;
@@ -92,11 +93,11 @@ HalfOpen::Verdict HalfOpen::on_segment(const wire::TcpSegment& segment, std::uin
     const bool answer = answer_allowed(last_answer_ms, segment, Counter::kTcpExtTCPACKSkippedSynRecv, knobs, counters, now);
     return {answer ? Kind::kAck : Kind::kDrop, reason};
   }
-  if (stamps && segment.seq <= rcv_nxt) ts_recent = stamps->value;
+  if (stamps && segment.seq <= expected) ts_recent = stamps->value;
 
   if (segment.has(wire::kRst)) {
     // RFC 5961 §3.2: a RST that is not at the left edge may be a guess.
-    if (segment.seq != rcv_nxt) {
+    if (segment.seq != expected) {
       const bool answer = answer_allowed(last_answer_ms, segment, Counter::kTcpExtTCPACKSkippedSynRecv, knobs, counters, now);
       if (answer) counters.add(Counter::kTcpExtTCPChallengeACK);
       return {answer ? Kind::kAck : Kind::kDrop, DropReason::kTcpResetChallenged};
@@ -112,9 +113,10 @@ HalfOpen::Verdict HalfOpen::on_segment(const wire::TcpSegment& segment, std::uin
     return {Kind::kResetAndEnd, DropReason::kTcpInvalidSyn};
   }
   if (!segment.has(wire::kAck)) return {Kind::kDrop, DropReason::kTcpFlags};
+  if (has(kFastOpen)) return {Kind::kComplete, DropReason::kNone};
 
   // TCP_DEFER_ACCEPT: a bare ACK does not wake the program.
-  if (timeouts < defer_accept && segment.end() == rcv_nxt) {
+  if (timeouts < defer_accept && segment.end() == expected) {
     flags |= kAcked;
     counters.add(Counter::kTcpExtTCPDeferAcceptDrop);
     return {Kind::kDrop, DropReason::kTcpDeferAccept};
@@ -137,7 +139,7 @@ wire::TcpSegment HalfOpen::syn_ack(std::uint32_t ts_value) const {
   segment.src_port = tuple.local.port;
   segment.dst_port = tuple.remote.port;
   segment.seq = iss;
-  segment.ack = irs + 1;
+  segment.ack = rcv_nxt();
   segment.flags = wire::kSyn | wire::kAck;
   if (has(kEcn)) segment.flags |= wire::kEce;
   segment.window = static_cast<std::uint16_t>(window());
@@ -153,7 +155,7 @@ wire::TcpSegment HalfOpen::ack(std::uint32_t ts_value) const {
   segment.src_port = tuple.local.port;
   segment.dst_port = tuple.remote.port;
   segment.seq = iss + 1;
-  segment.ack = irs + 1;
+  segment.ack = rcv_nxt();
   segment.flags = wire::kAck;
   segment.window = static_cast<std::uint16_t>(window() >> rcv_wscale);
   if (has(kTimestamps)) segment.options.timestamps = {ts_value, ts_recent};

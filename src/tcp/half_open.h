@@ -72,7 +72,7 @@ struct HalfOpen {
   std::uint32_t window_clamp = 0;
   std::uint32_t last_answer_ms = 0;       // when it last answered what needed no answer; 0: never
   std::uint32_t listener = 0;             // index
-  std::uint32_t prev = 0;                 // index + 1: neighbours among the listener's
+  std::uint32_t prev = 0;                 // index + 1: neighbours among the listener's. With kFastOpen it is in no list: syn_data()
   std::uint32_t next = 0;
   std::uint16_t announced_mss = 536;      // in the SYN-ACK
   std::uint8_t snd_wscale = 0;            // the peer's shift
@@ -87,7 +87,12 @@ struct HalfOpen {
     kEcn = 8,
     kAcked = 16,                          // the ACK came and could not be taken yet
     kOffset = 32,                         // our timestamps carry timestamp_offset()
+    kFastOpen = 64,                       // a Connection exists already: FastOpenRequest
   };
+  // Bytes of the SYN's data that were taken (Fast Open).
+  std::uint32_t syn_data() const { return has(kFastOpen) ? prev : 0; }
+  void set_syn_data(std::uint32_t bytes) { prev = bytes; }
+  SeqNum rcv_nxt() const { return irs + 1 + syn_data(); }
   bool has(Flag flag) const { return (flags & flag) != 0; }
 
  private:

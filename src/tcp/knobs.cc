@@ -77,6 +77,8 @@ constexpr Row kRows[] = {
     byte<&Knobs::tcp_early_retrans>("net.ipv4.tcp_early_retrans", 4),
     byte<&Knobs::tcp_ecn>("net.ipv4.tcp_ecn", 2),
     byte<&Knobs::tcp_ecn_fallback>("net.ipv4.tcp_ecn_fallback", 1),
+    number<&Knobs::tcp_fastopen>("net.ipv4.tcp_fastopen", kIntMin, kIntMax),
+    number<&Knobs::tcp_fastopen_blackhole_timeout_sec>("net.ipv4.tcp_fastopen_blackhole_timeout_sec", 0, kIntMax),
     integer<&Knobs::tcp_fin_timeout>("net.ipv4.tcp_fin_timeout"),
     byte<&Knobs::tcp_frto>("net.ipv4.tcp_frto"),
     time<&Knobs::tcp_invalid_ratelimit, std::chrono::milliseconds>("net.ipv4.tcp_invalid_ratelimit", 0, kIntMax),
@@ -136,6 +138,7 @@ static_assert(std::ranges::is_sorted(kRows, {}, &Row::name));
 
 // Those that hold a word.
 constexpr std::string_view kCongestionControl = "net.ipv4.tcp_congestion_control";
+constexpr std::string_view kFastOpenKey = "net.ipv4.tcp_fastopen_key";
 constexpr std::string_view kCongestionAvailable = "net.ipv4.tcp_available_congestion_control";
 constexpr std::string_view kQueueing = "net.core.default_qdisc";
 
@@ -171,12 +174,20 @@ std::expected<void, std::string> set_congestion_control(Knobs& knobs, std::strin
   return {};
 }
 
+std::expected<void, std::string> set_fast_open_key(Knobs& knobs, std::string_view text) {
+  const auto keys = parse_fast_open_keys(text);
+  if (!keys) return std::unexpected(std::string(kFastOpenKey) + " takes one key or two, parted by a comma, each four groups of hexadecimal digits parted by '-', not \"" + std::string(text) + "\"");
+  knobs.tcp_fastopen_key = keys;
+  return {};
+}
+
 }  // namespace
 
 std::expected<std::string, std::string> knob_get(const Knobs& knobs, std::string_view name) {
   if (name == kCongestionControl) return knobs.tcp_congestion_control;
   if (name == kCongestionAvailable) return std::string(CongestionSlot::available());
   if (name == kQueueing) return knobs.fair_queue ? "fq" : "pfifo_fast";
+  if (name == kFastOpenKey) return fast_open_keys_text(knobs.tcp_fastopen_key.value_or(FastOpenKeys{}));
   const Row* row = find(name);
   if (row == nullptr) return std::unexpected("there is no knob " + std::string(name));
   std::string text;
@@ -192,6 +203,7 @@ std::expected<void, std::string> knob_set(Knobs& knobs, std::string_view name, s
   if (name == kCongestionControl) return set_congestion_control(knobs, text);
   if (name == kQueueing) return set_queueing(knobs, text);
   if (name == kCongestionAvailable) return std::unexpected(std::string(name) + " can only be read");
+  if (name == kFastOpenKey) return set_fast_open_key(knobs, text);
   const Row* row = find(name);
   if (row == nullptr) return std::unexpected("there is no knob " + std::string(name));
 
@@ -213,7 +225,7 @@ std::expected<void, std::string> knob_set(Knobs& knobs, std::string_view name, s
 }
 
 std::vector<std::string_view> knob_names() {
-  std::vector<std::string_view> names{kCongestionControl, kCongestionAvailable, kQueueing};
+  std::vector<std::string_view> names{kCongestionControl, kCongestionAvailable, kFastOpenKey, kQueueing};
   for (const Row& row : kRows) names.push_back(row.name);
   std::ranges::sort(names);
   return names;

@@ -5,11 +5,13 @@
 #include <array>
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/time.h"
+#include "tcp/fastopen_key.h"
 
 namespace tapir::tcp {
 
@@ -23,6 +25,9 @@ struct Knobs {
   int tcp_abort_on_overflow = 0;
   int somaxconn = 4096;                 // net.core.somaxconn
   int tcp_migrate_req = 0;
+  int tcp_fastopen = 1;                 // kFastOpen* bits
+  int tcp_fastopen_blackhole_timeout_sec = 0;
+  std::optional<FastOpenKeys> tcp_fastopen_key;   // none: chosen when a listener first needs one
   // retransmission
   int tcp_retries1 = 3;
   int tcp_retries2 = 15;

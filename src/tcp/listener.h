@@ -5,10 +5,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "base/slab.h"
 #include "base/time.h"
 #include "inet/endpoint.h"
+#include "tcp/fastopen_key.h"
 #include "tcp/knobs.h"
 #include "tcp/options.h"
 #include "tcp/touched.h"
@@ -17,6 +19,15 @@
 namespace tapir::tcp {
 
 class Connection;
+
+// A connection begun with data that a RST ended: it counts as pending on, or whoever forges addresses could have any number begun
+// (RFC 7413 §5.1; Linux: rskq_rst_head).
+struct ResetEntry {
+  Instant expires{};
+  std::uint32_t next = 0;             // index + 1
+};
+using ResetPool = Slab<ResetEntry>;
+inline constexpr Duration kFastOpenResetTime = 60s;
 
 // A place in an accept queue.
 struct AcceptEntry {
@@ -65,6 +76,10 @@ class Listener : public TouchedLink {
   std::uint32_t first_half_open = 0;   // index + 1: their list
   std::uint64_t order = 0;             // counts listeners of the stack: who began first
   SocketOptions options;               // inherited by what is accepted
+  std::uint32_t fast_open_pending = 0; // connections whose SYN brought a cookie and whose handshake is not finished
+  std::uint32_t first_reset = 0;       // index + 1: those a RST ended after accept(), the oldest first; they count for a while
+  std::uint32_t last_reset = 0;
+  std::optional<FastOpenKeys> fast_open_keys;   // TCP_FASTOPEN_KEY; none: the stack's
 
  private:
   std::uint32_t head_ = 0;             // index + 1

@@ -22,6 +22,7 @@ struct SocketOptions {
   std::int32_t keepalive_interval = 0;
   std::int32_t linger2 = 0;              // seconds; 0 = tcp_fin_timeout, < 0 = at once
   std::uint16_t max_segment = 0;         // TCP_MAXSEG
+  std::uint16_t fast_open_queue = 0;     // TCP_FASTOPEN: a listener's pending ones at most; 0 = none taken. Linux keeps an int
   InterfaceId bound_interface = kNoInterface;   // SO_BINDTODEVICE
   std::uint8_t keepalive_probes = 0;
   std::uint8_t syn_count = 0;            // TCP_SYNCNT
@@ -34,6 +35,8 @@ struct SocketOptions {
   bool keepalive = false;                // SO_KEEPALIVE
   bool urgent_inline = false;            // SO_OOBINLINE
   bool thin_linear_timeouts = false;
+  bool fast_open_connect = false;        // TCP_FASTOPEN_CONNECT
+  bool fast_open_no_cookie = false;      // TCP_FASTOPEN_NO_COOKIE
   std::array<char, 16> congestion{};     // TCP_CONGESTION; empty = the knob
 
   friend constexpr bool operator==(const SocketOptions&, const SocketOptions&) = default;

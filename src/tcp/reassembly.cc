@@ -48,6 +48,12 @@ bool Reassembly::empty() const { return body_ == nullptr; }
 std::size_t Reassembly::true_size() const { return body_ == nullptr ? 0 : body_->true_size; }
 std::size_t Reassembly::bytes() const { return body_ == nullptr ? 0 : body_->bytes; }
 std::size_t Reassembly::count() const { return body_ == nullptr ? 0 : body_->count; }
+bool Reassembly::only_the_last_segment() const {
+  if (body_ == nullptr || body_->count != 1) return false;
+  const Block& block = *body_->blocks.first();
+  return block.last->fin;
+}
+
 SeqNum Reassembly::highest_end() const { return body_ == nullptr ? SeqNum() : body_->blocks.last()->range.end; }
 
 void Reassembly::unlink_recent(Block& block) {

@@ -45,6 +45,8 @@ class Reassembly {
   std::size_t bytes() const;
   std::size_t count() const;
   SeqNum highest_end() const;         // valid unless empty
+  // A single segment is held, and it ends with the FIN.
+  bool only_the_last_segment() const;
   // Up to `max` intervals, most recently changed first (RFC 2018 §4), skipping those at or below rcv_nxt.
   std::size_t sack_blocks(std::array<wire::SackBlock, 4>& out, std::size_t max, SeqNum rcv_nxt) const;
   // Drops the furthest segments until true_size() <= `target` (Linux: tcp_prune_ofo_queue). Returns frames dropped.

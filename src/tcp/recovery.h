@@ -105,6 +105,11 @@ class Recovery {
   }
   // A record there was marked lost: look there again.
   void note_lost(SeqNum seq);
+  // What is marked lost from `seq` on goes again, without an episode (a Fast Open SYN's data).
+  void resend_from(SeqNum seq) {
+    note_lost(seq);
+    resending_ = true;
+  }
   // Something is marked lost and may go, as far as the windows allow.
   bool resending() const { return resending_ || new_data_first_; }
   // Until the next ACK or timer nothing more is to be sent again.

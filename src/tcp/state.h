@@ -61,4 +61,7 @@ enum class CloseCause : std::uint8_t {
   kOutOfMemory,      // tcp_mem or the budget: ENOMEM
 };
 
+// Why a connection that asked for Fast Open did not get it (Linux: enum tcp_fastopen_client_fail, tcpi_fastopen_client_fail).
+enum class FastOpenFailure : std::uint8_t { kNone = 0, kCookieUnavailable = 1, kDataNotAcked = 2, kSynRetransmitted = 3 };
+
 }  // namespace tapir::tcp

@@ -253,8 +253,7 @@ Calls::Check Calls::names_descriptor(const CallEvent& event, std::function<std::
   return [this, &event, more = std::move(more)](const Result<long>& result) -> std::optional<Problem> {
     if (!result || event.error || event.result.integer < 0) return result_is(event)(result);
     const int script_fd = static_cast<int>(event.result.integer);
-    if (descriptors_.contains(script_fd))
-      return Problem{fmt::format("{}(): the script already has a descriptor {}", event.name, script_fd), {}, {}};
+    // A number in use names the newer one from now on, as in packetdrill.
     descriptors_[script_fd] = static_cast<int>(*result);
     return more ? more(script_fd, static_cast<int>(*result)) : std::nullopt;
   };

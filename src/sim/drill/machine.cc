@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "stack/parts.h"
 #include "wire/checksum.h"
 
 namespace tapir::sim::drill {
@@ -68,9 +69,16 @@ void Machine::start() {
   config.name = "tun0";
   config.addresses = {IpPrefix{settings_.local, settings_.prefix_length}};
   interface_ = stack_->add_interface(std::move(config), std::make_unique<Wire>(*this, settings_.mtu, segmentation_offload_), now_);
-  stack_->add_route(IpPrefix{IpAddress::any_v4(), 0}, settings_.gateway, interface_, 0, now_);
+  // A script may give our side the gateway's address: then everybody is on the link.
+  const IpAddress gateway = settings_.gateway == settings_.local ? IpAddress::any_v4() : settings_.gateway;
+  stack_->add_route(IpPrefix{IpAddress::any_v4(), 0}, gateway, interface_, 0, now_);
   started_ = true;
   settle();
+}
+
+void Machine::add_local_address(const IpAddress& address) {
+  stack::Stack::Parts& parts = stack_->parts();
+  if (!parts.interfaces.is_local_address(address)) parts.interfaces.add_address(interface_, {address, settings_.prefix_length});
 }
 
 void Machine::inject(const std::vector<std::uint8_t>& packet) {

@@ -47,6 +47,8 @@ class Machine {
   bool started() const { return started_; }
   // Brings the interface up: the address, the device and the default route.
   void start();
+  // Another address of ours, after start().
+  void add_local_address(const IpAddress& address);
 
   Instant now() const { return now_; }
   stack::Stack& stack() { return *stack_; }

@@ -7,6 +7,9 @@
 #include <charconv>
 #include <utility>
 
+#include "stack/parts.h"
+#include "tcp/fastopen.h"
+
 namespace tapir::sim::drill {
 
 namespace {
@@ -155,18 +158,19 @@ ShellOutcome fail(std::string why) { return {std::nullopt, std::move(why)}; }
 
 ShellOutcome Shell::run(std::string_view text) {
   Separator before = Separator::kSequence;
+  ShellOutcome last;
   for (const Command& next : split(text)) {
-    // What comes after '||' runs only on failure, and a command that fails ends the script.
-    if (before != Separator::kOr && before != Separator::kPipe) {
-      // A parameter of the CUBIC module is a knob here.
-      constexpr std::string_view kCubic = "/sys/module/tcp_cubic/parameters/";
-      const bool parameter = next.words[0] == "echo" && next.words.size() == 2 && next.target.starts_with(kCubic);
-      ShellOutcome outcome = parameter ? set("tcp_cubic." + next.target.substr(kCubic.size()), next.words[1], Origin::kScript) : command(next.words);
-      if (!outcome.ok()) return outcome;
-    }
+    // As in sh: '&&' goes on after success, '||' after failure; and a command whose failure nothing catches ends the script. What a
+    // pipe feeds only looks at what is written.
+    const bool runs = before == Separator::kSequence || (before == Separator::kAnd && last.ok()) || (before == Separator::kOr && !last.ok());
+    if (before == Separator::kSequence && !last.ok()) return last;
+    // A parameter of the CUBIC module is a knob here.
+    constexpr std::string_view kCubic = "/sys/module/tcp_cubic/parameters/";
+    const bool parameter = next.words[0] == "echo" && next.words.size() == 2 && next.target.starts_with(kCubic);
+    if (runs) last = parameter ? set("tcp_cubic." + next.target.substr(kCubic.size()), next.words[1], Origin::kScript) : command(next.words);
     before = next.after;
   }
-  return {};
+  return last;
 }
 
 ShellOutcome Shell::command(const Words& words) {
@@ -188,14 +192,14 @@ ShellOutcome Shell::command(const Words& words) {
     if (name != "echo") return {};
     return skip(fmt::format("'{}' sets a parameter of a kernel module", joined(words)));
   }
-  if (name == "ip" && words.size() > 1)
-    return skip(fmt::format("'{}' changes {}", joined(words), words[1] == "tcp_metrics" ? "the metrics cache" : "routes or links"));
+  if (name == "ip") return ip(words);
   return skip(fmt::format("no such command here: '{}'", joined(words)));
 }
 
 ShellOutcome Shell::defaults() {
   for (const DefaultSetting& setting : kDefaults)
     if (ShellOutcome outcome = set(std::string(setting.name), setting.value, Origin::kDefaults); !outcome.ok()) return outcome;
+  machine_.stack().parts().tcp.fast_open().cache.clear();
   // Its last act puts a pfifo on the device, which means that no queue paces: so it is here.
   return {};
 }
@@ -245,6 +249,14 @@ ShellOutcome Shell::set_sysctls(const Words& words) {
     if (ShellOutcome outcome = set(name, std::string_view(words[i]).substr(equals + 1), Origin::kScript); !outcome.ok()) return outcome;
   }
   return {};
+}
+
+ShellOutcome Shell::ip(const Words& words) {
+  if (words.size() > 2 && (words[1] == "tcp_metrics" || words[1] == "tcpmetrics")) {
+    if (words[2] == "flush" || words[2] == "f") machine_.stack().parts().tcp.fast_open().cache.clear();
+    return {};
+  }
+  return skip(fmt::format("'{}' changes routes or links", joined(words)));
 }
 
 // ethtool -K tun0 gso off tso off

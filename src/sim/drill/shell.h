@@ -36,6 +36,7 @@ class Shell {
   ShellOutcome defaults();
   ShellOutcome sysctl(const Words& words);
   ShellOutcome set_sysctls(const Words& words);
+  ShellOutcome ip(const Words& words);
   ShellOutcome ethtool(const Words& words);
   ShellOutcome traffic_control(const Words& words);
   ShellOutcome set(std::string name, std::string_view value, Origin origin);
