@@ -40,6 +40,7 @@ struct UpOptions {
   std::vector<std::string> sysctls;       // --sysctl k=v, may be repeated
   std::optional<std::string> control;     // --control SOCKET; without it default_control_path()
   std::optional<std::string> config;      // --config FILE.toml
+  friend bool operator==(const UpOptions&, const UpOptions&) = default;
 };
 int up_main(const UpOptions& options);
 
@@ -218,9 +219,10 @@ struct ArpingOptions : ControlOptions {
 };
 int arping_main(const ArpingOptions& options);
 
-// `tapir shell`: commands on a stack, one after the other.
+// `tapir shell`: commands on a stack, one after the other: a running one where --control says so, or where one is served at the
+// default path and no option asks for another; else its own.
 struct ShellOptions {
-  UpOptions up;                           // its own stack; with up.control (--control) a running one instead
+  UpOptions up;                           // of its own stack; up.control: a running one instead
   std::optional<std::string> commands;    // -c 'cmd; cmd'
 };
 // Runs one command of words; the exit status.

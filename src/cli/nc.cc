@@ -154,6 +154,7 @@ class Conversation {
       if (!accepted) continue;
       if (!question_.value("keep", false)) listener_.reset();
       socket_.reset(*accepted);
+      input_over_ = false;
       reply_.send({{"connected", text_of(from)}});
       talk();
       socket_.reset();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `tapir shell`: the commands of `tapir`, one after the other, on one stack: its own, which runs in a process beside, or a running one.
+// `tapir shell`: the commands of `tapir`, one after the other, on one stack: a running one, or its own in a process beside.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/prctl.h>
@@ -237,12 +237,14 @@ int shell_main(const ShellOptions& options, BackgroundDebug& debug, const ShellT
   catch_interrupts();
   OwnStack own;
   UpOptions up = options.up;
+  // Without a word about which: the one that is there, as for every other command.
+  if (up == UpOptions{} && runtime::ControlClient::connect(default_control_path())) up.control = default_control_path();
   if (!up.control) {
     up.control = free_control_path();
     std::string banner;
     if (const int status = own.start(up, banner); status != 0) return status;
     if (terminal) fmt::print("{}", banner.substr(0, banner.find("\n\n") + 1));
-  } else if (auto client = runtime::ControlClient::connect(*up.control); !client) {
+  } else if (const auto client = runtime::ControlClient::connect(*up.control); !client) {
     return complain("shell", client.error());
   }
   // Where every command asks.

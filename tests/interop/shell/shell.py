@@ -54,7 +54,8 @@ class Up:
     def __init__(self, *options):
         self.folder = tempfile.mkdtemp(prefix="tapir-shell-")
         self.control = os.path.join(self.folder, "control")
-        self.process = subprocess.Popen([TAPIR, "up", "--control", self.control, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        device = () if "--dev" in options else ("--dev", "tap0")
+        self.process = subprocess.Popen([TAPIR, "up", "--control", self.control, *device, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         banner = ""
         while "Ctrl-C" not in banner:
             line = self.process.stdout.readline()
@@ -226,7 +227,6 @@ def case_TapipRow06_unknown_and_rarp_frames_are_dropped_and_counted():
 
 
 def case_TapipRow08_beside_the_kernel_with_a_default_route_over_it():
-    run("ip", "netns", "add", "far") if os.geteuid() == 0 and False else None
     with Up("--gateway", KERNEL) as up:
         run("ip", "addr", "add", "192.0.2.1/32", "dev", "lo")  # a host behind the gateway
         expect(" 0% packet loss" in up.text("ping", "-c", "1", "192.0.2.1"), "it is reached over the gateway")
@@ -461,7 +461,7 @@ def case_TapipRow30_prompt_interrupt_resize_and_end():
         shell.type("half a li\x03")
         shell.wait_for(r"\^C\s+.*tapir> ")
         shell.resize(20, 40)
-        shell.type("exi\x08\x08\x08he\tp\x08\x08lp\r" if False else "hel\t\r")
+        shell.type("hel\t\r")
         shell.wait_for("arpcache")
         shell.wait_for("tapir> ")
         shell.type("nosuch\r")
@@ -471,7 +471,7 @@ def case_TapipRow30_prompt_interrupt_resize_and_end():
         shell.wait_for("arpcache")
         shell.wait_for("tapir> ")
         shell.type("\x04")
-        expect(shell.ended() == 127, "the status of the last command but help: %s" % shell.seen) if False else shell.ended()
+        expect(shell.ended() == 0, "the status of the last command: help")
 
 
 def case_TapipRow31_help_clear_exit():
@@ -626,7 +626,7 @@ def case_ip_changes_what_it_shows():
         expect("10.7.0" not in up.text("ip", "addr") + up.text("ip", "route"), "gone")
         up.tool("ip", "neigh", "add", "10.0.0.50", "lladdr", "02:00:00:00:00:50", "dev", "tap0")
         expect("10.0.0.50 dev tap0 lladdr 02:00:00:00:00:50 PERMANENT" in up.text("ip", "neigh"), up.text("ip", "neigh"))
-        up.tool("ip", "neigh", "flush", "all") if False else up.tool("ip", "neigh", "flush")
+        up.tool("ip", "neigh", "flush", "all")
         expect("PERMANENT" in up.text("ip", "neigh"), "permanent ones stay")
         up.tool("ip", "neigh", "del", "10.0.0.50", "dev", "tap0")
         expect("10.0.0.50" not in up.text("ip", "neigh"), "deleted")
