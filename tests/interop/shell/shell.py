@@ -226,6 +226,30 @@ def case_TapipRow06_unknown_and_rarp_frames_are_dropped_and_counted():
             row["count"] for row in up.json("nstat", "--drops") if row["reason"].startswith("L2")) >= 2, "both are counted: " + up.text("nstat", "--drops"))
 
 
+def case_TapipRow07_in_the_hosts_stead_on_a_bridge():
+    """The host's interface is a port of a bridge; tapir has the host's address, and a gateway that is another machine."""
+    far = subprocess.Popen(["unshare", "-n", "sleep", "60"])
+    try:
+        run("ip", "link", "add", "br0", "type", "bridge")
+        run("ip", "link", "set", "br0", "up")
+        wait_until(lambda: os.readlink("/proc/%d/ns/net" % far.pid) != os.readlink("/proc/self/ns/net"), "the namespace")
+        for ours, port in (("host0", "port0"), ("gate0", "port1")):
+            run("ip", "link", "add", ours, "type", "veth", "peer", "name", port)
+            run("ip", "link", "set", port, "master", "br0", "up")
+        run("ip", "link", "set", "host0", "up")
+        run("ip", "link", "set", "gate0", "netns", str(far.pid))
+        inside = ("nsenter", "-t", str(far.pid), "-n")
+        run(*inside, "ip", "addr", "add", "10.20.133.1/24", "dev", "gate0")
+        run(*inside, "ip", "addr", "add", "192.0.2.1/32", "dev", "gate0")
+        run(*inside, "ip", "link", "set", "gate0", "up")
+        with Up("--dev", "packet:host0", "--addr", "10.20.133.21/24", "--gateway", "10.20.133.1") as up:
+            expect(" 0% packet loss" in up.text("ping", "-c", "2", "-i", "0.1", "192.0.2.1"), "behind the gateway")
+            expect(" 0% packet loss" in run(*inside, "ping", "-c", "2", "-i", "0.1", "-W", "5", "10.20.133.21").stdout, "from the gateway")
+    finally:
+        far.kill()
+        far.wait()
+
+
 def case_TapipRow08_beside_the_kernel_with_a_default_route_over_it():
     with Up("--gateway", KERNEL) as up:
         run("ip", "addr", "add", "192.0.2.1/32", "dev", "lo")  # a host behind the gateway
