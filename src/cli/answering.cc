@@ -7,6 +7,23 @@ namespace tapir::cli {
 
 using nlohmann::json;
 
+std::string_view route_error_text(ip::RouteError error) {
+  switch (error) {
+    case ip::RouteError::kNetUnreachable:
+      return "network is unreachable: the stack has no route there";
+    case ip::RouteError::kHostUnreachable:
+      return "host is unreachable";
+    case ip::RouteError::kInterfaceDown:
+      return "the interface is down, or has no address";
+    case ip::RouteError::kBroadcast:
+      return "it is a broadcast address";
+    case ip::RouteError::kTooMany:
+      return "too many requests are under way";
+    default:
+      return "there is no way there";
+  }
+}
+
 std::map<std::string, runtime::ControlHandler> control_handlers(Running& running) {
   std::map<std::string, runtime::ControlHandler> handlers;
   const auto add = [&](const char* name, void (*answer)(Running&, const json&, runtime::ControlReply&)) {
@@ -25,6 +42,12 @@ std::map<std::string, runtime::ControlHandler> control_handlers(Running& running
   add("sysctl", answer_sysctl);
   add("capture", answer_capture);
   add("trace", answer_trace);
+  add("ip", answer_ip);
+  add("stat", answer_stat);
+  add("debug", answer_debug);
+  add("arping", answer_arping);
+  add("nc", answer_nc);
+  add("traceroute", answer_traceroute);
   return handlers;
 }
 

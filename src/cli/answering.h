@@ -10,6 +10,7 @@
 #include <string>
 
 #include "cli/capture_hub.h"
+#include "ip/routes.h"
 #include "runtime/control_socket.h"
 #include "runtime/stack_host.h"
 #include "trace/ring.h"
@@ -31,11 +32,20 @@ struct Running {
 // By the name of the command. `running` outlives the server.
 std::map<std::string, runtime::ControlHandler> control_handlers(Running& running);
 
+// Why nothing can be sent there, for whoever asked to.
+std::string_view route_error_text(ip::RouteError error);
+
 void answer_ss(Running& running, const nlohmann::json& question, runtime::ControlReply& reply);
 void answer_nstat(Running& running, const nlohmann::json& question, runtime::ControlReply& reply);
 void answer_ping(Running& running, const nlohmann::json& question, runtime::ControlReply& reply);
 void answer_sysctl(Running& running, const nlohmann::json& question, runtime::ControlReply& reply);
 void answer_capture(Running& running, const nlohmann::json& question, runtime::ControlReply& reply);
 void answer_trace(Running& running, const nlohmann::json& question, runtime::ControlReply& reply);
+void answer_ip(Running& running, const nlohmann::json& question, runtime::ControlReply& reply);
+void answer_stat(Running& running, const nlohmann::json& question, runtime::ControlReply& reply);
+void answer_debug(Running& running, const nlohmann::json& question, runtime::ControlReply& reply);
+void answer_arping(Running& running, const nlohmann::json& question, runtime::ControlReply& reply);
+void answer_nc(Running& running, const nlohmann::json& question, runtime::ControlReply& reply);
+void answer_traceroute(Running& running, const nlohmann::json& question, runtime::ControlReply& reply);
 
 }  // namespace tapir::cli

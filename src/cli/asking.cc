@@ -35,14 +35,14 @@ std::optional<json> ask_table(std::string_view name, const ControlOptions& optio
 }
 
 int ask_stream(std::string_view name, const ControlOptions& options, const json& question,
-               const std::function<bool(const json& data)>& take) {
+               const std::function<bool(const json& data)>& take, runtime::ControlInput* input) {
   catch_interrupts();
   auto client = runtime::ControlClient::connect(options.control_path());
   if (!client) return complain(name, client.error());
   const auto ended = client->ask(question, [&](const json& data) {
     // Whoever read our output may have had enough (`| head`).
     return interrupted() == 0 && take(data) && std::ferror(stdout) == 0;
-  });
+  }, input);
   if (!ended && interrupted() == 0) return complain(name, ended.error());
   return 0;
 }

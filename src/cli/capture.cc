@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <array>
 #include <cstdio>
@@ -11,6 +12,7 @@
 
 #include "cli/answering.h"
 #include "cli/asking.h"
+#include "cli/base64.h"
 #include "cli/commands.h"
 #include "cli/packet_text.h"
 #include "runtime/file_sink.h"
@@ -25,39 +27,6 @@ using nlohmann::ordered_json;
 constexpr std::size_t kBytesPerAnswer = 256 * 1024;
 // Enough for every header that is told as text.
 constexpr std::size_t kTextSnap = 256;
-
-constexpr std::string_view kBase64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-std::string to_base64(Bytes bytes) {
-  std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    const std::size_t have = std::min<std::size_t>(3, bytes.size() - i);
-    std::uint32_t group = 0;
-    for (std::size_t j = 0; j < 3; ++j) group = group << 8 | (j < have ? bytes[i + j] : 0U);
-    for (std::size_t j = 0; j < 4; ++j) text += j <= have ? kBase64[group >> (18 - 6 * j) & 63] : '=';
-  }
-  return text;
-}
-
-std::vector<std::uint8_t> from_base64(std::string_view text) {
-  static constexpr std::array<std::uint8_t, 256> kValues = [] {
-    std::array<std::uint8_t, 256> values{};
-    for (std::size_t i = 0; i < kBase64.size(); ++i)
-      values[static_cast<unsigned char>(kBase64[i])] = static_cast<std::uint8_t>(i);
-    return values;
-  }();
-  while (text.ends_with('=')) text.remove_suffix(1);
-  std::vector<std::uint8_t> bytes;
-  bytes.reserve(text.size() / 4 * 3 + 2);
-  std::uint32_t group = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    group = group << 6 | kValues[static_cast<unsigned char>(text[i])];
-    const std::size_t in_group = i % 4;
-    if (in_group != 0) bytes.push_back(static_cast<std::uint8_t>(group >> (6 - 2 * in_group)));
-  }
-  return bytes;
-}
 
 // "12:34:56.123456", of this machine's time zone.
 std::string time_text(std::uint64_t unix_nsec) {
@@ -148,7 +117,8 @@ class Output {
     if (writer_) {
       const std::array<Bytes, 1> whole = {Bytes(bytes)};
       return writer_->packet(static_cast<std::uint32_t>(at), unix_nsec,
-                             in ? link::CaptureDirection::kIn : link::CaptureDirection::kOut, whole);
+                             in ? link::CaptureDirection::kIn : link::CaptureDirection::kOut, whole,
+                             packet.value("comment", ""));
     }
     bytes.resize(std::min<std::size_t>(length, 1 << 20));
     const std::string line = text_.line(bytes, interface.type);
@@ -157,7 +127,8 @@ class Output {
                                       {"interface", interface.name},
                                       {"direction", in ? "in" : "out"},
                                       {"length", length},
-                                      {"text", line}}
+                                      {"text", line},
+                                     {"comment", packet.value("comment", "")}}
                              .dump());
     } else {
       fmt::print("{} {} {} {}\n", time_text(unix_nsec), interface.name, in ? "<" : ">", line);
@@ -183,6 +154,7 @@ void answer_capture(Running& running, const json& question, runtime::ControlRepl
   if (const auto port = question.find("port"); port != question.end())
     filter.port = port->get<std::uint16_t>();
   filter.snap = question.value("snap", std::size_t{0});
+  filter.expression = question.value("expression", "");
 
   json interfaces = json::array();
   bool known = !filter.interface;
@@ -194,6 +166,12 @@ void answer_capture(Running& running, const json& question, runtime::ControlRepl
   if (!known)
     return reply.fail("the stack has no interface '" + *filter.interface + "' that can be captured");
 
+  // An expression may make sense on one kind of link only ("ether host …"): it must for those that are captured.
+  for (const CaptureHub::Interface& interface : running.captures.interfaces()) {
+    if (filter.expression.empty() || (filter.interface && *filter.interface != interface.name)) continue;
+    if (const auto compiled = FrameFilter::compile(filter.expression, interface.type); !compiled)
+      return reply.fail(fmt::format("the filter '{}' is not understood: {}", filter.expression, compiled.error()));
+  }
   Attached attached(running, std::move(filter));
   reply.send({{"interfaces", std::move(interfaces)}});
   CaptureFeed::Batch batch;
@@ -213,7 +191,8 @@ void answer_capture(Running& running, const json& question, runtime::ControlRepl
                          {"interface", packet.interface},
                          {"direction", packet.direction == link::CaptureDirection::kIn ? "in" : "out"},
                          {"length", packet.length},
-                         {"bytes", to_base64(Bytes(batch.bytes).subspan(packet.offset, packet.kept))}});
+                         {"bytes", to_base64(Bytes(batch.bytes).subspan(packet.offset, packet.kept))},
+                         {"comment", packet.comment}});
       size += packet.kept + 100;
       if (size >= kBytesPerAnswer) flush();
     }
@@ -226,6 +205,7 @@ int capture_main(const CaptureOptions& options) {
     return complain("capture", "--json and -w exclude each other: a file is pcapng", 2);
   Output output(options);
   json question = {{"command", "capture"}};
+  if (!options.expression.empty()) question["expression"] = fmt::format("{}", fmt::join(options.expression, " "));
   if (options.interface) question["interface"] = *options.interface;
   if (options.port) question["port"] = *options.port;
   if (!options.file) question["snap"] = kTextSnap;

@@ -6,6 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <expected>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -13,6 +15,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "inet/endpoint.h"
 #include "link/capture.h"
 #include "link/device.h"
 
@@ -27,7 +30,27 @@ struct CaptureFilter {
   std::optional<std::string> interface;  // none: all
   std::optional<std::uint16_t> port;     // only TCP and UDP from or to it
   std::size_t snap = 0;                  // bytes kept of each frame; 0 = all
+  std::string expression;                // pcap-filter(7)'s; empty: every frame
 };
+
+// An expression of pcap-filter(7), compiled for frames of one kind of link.
+class FrameFilter {
+ public:
+  // Error: what the compiler says.
+  static std::expected<std::unique_ptr<FrameFilter>, std::string> compile(const std::string& expression, link::LinkType type);
+  ~FrameFilter();
+  FrameFilter(const FrameFilter&) = delete;
+  FrameFilter& operator=(const FrameFilter&) = delete;
+  bool wants(Bytes frame) const;
+
+ private:
+  struct Program;
+  explicit FrameFilter(std::unique_ptr<Program> program);
+  std::unique_ptr<Program> program_;
+};
+
+// What a frame of a connection finds there, for its comment; called under the stack's lock. Empty: nothing.
+using Describe = std::function<std::string(const FourTuple& tuple)>;
 
 // One capture: frames wait here until they are taken.
 class CaptureFeed {
@@ -39,6 +62,7 @@ class CaptureFeed {
     std::uint32_t length = 0;  // of the frame
     std::uint32_t kept = 0;    // bytes of it, in `bytes`, from
     std::size_t offset = 0;
+    std::string comment;  // the state of its connection, after it was sent or before it is looked at
   };
   struct Batch {
     std::vector<Packet> packets;
@@ -46,9 +70,11 @@ class CaptureFeed {
     std::uint64_t lost = 0;  // frames, since the capture began
   };
 
-  explicit CaptureFeed(CaptureFilter filter) : filter_(std::move(filter)) {}
+  explicit CaptureFeed(CaptureFilter filter);
+  // `describe` may be empty.
   void add(std::uint32_t interface, const std::string& name, link::LinkType type,
-           link::CaptureDirection direction, std::uint64_t unix_nsec, std::span<const Bytes> pieces);
+           link::CaptureDirection direction, std::uint64_t unix_nsec, std::span<const Bytes> pieces,
+           const Describe& describe);
   // Moves what waits into `batch`, whose memory is used for the next.
   void take(Batch& batch);
 
@@ -56,6 +82,8 @@ class CaptureFeed {
   bool wants(const std::string& name, link::LinkType type, Bytes front) const;
 
   CaptureFilter filter_;
+  std::unique_ptr<FrameFilter> ethernet_;  // of the expression; null: none
+  std::unique_ptr<FrameFilter> raw_ip_;
   Batch waiting_;
 };
 
@@ -72,10 +100,14 @@ class CaptureHub {
   std::unique_ptr<link::Device> wrap(std::unique_ptr<link::Device> inner, std::string name);
   const std::vector<Interface>& interfaces() const { return interfaces_; }
 
+  // Every packet's comment, from now on.
+  void describe_with(Describe describe) { describe_ = std::move(describe); }
+
   // The feed outlives its stay.
   void add(CaptureFeed& feed) { feeds_.push_back(&feed); }
   void remove(CaptureFeed& feed) { std::erase(feeds_, &feed); }
 
+  Duration epoch() const { return epoch_; }
   bool idle() const { return feeds_.empty(); }
   void pass(std::uint32_t interface, link::CaptureDirection direction, Instant now,
             std::span<const Bytes> pieces);
@@ -84,6 +116,7 @@ class CaptureHub {
   Duration epoch_;
   std::vector<Interface> interfaces_;
   std::vector<CaptureFeed*> feeds_;
+  Describe describe_;
 };
 
 }  // namespace tapir::cli

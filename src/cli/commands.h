@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -39,6 +40,7 @@ struct UpOptions {
   std::vector<std::string> sysctls;       // --sysctl k=v, may be repeated
   std::optional<std::string> control;     // --control SOCKET; without it default_control_path()
   std::optional<std::string> config;      // --config FILE.toml
+  friend bool operator==(const UpOptions&, const UpOptions&) = default;
 };
 int up_main(const UpOptions& options);
 
@@ -72,6 +74,9 @@ struct SsOptions : ControlOptions {
   bool extended = false;                  // -e
   bool memory = false;                    // -m
   bool no_header = false;                 // -H
+  bool raw = false;                       // -w
+  bool processes = false;                 // -p: the stack's program holds them all; taken for habit's sake
+  std::vector<std::string> filter;        // "state established", "sport = :80 and not dst 10.0.0.0/8"
 };
 int ss_main(const SsOptions& options);
 
@@ -87,19 +92,22 @@ int nstat_main(const NstatOptions& options);
 struct PingOptions : ControlOptions {
   std::string destination;
   std::uint64_t count = 0;                // -c; 0: until interrupted
-  std::uint32_t interval_ms = 1000;       // -i, given in seconds ("0.2")
-  std::uint32_t timeout_ms = 10'000;      // -W, given in seconds
+  double interval = 1;                    // -i, seconds
+  double timeout = 10;                    // -W, seconds
   std::uint32_t size = 56;                // -s, payload bytes
   std::uint8_t ttl = 0;                   // -t; 0: the stack's
-  bool dont_fragment = false;             // -M do
+  std::string discovery;                  // -M: "do": may not be fragmented
   bool quiet = false;                     // -q
 };
 int ping_main(const PingOptions& options);
+// tapip's `ping2`: with what the stack says of ARP, IP and ICMP meanwhile.
+int ping2_main(const PingOptions& options);
 
 // `tapir sysctl [-a] [NAME | NAME=VALUE]…`: knobs of the running stack.
 struct SysctlOptions : ControlOptions {
   bool all = false;                       // -a
   bool values = false;                    // -n: without the names
+  bool write = false;                     // -w: only NAME=VALUE is meant
   std::vector<std::string> arguments;
 };
 int sysctl_main(const SysctlOptions& options);
@@ -110,6 +118,7 @@ struct CaptureOptions : ControlOptions {
   std::optional<std::string> interface;   // -i NAME; none: all
   std::uint64_t count = 0;                // -c; 0: until interrupted
   std::optional<std::uint16_t> port;      // -p: only TCP and UDP of this port
+  std::vector<std::string> expression;    // tcpdump's: pcap-filter(7)
 };
 int capture_main(const CaptureOptions& options);
 
@@ -119,5 +128,114 @@ struct TraceOptions : ControlOptions {
   std::uint64_t count = 0;                // -c: records; 0: until interrupted
 };
 int trace_main(const TraceOptions& options);
+
+// `tapir ip [-j] [-s] [-br] OBJECT [ACTION] …`: interfaces, routes and neighbours, in iproute2's words.
+struct IpOptions : ControlOptions {
+  bool brief = false;                     // -br
+  bool statistics = false;                // -s
+  std::vector<std::string> words;
+};
+int ip_main(const IpOptions& options);
+
+// tapip's tables: `arpcache`, `route`, `ifconfig`.
+enum class TapipTable : std::uint8_t { kArpCache, kRoute, kIfconfig };
+int table_main(TapipTable table, const ControlOptions& options);
+
+// `tapir stat`: what the stack holds; each count comes back to where it was, or something has leaked.
+int stat_main(const ControlOptions& options);
+
+// `tapir debug [-n | -c] TOPIC…`: what the stack says of the topics, live.
+class BackgroundDebug;
+struct DebugOptions : ControlOptions {
+  bool background = false;                // -n: goes on while other commands run; in a shell
+  bool clear = false;                     // -c: no more of these topics; none: of none
+  std::vector<std::string> topics;        // observe::kTopicNames
+  BackgroundDebug* shell = nullptr;       // where -n and -c are possible; null: not in a shell
+};
+int debug_main(const DebugOptions& options);
+
+// `tapir netstat -s [-r] [-i]`: counters in netstat's sentences.
+struct NetstatOptions : ControlOptions {
+  bool statistics = false;                // -s, as when nothing is said
+  bool routes = false;                    // -r
+  bool interfaces = false;                // -i
+};
+int netstat_main(const NetstatOptions& options);
+
+// `tapir nc`: bytes between our standard input and output and a socket of the running stack.
+struct NcOptions : ControlOptions {
+  bool udp = false;                       // -u
+  bool listen = false;                    // -l
+  bool keep = false;                      // -k: after one connection the next
+  bool half_close = false;                // -N: our end of input is a FIN
+  bool no_input = false;                  // -d: nothing is read
+  bool no_output = false;                 // nothing is printed, and our end of input ends it (snc -c)
+  bool scan = false;                      // -z: connects, and no more
+  bool verbose = false;                   // -v
+  double wait = 0;                        // -w, seconds: for connecting, and without traffic; 0: for ever
+  std::optional<double> quit;             // -q, seconds after the end of input
+  std::optional<std::string> source;      // -s
+  std::optional<std::uint16_t> source_port;  // -p; with -l the port to listen at
+  std::vector<std::string> words;         // [HOST] PORT
+};
+int nc_main(const NcOptions& options);
+
+// `tapir snc [-d] [-u] -b ADDRESS:PORT | -c ADDRESS:PORT`: tapip's simplex netcat.
+struct SncOptions : ControlOptions {
+  bool verbose = false;                   // -d
+  bool udp = false;                       // -u
+  std::optional<std::string> bind;        // -b: listens and prints
+  std::optional<std::string> connect;     // -c: connects and sends
+};
+int snc_main(const SncOptions& options);
+
+// `tapir traceroute`: which routers lie on the way.
+struct TracerouteOptions : ControlOptions {
+  std::string destination;
+  bool icmp = false;                      // -I: echo requests instead of UDP datagrams
+  std::uint8_t first = 1;                 // -f
+  std::uint8_t most = 30;                 // -m
+  std::uint8_t queries = 3;               // -q
+  std::uint16_t port = 33434;             // -p: of the first datagram; one more for each
+  double wait = 5;                        // -w, seconds
+  std::uint16_t size = 60;                // bytes of IP packet
+};
+int traceroute_main(const TracerouteOptions& options);
+
+// `tapir arping`: who on the link has an address?
+struct ArpingOptions : ControlOptions {
+  std::string destination;
+  std::optional<std::string> interface;   // -I; none: where the route leads
+  std::optional<std::string> source;      // -s
+  std::uint64_t count = 0;                // -c; 0: until interrupted
+  double interval = 1;                    // -i, seconds
+  std::optional<double> deadline;         // -w, seconds
+  bool broadcast = false;                 // -b: all requests by broadcast
+  bool first = false;                     // -f: the first answer ends it
+  bool detect = false;                    // -D: from 0.0.0.0 (RFC 5227); an answer means that the address is taken
+  bool announce = false;                  // -U: our own address, by requests
+  bool answer = false;                    // -A: by replies
+  bool quiet = false;                     // -q
+};
+int arping_main(const ArpingOptions& options);
+
+// `tapir shell`: commands on a stack, one after the other: a running one where --control says so, or where one is served at the
+// default path and no option asks for another; else its own.
+struct ShellOptions {
+  UpOptions up;                           // of its own stack; up.control: a running one instead
+  std::optional<std::string> commands;    // -c 'cmd; cmd'
+};
+// Runs one command of words; the exit status.
+using CommandRunner = std::function<int(const std::vector<std::string>& words)>;
+struct CommandName {
+  std::string name;
+  std::string summary;
+  std::vector<std::string> completions;   // its options, and words that may follow
+};
+struct ShellTable {
+  std::vector<CommandName> commands;
+  CommandRunner run;
+};
+int shell_main(const ShellOptions& options, BackgroundDebug& debug, const ShellTable& table);
 
 }  // namespace tapir::cli

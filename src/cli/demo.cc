@@ -16,6 +16,7 @@
 #include "cli/demo_wire.h"
 #include "ip/events.h"
 #include "observe/ladder.h"
+#include "observe/ip_tables.h"
 #include "observe/tables.h"
 #include "runtime/clock.h"
 #include "stack/parts.h"
@@ -108,8 +109,8 @@ class Demo {
     const std::vector<trace::Record> all = recording.records();
     report_.check(arp_seen(all, ip::Event::kArpSent, wire::ArpOperation::kRequest) && arp_seen(all, ip::Event::kArpReceived, wire::ArpOperation::kReply),
                   fmt::format("tapir asked \"who has {}?\", and {} answered", kDemoPeers.address.to_string(), peer_));
-    auto neighbors = host_.with([](stack::Stack& stack, socket::Sockets&, Instant) { return observe::neighbors_json(stack); });
-    report_.check(neighbors.size() == 1 && neighbors[0]["state"] == "REACHABLE",
+    auto neighbors = host_.with([](stack::Stack& stack, socket::Sockets&, Instant now) { return observe::neighbors_json(stack, now); });
+    report_.check(neighbors.size() == 1 && neighbors[0]["state"][0] == "REACHABLE",
                   "tapir's neighbour table: " + trimmed(observe::neighbors_text(neighbors)));
   }
 
@@ -391,8 +392,8 @@ class Demo {
         if (line.starts_with(address + ' ') && line.find(mac) != std::string::npos) return true;
       return false;
     }
-    const auto neighbors = place_.peer_host->with([](stack::Stack& stack, socket::Sockets&, Instant) { return observe::neighbors_json(stack); });
-    return std::any_of(neighbors.begin(), neighbors.end(), [&](const auto& row) { return row["address"] == address && row.value("mac", "") == mac; });
+    const auto neighbors = place_.peer_host->with([](stack::Stack& stack, socket::Sockets&, Instant now) { return observe::neighbors_json(stack, now); });
+    return std::any_of(neighbors.begin(), neighbors.end(), [&](const auto& row) { return row["dst"] == address && row.value("lladdr", "") == mac; });
   }
 
   // What `tapir ss` would show of the connection between these ends; an empty object: nothing.

@@ -34,6 +34,13 @@ void catch_interrupts() {
   ::sigaction(SIGPIPE, &action, nullptr);
 }
 
+void forget_interrupt() {
+  static constexpr itimerval kOff{};
+  ::setitimer(ITIMER_REAL, &kOff, nullptr);
+  received = 0;
+  catch_interrupts();
+}
+
 const volatile std::sig_atomic_t& interrupted() { return received; }
 
 void wait_for_interrupt() {

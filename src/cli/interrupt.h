@@ -11,6 +11,8 @@ namespace tapir::cli {
 void catch_interrupts();
 // The signal that came last; 0 = none.
 const volatile std::sig_atomic_t& interrupted();
+// The command that it ended is over, and another may follow: catches anew.
+void forget_interrupt();
 // Sleeps until one has come.
 void wait_for_interrupt();
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -10,6 +11,7 @@
 
 #include "cli/answering.h"
 #include "cli/asking.h"
+#include "cli/background_debug.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "runtime/clock.h"
@@ -25,23 +27,6 @@ using nlohmann::ordered_json;
 constexpr Duration kLook = 5ms;
 // As iputils' for those who are not root; below it the queue of results would be the limit.
 constexpr std::uint32_t kIntervalMinMs = 2;
-
-std::string_view error_text(ip::RouteError error) {
-  switch (error) {
-    case ip::RouteError::kNetUnreachable:
-      return "network is unreachable: the stack has no route there";
-    case ip::RouteError::kHostUnreachable:
-      return "host is unreachable";
-    case ip::RouteError::kInterfaceDown:
-      return "the interface is down, or has no address";
-    case ip::RouteError::kBroadcast:
-      return "it is a broadcast address";
-    case ip::RouteError::kTooMany:
-      return "too many requests are under way";
-    default:
-      return "there is no way there";
-  }
-}
 
 // As iputils words what ICMP says.
 std::string_view error_text(DeliveryErrorKind kind) {
@@ -214,7 +199,7 @@ void answer_ping(Running& running, const json& question, runtime::ControlReply& 
     });
     // With requests under way their results make room; anything else will not get better.
     if (failed && (*failed != ip::RouteError::kTooMany || sent == ended))
-      return reply.fail(fmt::format("no ping to {}: {}", destination->to_string(), error_text(*failed)));
+      return reply.fail(fmt::format("no ping to {}: {}", destination->to_string(), route_error_text(*failed)));
     if (sends && !failed) {
       reply.send({{"sent", ++sent}});
       next = std::max(next + interval, runtime::monotonic_now());
@@ -241,11 +226,11 @@ int ping_main(const PingOptions& options) {
   const json question = {{"command", "ping"},
                          {"destination", options.destination},
                          {"count", options.count},
-                         {"interval_ms", options.interval_ms},
-                         {"timeout_ms", options.timeout_ms},
+                         {"interval_ms", static_cast<std::uint32_t>(options.interval * 1000)},
+                         {"timeout_ms", static_cast<std::uint32_t>(options.timeout * 1000)},
                          {"size", options.size},
                          {"ttl", options.ttl},
-                         {"dont_fragment", options.dont_fragment}};
+                         {"dont_fragment", options.discovery == "do"}};
   Report report(options);
   const Instant began = runtime::monotonic_now();
   bool begun = false;
@@ -261,6 +246,19 @@ int ping_main(const PingOptions& options) {
   if (begun) report.sum_up(runtime::monotonic_now() - began);
   if (status != 0) return status;
   return report.answered() ? 0 : 1;
+}
+
+int ping2_main(const PingOptions& options) {
+  BackgroundDebug debug;
+  debug.show_with(
+      [](const std::string& lines) {
+        std::fputs(lines.c_str(), stdout);
+        std::fflush(stdout);
+      },
+      ::isatty(STDOUT_FILENO) == 1);
+  const auto topics = static_cast<observe::Topics>(*observe::topics_named("arp") | *observe::topics_named("ip") | *observe::topics_named("icmp"));
+  if (const auto heard = debug.set(options.control_path(), topics); !heard) return complain("ping2", heard.error());
+  return ping_main(options);
 }
 
 }  // namespace tapir::cli

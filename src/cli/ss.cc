@@ -19,11 +19,17 @@ void answer_ss(Running& running, const json&, runtime::ControlReply& reply) {
 }
 
 int ss_main(const SsOptions& options) {
+  const auto filter = observe::SocketFilter::parse(options.filter);
+  if (!filter) return complain("ss", filter.error(), 2);
   const auto answer = ask_table("ss", options, {{"command", "ss"}});
   if (!answer) return 1;
   observe::SsView view;
-  view.tcp = options.tcp || !options.udp;
-  view.udp = options.udp || !options.tcp;
+  const bool any = !options.tcp && !options.udp && !options.raw;
+  view.tcp = options.tcp || any;
+  view.udp = options.udp || any;
+  view.raw = options.raw || any;
+  view.processes = options.processes;
+  view.filter = *filter;
   view.listening = options.listening;
   view.all = options.all;
   view.timers = options.timers;

@@ -70,6 +70,9 @@ int sysctl_main(const SysctlOptions& options) {
   if (!options.all && options.arguments.empty())
     return complain("sysctl", "say which: a NAME, NAME=VALUE, the front of names (net.ipv4), or -a for all",
                     2);
+  for (const std::string& argument : options.arguments)
+    if (options.write && argument.find('=') == std::string::npos)
+      return complain("sysctl", fmt::format("-w sets: '{}' is no NAME=VALUE", argument), 2);
   const auto rows = ask_table(
       "sysctl", options, {{"command", "sysctl"}, {"all", options.all}, {"arguments", options.arguments}});
   if (!rows) return 1;

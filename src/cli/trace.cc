@@ -11,6 +11,7 @@
 #include "cli/answering.h"
 #include "cli/asking.h"
 #include "cli/commands.h"
+#include "cli/listening.h"
 #include "observe/decode.h"
 
 namespace tapir::cli {
@@ -19,47 +20,8 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-// Records kept between two looks: what bulk transfers decide in kStreamInterval, several times over. 1 MiB.
-constexpr std::size_t kTraceRing = 16384;
 // Records of one answer.
 constexpr std::size_t kRecordsPerAnswer = 512;
-
-// Listens to the stack while it lives.
-class Listening {
- public:
-  explicit Listening(Running& running) : running_(running), ring_(kTraceRing) {
-    running_.host.with([this](stack::Stack& stack, socket::Sockets&, Instant now) {
-      began_ = now;
-      added_ = running_.probes.add(ring_);
-      stack.tracer().attach(&running_.probes);
-    });
-  }
-  ~Listening() {
-    running_.host.with([this](stack::Stack& stack, socket::Sockets&, Instant) {
-      if (added_) running_.probes.remove(ring_);
-      if (running_.probes.size() == 0) stack.tracer().attach(nullptr);
-    });
-  }
-  Listening(const Listening&) = delete;
-  Listening& operator=(const Listening&) = delete;
-
-  bool added() const { return added_; }
-  Instant began() const { return began_; }
-  // What was recorded since the last call, and how much was lost so far.
-  std::uint64_t take(std::vector<trace::Record>& records) {
-    return running_.host.with([&](stack::Stack&, socket::Sockets&, Instant) {
-      records.resize(ring_.size());
-      ring_.drain(records);
-      return ring_.lost();
-    });
-  }
-
- private:
-  Running& running_;
-  trace::RingProbe ring_;
-  Instant began_{};
-  bool added_ = false;
-};
 
 }  // namespace
 

@@ -25,6 +25,8 @@
 #include "drivers/tap.h"
 #include "link/capture.h"
 #include "link/impair.h"
+#include "observe/comment.h"
+#include "runtime/clock.h"
 #include "runtime/control_socket.h"
 #include "runtime/entropy.h"
 #include "runtime/file_sink.h"
@@ -151,6 +153,9 @@ class Instance {
   Outcome make_host() {
     host_.emplace();
     running_.emplace(*host_, captures_, probes_);
+    host_->with([this](stack::Stack& stack, socket::Sockets&, Instant) {
+      captures_.describe_with([&stack](const FourTuple& tuple) { return observe::connection_comment(stack, tuple, runtime::monotonic_now()); });
+    });
     return {};
   }
 

@@ -376,10 +376,10 @@ Decoded decode(const trace::Record& record) {
   return out;
 }
 
-std::string decode_text(const trace::Record& record, Instant begin) {
+std::string decode_text(const trace::Record& record, Instant begin, std::string_view who) {
   const Decoded d = decode(record);
   const std::uint64_t us = to_usec(record.time - begin);
-  std::string line = fmt::format("{:>5}.{:06} {:<5} {:<15} {:<17} {}", us / 1'000'000, us % 1'000'000, d.layer, d.subject, d.event, fields_text(d.fields));
+  std::string line = fmt::format("{:>5}.{:06} {:<5} {:<15} {:<17} {}", us / 1'000'000, us % 1'000'000, who.empty() ? d.layer : who, d.subject, d.event, fields_text(d.fields));
   line.erase(line.find_last_not_of(' ') + 1);
   return line;
 }

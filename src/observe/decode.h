@@ -37,7 +37,8 @@ struct Decoded {
 Decoded decode(const trace::Record& record);
 
 // "   12.345678 tcp   connection 0      state          ESTABLISHED -> CLOSE-WAIT"; times are seconds since `begin`.
-std::string decode_text(const trace::Record& record, Instant begin);
+// `who`: what stands in the place of the layer; empty: the layer.
+std::string decode_text(const trace::Record& record, Instant begin, std::string_view who = {});
 // {"time_ns", "layer", "event", "subject", …fields}; times are nanoseconds since `begin`.
 nlohmann::ordered_json decode_json(const trace::Record& record, Instant begin);
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "observe/columns.h"
 #include "stack/parts.h"
 #include "trace/drop_reason.h"
 
@@ -22,44 +23,6 @@ T get(const Json& row, const char* key, T otherwise = {}) {
 }
 
 std::uint64_t number(const Json& row, const char* key) { return get<std::uint64_t>(row, key, 0); }
-
-// Lines of cells, each column as wide as its widest cell. Columns named in `right` are aligned to the right.
-class Columns {
- public:
-  explicit Columns(std::vector<std::string> header, std::vector<std::size_t> right = {}) : right_(std::move(right)) {
-    add(std::move(header));
-  }
-  // `below`: lines that follow the row as they are.
-  void add(std::vector<std::string> cells, std::string below = {}) {
-    widths_.resize(std::max(widths_.size(), cells.size()));
-    for (std::size_t i = 0; i < cells.size(); ++i) widths_[i] = std::max(widths_[i], cells[i].size());
-    rows_.push_back({std::move(cells), std::move(below)});
-  }
-  std::string text(bool header = true) const {
-    std::string out;
-    for (std::size_t r = header ? 0 : 1; r < rows_.size(); ++r) {
-      std::string line;
-      for (std::size_t i = 0; i < rows_[r].cells.size(); ++i) {
-        if (i != 0) line += "  ";
-        const bool right = std::find(right_.begin(), right_.end(), i) != right_.end();
-        line += right ? fmt::format("{:>{}}", rows_[r].cells[i], widths_[i])
-                      : fmt::format("{:<{}}", rows_[r].cells[i], widths_[i]);
-      }
-      line.erase(line.find_last_not_of(' ') + 1);
-      out += line + '\n' + rows_[r].below;
-    }
-    return out;
-  }
-
- private:
-  struct Row {
-    std::vector<std::string> cells;
-    std::string below;
-  };
-  std::vector<std::size_t> right_;
-  std::vector<std::size_t> widths_;
-  std::vector<Row> rows_;
-};
 
 // ---- sockets ----
 
@@ -236,36 +199,13 @@ std::string below_text(const Json& row, const SsView& view) {
 }
 
 bool wanted(const Json& row, const SsView& view) {
-  if (get(row, "netid") == "tcp" ? !view.tcp : !view.udp) return false;
+  const std::string netid = get(row, "netid");
+  if (netid == "tcp" ? !view.tcp : netid == "udp" ? !view.udp : !view.raw) return false;
+  if (!view.filter.wants(row)) return false;
+  if (view.filter.names_states()) return true;
   const std::string state = get(row, "state");
   if (view.listening) return state == "LISTEN" || state == "UNCONN";
   return view.all || (state != "LISTEN" && state != "UNCONN" && state != "TIME-WAIT" && state != "SYN-RECV");
-}
-
-// ---- ip ----
-
-std::string interface_name(const stack::Stack::Parts& parts, InterfaceId id) {
-  const ip::Interface* interface = parts.interfaces.find(id);
-  return interface != nullptr ? interface->name : "";
-}
-
-const char* link_name(ip::LinkKind kind) {
-  switch (kind) {
-    case ip::LinkKind::kEthernet: return "ether";
-    case ip::LinkKind::kRawIp: return "none";
-    case ip::LinkKind::kLoopback: return "loopback";
-  }
-  return "?";
-}
-
-const char* route_kind(ip::RouteKind kind) {
-  switch (kind) {
-    case ip::RouteKind::kUnicast: return "unicast";
-    case ip::RouteKind::kUnreachable: return "unreachable";
-    case ip::RouteKind::kProhibit: return "prohibit";
-    case ip::RouteKind::kBlackhole: return "blackhole";
-  }
-  return "?";
 }
 
 }  // namespace
@@ -395,88 +335,6 @@ std::string drops_text(const Json& drops) {
   Columns columns({"Reason", "Packets", "Why"}, {1});
   for (const Json& row : drops) columns.add({get(row, "reason"), fmt::to_string(number(row, "count")), get(row, "why")});
   return columns.text();
-}
-
-// ---- interfaces, routes, neighbours --------------------------------------------------------------------------------
-
-Json interfaces_json(const stack::Stack& stack) {
-  Json json = Json::array();
-  for (const ip::Interface& interface : stack.parts().interfaces.list()) {
-    Json addresses = Json::array();
-    for (const IpPrefix& address : interface.addresses) addresses.push_back(address.to_string());
-    json.push_back({{"index", interface.id},
-                    {"name", interface.name},
-                    {"up", interface.up},
-                    {"mtu", interface.mtu},
-                    {"link", link_name(interface.kind)},
-                    {"mac", wire::to_string(interface.mac)},
-                    {"addresses", std::move(addresses)}});
-  }
-  return json;
-}
-
-std::string interfaces_text(const Json& interfaces) {
-  std::string text;
-  for (const Json& row : interfaces) {
-    text += fmt::format("{}: {}: <{}> mtu {}\n    link/{} {}\n", number(row, "index"), get(row, "name"), get(row, "up", false) ? "UP" : "DOWN",
-                        number(row, "mtu"), get(row, "link"), get(row, "mac"));
-    for (const Json& address : row.at("addresses")) text += fmt::format("    inet {}\n", address.get<std::string>());
-  }
-  return text;
-}
-
-Json routes_json(const stack::Stack& stack) {
-  const stack::Stack::Parts& parts = stack.parts();
-  Json json = Json::array();
-  for (const ip::Route& route : parts.routes.list()) {
-    Json row{{"destination", route.destination.length == 0 ? "default" : route.destination.to_string()},
-             {"kind", route_kind(route.kind)},
-             {"interface", interface_name(parts, route.interface)},
-             {"metric", route.metric},
-             {"connected", route.connected}};
-    if (!route.gateway.is_unspecified()) row["gateway"] = route.gateway.to_string();
-    if (route.preferred_source) row["source"] = route.preferred_source->to_string();
-    json.push_back(std::move(row));
-  }
-  return json;
-}
-
-std::string routes_text(const Json& routes) {
-  std::string text;
-  for (const Json& row : routes) {
-    if (const std::string kind = get(row, "kind"); kind != "unicast") text += kind + ' ';
-    text += get(row, "destination");
-    if (const std::string gateway = get(row, "gateway"); !gateway.empty()) text += " via " + gateway;
-    if (const std::string interface = get(row, "interface"); !interface.empty()) text += " dev " + interface;
-    if (get(row, "connected", false)) text += " proto kernel scope link";
-    if (const std::string source = get(row, "source"); !source.empty()) text += " src " + source;
-    if (const std::uint64_t metric = number(row, "metric"); metric != 0) text += fmt::format(" metric {}", metric);
-    text += '\n';
-  }
-  return text;
-}
-
-Json neighbors_json(const stack::Stack& stack) {
-  const stack::Stack::Parts& parts = stack.parts();
-  Json json = Json::array();
-  for (const ip::NeighborInfo& neighbor : parts.neighbors.list()) {
-    Json row{{"address", neighbor.address.to_string()}, {"interface", interface_name(parts, neighbor.interface)}};
-    if (!wire::is_zero(neighbor.mac)) row["mac"] = wire::to_string(neighbor.mac);
-    row["state"] = ip::to_string(neighbor.state);
-    row["probes"] = neighbor.probes;
-    row["parked"] = neighbor.parked;
-    json.push_back(std::move(row));
-  }
-  return json;
-}
-
-std::string neighbors_text(const Json& neighbors) {
-  std::string text;
-  for (const Json& row : neighbors) {
-    const std::string mac = get(row, "mac");
-    text += fmt::format("{} dev {}{} {}\n", get(row, "address"), get(row, "interface"), mac.empty() ? "" : " lladdr " + mac, get(row, "state"));
-  }
-  return text;
 }
 
 }  // namespace tapir::observe

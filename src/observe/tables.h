@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/time.h"
+#include "observe/socket_filter.h"
 #include "stack/stack.h"
 
 namespace tapir::observe {
@@ -27,6 +28,9 @@ struct SsView {
   bool extended = false;     // -e
   bool memory = false;       // -m
   bool header = true;        // not -H
+  bool raw = true;           // -w
+  bool processes = false;    // -p
+  SocketFilter filter = {};
 };
 
 // Every TCP record and UDP port: an array of {"netid", "state" (ss's name), "recv_q", "send_q", "local", "peer", "timer"?,
@@ -49,15 +53,6 @@ bool matches(std::string_view pattern, std::string_view name);
 // Dropped packets by reason: an array of {"reason", "count", "why"}.
 nlohmann::ordered_json drops_json(const stack::Stack& stack);
 std::string drops_text(const nlohmann::ordered_json& drops);
-
-// ---- interfaces, routes, neighbours: ip(8) ----
-
-nlohmann::ordered_json interfaces_json(const stack::Stack& stack);
-std::string interfaces_text(const nlohmann::ordered_json& interfaces);
-nlohmann::ordered_json routes_json(const stack::Stack& stack);
-std::string routes_text(const nlohmann::ordered_json& routes);
-nlohmann::ordered_json neighbors_json(const stack::Stack& stack);
-std::string neighbors_text(const nlohmann::ordered_json& neighbors);
 
 // ---- numbers ----
 

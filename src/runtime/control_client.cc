@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/control_client.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -27,13 +28,38 @@ std::expected<ControlClient, std::string> ControlClient::connect(const std::stri
   return ControlClient(std::move(fd));
 }
 
-std::expected<std::string, std::string> ControlClient::read_line() {
+std::expected<void, std::string> ControlClient::send_line(const json& value) {
+  const std::string line = value.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  for (std::size_t sent = 0; sent < line.size();) {
+    const ssize_t n = ::send(fd_.get(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) return std::unexpected("interrupted");
+    if (n <= 0) return std::unexpected("the stack at the control socket has gone");
+    sent += static_cast<std::size_t>(n);
+  }
+  return {};
+}
+
+// Says what there is to say, until an answer comes.
+std::expected<void, std::string> ControlClient::say(ControlInput& input) {
+  for (;;) {
+    std::array<pollfd, 2> waiting = {pollfd{fd_.get(), POLLIN, 0}, pollfd{input.descriptor, POLLIN, 0}};
+    if (::poll(waiting.data(), waiting.size(), -1) < 0) return std::unexpected("interrupted");
+    if (waiting[0].revents != 0) return {};
+    if (waiting[1].revents == 0) continue;
+    if (const auto said = input.next())
+      if (auto sent = send_line(*said); !sent) return sent;
+  }
+}
+
+std::expected<std::string, std::string> ControlClient::read_line(ControlInput* input) {
   for (;;) {
     if (const std::size_t end = buffered_.find('\n'); end != std::string::npos) {
       std::string line = buffered_.substr(0, end);
       buffered_.erase(0, end + 1);
       return line;
     }
+    if (input != nullptr)
+      if (const auto said = say(*input); !said) return std::unexpected(said.error());
     std::array<char, 65536> chunk;
     const ssize_t n = ::recv(fd_.get(), chunk.data(), chunk.size(), 0);
     if (n < 0 && errno == EINTR) return std::unexpected("interrupted");
@@ -42,12 +68,10 @@ std::expected<std::string, std::string> ControlClient::read_line() {
   }
 }
 
-std::expected<void, std::string> ControlClient::ask(const json& question, const std::function<bool(const json& data)>& take) {
-  const std::string line = question.dump() + "\n";
-  if (::send(fd_.get(), line.data(), line.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(line.size()))
-    return std::unexpected("the stack at the control socket has gone");
+std::expected<void, std::string> ControlClient::ask(const json& question, const std::function<bool(const json& data)>& take, ControlInput* input) {
+  if (auto sent = send_line(question); !sent) return sent;
   for (;;) {
-    const auto answered = read_line();
+    const auto answered = read_line(input);
     if (!answered) return std::unexpected(answered.error());
     const json answer = json::parse(*answered, nullptr, false);
     if (!answer.is_object()) return std::unexpected("the control socket answers what is no JSON object");

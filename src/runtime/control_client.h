@@ -4,12 +4,19 @@
 
 #include <expected>
 #include <functional>
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "drivers/descriptor.h"
 
 namespace tapir::runtime {
+
+// What the asking side says while it is answered.
+struct ControlInput {
+  int descriptor = -1;                                  // readable: there is something to say; -1: nothing (for now)
+  std::function<std::optional<nlohmann::json>()> next;  // called then; nothing: not now. May change `descriptor`
+};
 
 class ControlClient {
  public:
@@ -18,13 +25,15 @@ class ControlClient {
 
   // Asks, and hands each answer's data to `take` as it arrives until the answer ends or `take` answers false (then the
   // connection is of no more use). Error: the server's sentence, or that it has gone.
-  std::expected<void, std::string> ask(const nlohmann::json& question, const std::function<bool(const nlohmann::json& data)>& take);
+  std::expected<void, std::string> ask(const nlohmann::json& question, const std::function<bool(const nlohmann::json& data)>& take, ControlInput* input = nullptr);
   // Asks for one table: the data of the answer.
   std::expected<nlohmann::json, std::string> ask(const nlohmann::json& question);
 
  private:
   explicit ControlClient(drivers::KernelDescriptor fd) : fd_(std::move(fd)) {}
-  std::expected<std::string, std::string> read_line();
+  std::expected<std::string, std::string> read_line(ControlInput* input);
+  std::expected<void, std::string> send_line(const nlohmann::json& value);
+  std::expected<void, std::string> say(ControlInput& input);
 
   drivers::KernelDescriptor fd_;
   std::string buffered_;   // received, not yet a line

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -75,6 +76,32 @@ bool ControlReply::wait(Duration duration) {
   return open_;
 }
 
+std::optional<json> ControlReply::take_line() {
+  const std::size_t end = heard_.find('\n');
+  if (end == std::string::npos) return std::nullopt;
+  json said = json::parse(heard_.substr(0, end), nullptr, false);
+  heard_.erase(0, end + 1);
+  if (said.is_object()) return said;
+  fail("what is said while a question is answered is a line with a JSON object");
+  open_ = false;
+  return std::nullopt;
+}
+
+std::optional<json> ControlReply::receive(Duration duration) {
+  if (!open_) return std::nullopt;
+  if (auto said = take_line(); said || !open_) return said;
+  std::array<pollfd, 2> waiting = {pollfd{client_, POLLIN, 0}, pollfd{stop_, POLLIN, 0}};
+  const timespec timeout = to_timespec(duration);
+  if (::ppoll(waiting.data(), waiting.size(), &timeout, nullptr) <= 0) return std::nullopt;
+  std::array<char, 65536> chunk;
+  const ssize_t n = waiting[1].revents != 0 ? 0 : ::recv(client_, chunk.data(), chunk.size(), MSG_DONTWAIT);
+  if (n < 0 && (errno == EINTR || errno == EAGAIN)) return std::nullopt;
+  if (n > 0) heard_.append(chunk.data(), static_cast<std::size_t>(n));
+  open_ = n > 0 && heard_.size() <= kControlLineMax;
+  if (!open_) return std::nullopt;
+  return take_line();
+}
+
 // ---- the server ----------------------------------------------------------------------------------------------------
 
 std::expected<std::unique_ptr<ControlServer>, std::string> ControlServer::open(const std::string& path,
@@ -134,7 +161,8 @@ void ControlServer::remove_done() {
 
 void ControlServer::take_client(drivers::KernelDescriptor fd) {
   if (clients_.size() >= kControlClientsMax) {
-    ControlReply(fd.get(), stop_.get()).fail("too many clients are at this control socket");
+    std::string nothing;
+    ControlReply(fd.get(), stop_.get(), nothing).fail("too many clients are at this control socket");
     return;
   }
   auto client = std::make_unique<Client>();
@@ -159,9 +187,11 @@ void ControlServer::serve_client(Client& client) {
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return;
     buffered.append(chunk.data(), static_cast<std::size_t>(n));
-    for (std::size_t end; (end = buffered.find('\n')) != std::string::npos; buffered.erase(0, end + 1)) {
-      ControlReply reply(client.fd.get(), stop_.get());
-      answer(buffered.substr(0, end), reply);
+    for (std::size_t end; (end = buffered.find('\n')) != std::string::npos;) {
+      const std::string line = buffered.substr(0, end);
+      buffered.erase(0, end + 1);
+      ControlReply reply(client.fd.get(), stop_.get(), buffered);
+      answer(line, reply);
       if (!reply.open_) return;
     }
     if (buffered.size() > kControlLineMax) return;

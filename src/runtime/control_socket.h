@@ -4,6 +4,8 @@
 //   asked      {"command": "ss", …arguments}
 //   answered   {"data": …}    any number of them: one for a table, as many as there are for a stream
 //              {"end": true} or {"error": "one sentence"}    then the next question may be asked
+//   said       {…}    what a question under way hears from its client: input for nc, {"stop": true}; each command says what it takes.
+//                     A line that comes after the end is the next question
 #pragma once
 
 #include <atomic>
@@ -12,7 +14,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -30,20 +33,26 @@ inline constexpr std::size_t kControlLineMax = 1 << 20;
 // The answer to one question. For the handler's thread alone.
 class ControlReply {
  public:
-  ControlReply(int client, int stop) : client_(client), stop_(stop) {}
+  // `heard`: bytes of the client that make no whole line yet.
+  ControlReply(int client, int stop, std::string& heard) : client_(client), stop_(stop), heard_(heard) {}
   // Sends {"data": data}. False when the client has gone or the server ends: a stream ends then.
   bool send(const nlohmann::json& data);
   // Ends the answer with an error, a sentence, instead of {"end": true}.
   void fail(const std::string& sentence);
   // Waits for a stream's next look at the stack. False when the client has gone or the server ends.
   bool wait(Duration duration);
+  // The next object that the client said while it is answered; nothing: it said none in that time, or is gone (open()).
+  std::optional<nlohmann::json> receive(Duration duration);
+  bool open() const { return open_; }
 
  private:
   friend class ControlServer;
   bool send_line(const std::string& line);
+  std::optional<nlohmann::json> take_line();
 
   int client_;
   int stop_;
+  std::string& heard_;
   bool open_ = true;
   bool failed_ = false;
 };

@@ -439,6 +439,7 @@ bool Sockets::syn_deferred(Descriptor fd) const {
 }
 
 bool Sockets::is_stream(Descriptor fd) const { return state_->find_stream(fd) != nullptr; }
+std::size_t Sockets::size() const { return state_->descriptors.size(); }
 
 std::uint64_t Sockets::last_lingering() const { return state_->last_lingering; }
 

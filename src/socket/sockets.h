@@ -111,6 +111,8 @@ class Sockets {
   // connect() answered 0 and the SYN waits for the first data (TCP_FASTOPEN_CONNECT).
   bool syn_deferred(Descriptor fd) const;
   bool is_stream(Descriptor fd) const;
+  // Descriptors that are open.
+  std::size_t size() const;
   // The close() that answered EINPROGRESS last; a name for the two below.
   std::uint64_t last_lingering() const;
   // Still waits for the peer. False once it acknowledged everything, or the linger time is over.

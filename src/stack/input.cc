@@ -33,6 +33,7 @@ bool is_tunnel(IpProtocol protocol) {
 
 void Stack::Parts::drop(DropReason reason, InterfaceId interface, std::size_t bytes, Instant now) {
   counters.drop(reason);
+  if (Attached* at = attached(interface); at != nullptr) ++at->counters.dropped;
   tracer.emit(now, Event::kDropped, interface, static_cast<std::uint64_t>(reason), bytes);
 }
 
@@ -177,6 +178,7 @@ void Stack::Parts::deliver_error(const DeliveryError& error, InterfaceId arrived
       tcp.on_delivery_error(error, now);
       return;
     case IpProtocol::kUdp:
+      if (pings.on_error(error, now)) return;
       // Only a socket that could have sent the quoted datagram believes what is said of it (RFC 5927 §7).
       if (!udp.lookup(error.quoted.local, error.quoted.remote, arrived_on))
         return drop(DropReason::kIcmpNoFlow, arrived_on, 0, now);
@@ -184,7 +186,7 @@ void Stack::Parts::deliver_error(const DeliveryError& error, InterfaceId arrived
       if (const udp::PortHandle port = udp.on_error(error, arrived_on, now)) touch(port, tcp::kTouchedError);
       return;
     case IpProtocol::kIcmp:
-      if (!pings.on_error(error)) return drop(DropReason::kIcmpNoFlow, arrived_on, 0, now);
+      if (!pings.on_error(error, now)) return drop(DropReason::kIcmpNoFlow, arrived_on, 0, now);
       return learn_path_mtu();
     default:
       return drop(DropReason::kIcmpNoFlow, arrived_on, 0, now);
@@ -203,6 +205,8 @@ void Stack::Parts::after_input(Instant now) {
 std::size_t Stack::Parts::receive_from(InterfaceId id, std::size_t frames_max, Instant now) {
   Attached& from = *attached(id);
   const std::size_t count = from.device->receive(std::span(received_).first(frames_max), frames, now);
+  from.counters.rx_packets += count;
+  for (std::size_t i = 0; i < count; ++i) from.counters.rx_bytes += received_[i].size();
   for (std::size_t i = 0; i < count; ++i) input(id, std::move(received_[i]), now);
   return count;
 }

@@ -48,9 +48,13 @@ void Stack::Parts::flush(Instant now) {
   if (tracer.on())
     for (const OutgoingFrame& frame : sent)
       tracer.emit(now, Event::kFrameSent, id, frame.size(), frame.gso.size);
-  const std::size_t accepted = attached(id)->device->transmit(sent, now);
+  Attached& to = *attached(id);
+  const std::size_t accepted = to.device->transmit(sent, now);
+  to.counters.tx_packets += accepted;
+  for (const OutgoingFrame& frame : sent.first(accepted)) to.counters.tx_bytes += frame.size();
   if (accepted < sent.size()) {
     const std::size_t lost = sent.size() - accepted;
+    to.counters.tx_refused += lost;
     counters.drop(DropReason::kDevRefused, lost);
     tracer.emit(now, Event::kFrameRefused, id, lost);
   }

@@ -50,12 +50,23 @@ struct TouchedPort {
   std::uint8_t events = 0;  // tcp::Touched bits: readable, error
 };
 
+// What passed an interface, as `ip -s link` tells it. Super-segments count as one packet.
+struct InterfaceCounters {
+  std::uint64_t rx_packets = 0;
+  std::uint64_t rx_bytes = 0;
+  std::uint64_t tx_packets = 0;
+  std::uint64_t tx_bytes = 0;
+  std::uint64_t tx_refused = 0;  // packets that the device did not take
+  std::uint64_t dropped = 0;     // packets that went no further in this stack's link layer and hub
+};
+
 struct Stack::Parts {
   // A device and what is asked of it often.
   struct Attached {
     std::unique_ptr<link::Device> device;
     link::LinkType link_type = link::LinkType::kEthernet;
     link::MacAddress mac{};
+    InterfaceCounters counters;
   };
 
   Parts(const StackConfig& with, Instant now);
@@ -102,6 +113,9 @@ struct Stack::Parts {
   Instant seen_now() const { return seen_now_; }
 
   Attached* attached(InterfaceId id) {
+    return id == kNoInterface || id > devices.size() ? nullptr : &devices[id - 1u];
+  }
+  const Attached* attached(InterfaceId id) const {
     return id == kNoInterface || id > devices.size() ? nullptr : &devices[id - 1u];
   }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "wire/icmp.h"
+#include "wire/udp.h"
 
 namespace tapir::stack {
 
@@ -17,23 +18,20 @@ std::expected<ip::Reply, ip::RouteError> Pings::start(const PingRequest& request
   if (!path) return std::unexpected(path.error());
 
   ip::Reply reply;
-  reply.frame = frames_.allocate(wire::kIcmpHeaderLength + request.payload);
+  const bool udp = request.udp_port != 0;
+  reply.frame = udp ? build_datagram(request) : build_echo(request);
   if (!reply.frame) return std::unexpected(ip::RouteError::kTooMany);
-  const MutableBytes message = reply.frame.mutable_bytes();
-  wire::emit_icmp(wire::IcmpMessage::echo(false, request.id, request.sequence), message);
-  for (std::size_t i = 0; i < request.payload; ++i) message[wire::kIcmpHeaderLength + i] = pattern(i);
-  wire::seal_icmp(message);
+  if (udp) reply.checksum = {true, 0, wire::kUdpChecksumOffset};
   reply.path = *path;
-  reply.fields.protocol = IpProtocol::kIcmp;
+  reply.fields.protocol = udp ? IpProtocol::kUdp : IpProtocol::kIcmp;
   reply.fields.hop_limit = request.hop_limit;
   reply.fields.discovery = request.dont_fragment ? ip::PathMtuDiscovery::kDo : ip::PathMtuDiscovery::kDont;
-  counters_.add(trace::Counter::kIcmpOutMsgs);
-  counters_.add(trace::Counter::kIcmpOutEchos);
 
   Slot& slot = *free;
   slot = {};
   slot.phase = Phase::kWaiting;
   slot.destination = path->destination;
+  slot.udp_port = request.udp_port;
   slot.payload = request.payload;
   slot.sent_at = now;
   slot.deadline = later(now, request.timeout);
@@ -43,9 +41,37 @@ std::expected<ip::Reply, ip::RouteError> Pings::start(const PingRequest& request
   return reply;
 }
 
+Frame Pings::build_echo(const PingRequest& request) {
+  Frame frame = frames_.allocate(wire::kIcmpHeaderLength + request.payload);
+  if (!frame) return frame;
+  const MutableBytes message = frame.mutable_bytes();
+  wire::emit_icmp(wire::IcmpMessage::echo(false, request.id, request.sequence), message);
+  for (std::size_t i = 0; i < request.payload; ++i) message[wire::kIcmpHeaderLength + i] = pattern(i);
+  wire::seal_icmp(message);
+  counters_.add(trace::Counter::kIcmpOutMsgs);
+  counters_.add(trace::Counter::kIcmpOutEchos);
+  return frame;
+}
+
+Frame Pings::build_datagram(const PingRequest& request) {
+  const std::size_t length = wire::kUdpHeaderLength + request.payload;
+  Frame frame = frames_.allocate(length);
+  if (!frame) return frame;
+  const MutableBytes datagram = frame.mutable_bytes();
+  wire::emit_udp({.src_port = source_port(request.id),
+                  .dst_port = request.udp_port,
+                  .length = static_cast<std::uint16_t>(length),
+                  .checksum = 0,
+                  .payload = {}},
+                 datagram);
+  for (std::size_t i = 0; i < request.payload; ++i) datagram[wire::kUdpHeaderLength + i] = pattern(i);
+  counters_.add(trace::Counter::kUdpOutDatagrams);
+  return frame;
+}
+
 Pings::Slot* Pings::find(const IpAddress& destination, std::uint16_t id, std::uint16_t sequence) {
   for (Slot& slot : slots_)
-    if (slot.phase == Phase::kWaiting && slot.result.id == id && slot.result.sequence == sequence &&
+    if (slot.phase == Phase::kWaiting && slot.udp_port == 0 && slot.result.id == id && slot.result.sequence == sequence &&
         slot.destination == destination)
       return &slot;
   return nullptr;
@@ -74,15 +100,21 @@ bool Pings::on_reply(const ip::Datagram& datagram, Instant now) {
   return true;
 }
 
-bool Pings::on_error(const DeliveryError& error) {
+bool Pings::on_error(const DeliveryError& error, Instant now) {
+  const auto concerns = [&](const Slot& slot) {
+    if (slot.phase != Phase::kWaiting || slot.destination != error.quoted.remote.address) return false;
+    if (error.protocol != IpProtocol::kUdp) return slot.udp_port == 0;
+    return slot.udp_port == error.quoted.remote.port && source_port(slot.result.id) == error.quoted.local.port;
+  };
   Slot* oldest = nullptr;
   for (Slot& slot : slots_)
-    if (slot.phase == Phase::kWaiting && slot.destination == error.quoted.remote.address &&
+    if (concerns(slot) &&
         (oldest == nullptr || slot.order < oldest->order))
       oldest = &slot;
   if (oldest == nullptr) return false;
   oldest->result.from = error.reporter;
   oldest->result.error = error.kind;
+  oldest->result.round_trip = now - oldest->sent_at;
   finish(*oldest, PingOutcome::kError);
   return true;
 }

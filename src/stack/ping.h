@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Echo requests of our own, for `tapir ping`: one request, one result.
+// Probes of our own, for `tapir ping` and `tapir traceroute`: one request, one result.
 #pragma once
 
 #include <array>
@@ -26,6 +26,7 @@ struct PingRequest {
   std::uint8_t hop_limit = 0;  // 0 = the path's
   bool dont_fragment = false;
   Duration timeout = 10s;
+  std::uint16_t udp_port = 0;  // not 0: a UDP datagram to that port instead of an echo request; only an error answers it
 };
 // 65535 - 20 - 8.
 inline constexpr std::size_t kPingPayloadMax = 65507;
@@ -37,7 +38,7 @@ struct PingResult {
   std::uint16_t id = 0;
   std::uint16_t sequence = 0;
   IpAddress from;              // who answered, or reported the error
-  Duration round_trip{};       // kReply
+  Duration round_trip{};       // kReply, kError
   std::size_t payload = 0;     // kReply: bytes that came back
   std::uint8_t hop_limit = 0;  // kReply: of the answer
   bool payload_intact = true;  // kReply: the bytes are those that were sent
@@ -59,9 +60,9 @@ class Pings {
   std::expected<ip::Reply, ip::RouteError> start(const PingRequest& request, Instant now);
   // An echo reply arrived. True when it answered a request.
   bool on_reply(const ip::Datagram& datagram, Instant now);
-  // An error about an ICMP packet of ours: it ends the oldest request to where that went. True when there was
-  // one.
-  bool on_error(const DeliveryError& error);
+  // An error about an ICMP packet of ours: it ends the oldest request to where that went; about a UDP datagram: it ends
+  // the request from and to its ports. True when there was one.
+  bool on_error(const DeliveryError& error, Instant now);
   // The next result of pinger `id`, in the order they came about.
   std::optional<PingResult> take_result(std::uint16_t id);
 
@@ -73,6 +74,7 @@ class Pings {
   struct Slot {
     Phase phase = Phase::kFree;
     IpAddress destination;
+    std::uint16_t udp_port = 0;  // of the destination; 0: an echo request
     std::size_t payload = 0;
     Instant sent_at{};
     Instant deadline = kNever;
@@ -81,6 +83,11 @@ class Pings {
   };
   Slot* find(const IpAddress& destination, std::uint16_t id, std::uint16_t sequence);
   void finish(Slot& slot, PingOutcome outcome);
+  Frame build_echo(const PingRequest& request);
+  Frame build_datagram(const PingRequest& request);
+  // Where UDP probes come from: no port that is chosen for sockets (RFC 6056's range begins above), so that no socket
+  // is told of their errors.
+  static std::uint16_t source_port(std::uint16_t id) { return static_cast<std::uint16_t>(1024 + id % 16384); }
   // The byte at `offset` of every payload: enough to tell that what came back is what went out.
   static std::uint8_t pattern(std::size_t offset) { return static_cast<std::uint8_t>(offset); }
 

@@ -164,7 +164,7 @@ InterfaceId Stack::add_interface(InterfaceConfig config, std::unique_ptr<link::D
   interface.offloads = path_offloads(device->offloads());
   const InterfaceId id = parts_->interfaces.add(std::move(interface));
   if (id == kNoInterface) return id;
-  parts_->devices.push_back({std::move(device), {}, {}});
+  parts_->devices.push_back({std::move(device), {}, {}, {}});
   Parts::Attached& attached = parts_->devices.back();
   attached.link_type = attached.device->link_type();
   attached.mac = attached.device->mac();

@@ -436,6 +436,18 @@ Engine::Gauges Engine::gauges() const {
   return g;
 }
 
+std::optional<Engine::Found> Engine::find(const FourTuple& tuple) const {
+  const State_& s = *state_;
+  const auto ref = s.find(tuple);
+  if (!ref) return std::nullopt;
+  switch (ref->kind) {
+    case RecordRef::Kind::kConnection: return Found{s.connections.at(ref->index)->state(), s.connections.at(ref->index)};
+    case RecordRef::Kind::kHalfOpen: return Found{State::kSynReceived, nullptr};
+    case RecordRef::Kind::kTimeWait: return Found{s.time_waits.at(ref->index)->has(TimeWait::kFinWait2) ? State::kFinWait2 : State::kTimeWait, nullptr};
+  }
+  return std::nullopt;
+}
+
 void Engine::for_each(void (*visit)(void*, const Row&), void* context, Instant now) const {
   const State_& s = *state_;
   s.listeners.for_each([&](const Listener& listener) {

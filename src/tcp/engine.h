@@ -166,6 +166,12 @@ class Engine {
     const Connection* connection = nullptr;  // null for the small records
   };
   void for_each(void (*visit)(void*, const Row&), void* context, Instant now) const;
+  // The record of `tuple`, our end first.
+  struct Found {
+    State state{};
+    const Connection* connection = nullptr;  // null for the small records
+  };
+  std::optional<Found> find(const FourTuple& tuple) const;
   Env& env();
   // Fast Open's memory of destinations (`ip tcp_metrics`).
   FastOpenClient& fast_open();

@@ -158,10 +158,10 @@ TEST(Connections, TenThousandOpenedUsedAndClosedLeaveNothing) {
   EXPECT_LE(left.stack().budget().used(), before_left + (512 << 10));
 }
 
-// TapipBug_SequenceComparesBreakAtWrap: numbers started near 2^31 and 2^32 (tapip compared with a plain <).
+// TapipBug08_SequenceComparesBreakAtWrap: numbers started near 2^31 and 2^32 (tapip compared with a plain <).
 class NearTheWraps : public testing::TestWithParam<std::uint32_t> {};
 
-TEST_P(NearTheWraps, TapipBug_SequenceComparesBreakAtWrap) {
+TEST_P(NearTheWraps, TapipBug08_SequenceComparesBreakAtWrap) {
   Network network(GetParam());
   Host& left = network.add_host("left");
   Host& right = network.add_host("right");

@@ -48,7 +48,7 @@ TEST_F(FrameTest, TheSmallestClassThatHoldsIt) {
   EXPECT_FALSE(pool_.allocate(~std::size_t{0}));
 }
 
-TEST_F(FrameTest, EdgesMoveWithinTheBuffer) {
+TEST_F(FrameTest, TapipBug23_EdgesMoveWithinTheBuffer) {
   Frame frame = counting(100);
   frame.trim_front(10);
   frame.trim_back(20);

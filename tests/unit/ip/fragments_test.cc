@@ -72,7 +72,7 @@ TEST_F(FragmentsTest, SixtyFiveThousandBytes) {
   }
 }
 
-TEST_F(FragmentsTest, TapipBug_OverlappingFragmentsDropDatagram) {
+TEST_F(FragmentsTest, TapipBug20_OverlappingFragmentsDropDatagram) {
   const Data payload = pattern(3000);
   // Over the one before, over the one after, over both, and around one.
   const std::pair<std::size_t, std::size_t> overlaps[] = {{792, 1000}, {1400, 1608}, {0, 2400}, {400, 1200}};
@@ -90,7 +90,7 @@ TEST_F(FragmentsTest, TapipBug_OverlappingFragmentsDropDatagram) {
   EXPECT_EQ(count(Counter::kIpExtReasmOverlaps), 4u);
 }
 
-TEST_F(FragmentsTest, TapipBug_OverlappingLastFragmentDropsDatagram) {
+TEST_F(FragmentsTest, TapipBug20_OverlappingLastFragmentDropsDatagram) {
   const Data payload = pattern(3000);
   add(payload, 0, 1600, true);
   const auto result = add(payload, 1592, 3000, false);
@@ -138,7 +138,7 @@ TEST_F(FragmentsTest, OddLengthIsCutToEight) {
   EXPECT_EQ(payload_of(*whole), payload);
 }
 
-TEST_F(FragmentsTest, TapipBug_DatagramsOfOtherIdentificationDoNotMix) {
+TEST_F(FragmentsTest, TapipBug19_DatagramsOfOtherIdentificationDoNotMix) {
   const Data one = pattern(1600, 1);
   const Data two = pattern(1600, 2);
   add(one, 0, 800, true, 1);
@@ -175,7 +175,7 @@ TEST_F(FragmentsTest, TooManyPiecesDropTheDatagram) {
   EXPECT_EQ(fragments.fragments(), 0u);
 }
 
-TEST_F(FragmentsTest, TapipBug_AFloodOfFragmentsHasABound) {
+TEST_F(FragmentsTest, TapipBug21_AFloodOfFragmentsHasABound) {
   const Data payload = pattern(1600);
   for (std::uint32_t i = 0; i < 50000; ++i) {
     wire::Ipv4Header header = header_from_peer();
@@ -298,7 +298,7 @@ TEST_F(FragmenterTest, OffsetsAndFlagsInOrder) {
   }
 }
 
-TEST_F(FragmenterTest, TapipBug_AFragmentCutAgainKeepsItsOffset) {
+TEST_F(FragmenterTest, TapipBug19_AFragmentCutAgainKeepsItsOffset) {
   wire::Ipv4Header header = header_from_peer();
   header.fragment_offset = 2960;
   header.more_fragments = true;

@@ -187,7 +187,7 @@ TEST_F(IcmpTest, QuotesMustBeOfOurPackets) {
 
 // ---- errors sent ----
 
-TEST_F(IcmpTest, TapipBug_PortUnreachableQuotesThePacketAndNoMore) {
+TEST_F(IcmpTest, TapipBug17_PortUnreachableQuotesThePacketAndNoMore) {
   const Data about = packet_from_peer(IpProtocol::kUdp, 40);
   const auto reply = error(about);
   ASSERT_TRUE(reply.has_value());
@@ -201,7 +201,7 @@ TEST_F(IcmpTest, TapipBug_PortUnreachableQuotesThePacketAndNoMore) {
   EXPECT_EQ(reply->fields.tos, 0xc0);
 }
 
-TEST_F(IcmpTest, TapipBug_ErrorsHaveATtl) {
+TEST_F(IcmpTest, TapipBug18_ErrorsHaveATtl) {
   const auto reply = error(packet_from_peer());
   Ipv4Output output(kKey, Rng(1), knobs, counters);
   OutgoingFrame out;
@@ -210,7 +210,7 @@ TEST_F(IcmpTest, TapipBug_ErrorsHaveATtl) {
   EXPECT_EQ(wire::parse_ipv4(out.header())->ttl, 64);
 }
 
-TEST_F(IcmpTest, TapipBug_FragmentationNeededCarriesTheMtu) {
+TEST_F(IcmpTest, TapipBug19_FragmentationNeededCarriesTheMtu) {
   const auto reply = error(packet_from_peer(), IcmpErrorSpec::fragmentation_needed(1280));
   EXPECT_EQ(wire::parse_icmp(reply->frame.bytes())->mtu(), 1280);
 }
@@ -220,7 +220,7 @@ TEST_F(IcmpTest, AtMost576Bytes) {
   EXPECT_EQ(reply->frame.size(), 556u);  // and 20 of IP header
 }
 
-TEST_F(IcmpTest, TapipBug_NeverAboutMoreThanTotalLength) {
+TEST_F(IcmpTest, TapipBug17_NeverAboutMoreThanTotalLength) {
   Data about = packet_from_peer(IpProtocol::kUdp, 10);
   about.resize(300, 0xaa);
   EXPECT_EQ(error(about)->frame.size(), 8u + 30);

@@ -122,7 +122,7 @@ TEST_F(InputTest, Destinations) {
   EXPECT_EQ(count(Counter::kIpExtInMcastPkts), 1u);
 }
 
-TEST_F(InputTest, TapipBug_MulticastIsNotForwardedButDropped) {
+TEST_F(InputTest, TapipBug24_MulticastIsNotForwardedButDropped) {
   EXPECT_EQ(reason_for("10.0.0.2", "224.1.2.3"), DropReason::kMulticastNotJoined);
 }
 

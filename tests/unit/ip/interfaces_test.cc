@@ -26,7 +26,7 @@ TEST(Interfaces, AllOf127IsLocal) {
   EXPECT_FALSE(host.interfaces.is_local_address(kPeer));
 }
 
-TEST(Interfaces, TapipBug_OnlyBroadcastsOfOurNetsAreBroadcasts) {
+TEST(Interfaces, TapipBug24_OnlyBroadcastsOfOurNetsAreBroadcasts) {
   Host host;
   EXPECT_EQ(host.interfaces.classify(address("10.0.0.255")), AddressKind::kBroadcast);
   EXPECT_EQ(host.interfaces.classify(address("10.0.0.0")), AddressKind::kBroadcast);

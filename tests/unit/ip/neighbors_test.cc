@@ -283,14 +283,14 @@ TEST_F(NeighborsTest, LocktimeGuardsAgainstFlapping) {
   EXPECT_EQ(neighbors.find(tap, kPeer)->mac, kOtherMac);
 }
 
-TEST_F(NeighborsTest, TapipBug_ThePendingQueueIsBounded) {
+TEST_F(NeighborsTest, TapipBug25_ThePendingQueueIsBounded) {
   for (int i = 0; i < 5000; ++i) resolve(kPeer, kStart);
   EXPECT_LE(neighbors.parked_bytes(), knobs.neighbor.unres_qlen_bytes);
   EXPECT_GT(neighbors.find(tap, kPeer)->parked, 100u);
   EXPECT_GT(dropped(DropReason::kNeighQueueFull), 0u);
 }
 
-TEST_F(NeighborsTest, TapipBug_TheTableEvictsAndIsBounded) {
+TEST_F(NeighborsTest, TapipBug25_TheTableEvictsAndIsBounded) {
   // A million forged senders.
   make_reachable(kStart);
   for (std::uint32_t i = 0; i < 1'000'000; ++i) {

@@ -164,7 +164,7 @@ TEST_F(OutputTest, LongerThanAnyPacket) {
   EXPECT_EQ(result.error().mtu, 65535u);
 }
 
-TEST_F(OutputTest, TapipBug_IdentificationDiffersFromDatagramToDatagram) {
+TEST_F(OutputTest, TapipBug19_IdentificationDiffersFromDatagramToDatagram) {
   std::set<std::uint16_t> seen;
   for (int i = 0; i < 100; ++i) {
     make(3000);

@@ -91,7 +91,7 @@ TEST(Routes, KindsThatGoNowhere) {
   EXPECT_EQ(host.path_to(address("203.0.113.1")).error(), RouteError::kBlackhole);
 }
 
-TEST(Routes, TapipBug_LocalDestinationIsReachedFromItself) {
+TEST(Routes, TapipBug14_LocalDestinationIsReachedFromItself) {
   Host host;
   const auto path = host.path_to(kUs);
   ASSERT_TRUE(path.has_value());

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "socket/sockets.h"
+#include "observe/ip_tables.h"
 #include "stack/parts.h"
 
 namespace tapir::observe {
@@ -124,16 +125,61 @@ TEST_F(Live, CountersAndDrops) {
   EXPECT_EQ(drops_text(drops), "Reason     Packets  Why\nNO_SOCKET        3  no socket is bound there\n");
 }
 
-TEST_F(Live, InterfacesRoutesNeighbours) {
-  const Json interfaces = interfaces_json(stack_);
-  ASSERT_EQ(interfaces.size(), 1U);
-  EXPECT_EQ(interfaces[0]["name"], "lo");
-  EXPECT_NE(interfaces_text(interfaces).find("    inet 127.0.0.1/8\n"), std::string::npos);
-  EXPECT_TRUE(neighbors_json(stack_).empty());
-  const Json routes = Json::parse(R"([{"destination":"default","kind":"unicast","interface":"tap0","metric":5,"connected":false,"gateway":"10.0.0.2"}])");
-  EXPECT_EQ(routes_text(routes), "default via 10.0.0.2 dev tap0 metric 5\n");
-  const Json neighbors = Json::parse(R"([{"address":"10.0.0.2","interface":"tap0","mac":"02:00:00:00:00:01","state":"STALE"}])");
-  EXPECT_EQ(neighbors_text(neighbors), "10.0.0.2 dev tap0 lladdr 02:00:00:00:00:01 STALE\n");
+TEST_F(Live, TapipRow04_InterfacesAsIpPrintsThem) {
+  const Json links = links_json(stack_);
+  ASSERT_EQ(links.size(), 1U);
+  EXPECT_EQ(links[0]["ifname"], "lo");
+  EXPECT_EQ(links[0]["stats64"]["rx"]["packets"], 0);
+  EXPECT_EQ(links_text(links, {}).substr(0, 30), "1: lo: <LOOPBACK,UP,LOWER_UP> ");
+  EXPECT_NE(links_text(links, {}).find("    inet 127.0.0.1/8 scope host lo\n       valid_lft forever preferred_lft forever\n"), std::string::npos);
+  EXPECT_EQ(links_text(links, {.brief = true}), "lo               UNKNOWN        127.0.0.1/8 \n");
+  EXPECT_NE(links_text(links, {.statistics = true}).find("    RX:  bytes packets errors dropped\n"), std::string::npos);
+}
+
+TEST(IpTables, RoutesAndNeighboursAsIpPrintsThem) {
+  const Json routes = Json::parse(R"([{"dst":"default","gateway":"10.0.0.2","dev":"tap0","metric":5,"flags":[]},
+    {"dst":"10.0.0.0/24","dev":"tap0","protocol":"kernel","scope":"link","prefsrc":"10.0.0.1","flags":[]},{"type":"blackhole","dst":"10.9.0.0/16","flags":[]}])");
+  EXPECT_EQ(routes_text(routes),
+            "default via 10.0.0.2 dev tap0 metric 5\n"
+            "10.0.0.0/24 dev tap0 proto kernel scope link src 10.0.0.1\n"
+            "blackhole 10.9.0.0/16\n");
+  const Json neighbors = Json::parse(R"([{"dst":"10.0.0.2","dev":"tap0","lladdr":"02:00:00:00:00:01","state":["STALE"],"used":1,"confirmed":2,"updated":3,"probes":0},
+    {"dst":"10.0.0.3","dev":"tap0","state":["FAILED"]}])");
+  EXPECT_EQ(neighbors_text(neighbors), "10.0.0.2 dev tap0 lladdr 02:00:00:00:00:01 STALE\n10.0.0.3 dev tap0 FAILED\n");
+  EXPECT_EQ(neighbors_text(neighbors, true).substr(0, 72), "10.0.0.2 dev tap0 lladdr 02:00:00:00:00:01 used 1/2/3 probes 0 STALE\n10");
+}
+
+// tapip's own tables, of the same rows.
+TEST(IpTables, TapipRow33_ArpcacheRouteIfconfig) {
+  const Json routes = Json::parse(R"([{"dst":"default","gateway":"10.0.0.2","dev":"tap0"},{"dst":"10.0.0.0/24","dev":"tap0"},{"dst":"10.1.1.1","dev":"tap0"}])");
+  EXPECT_EQ(route_table_text(routes),
+            "Destination  Gateway   Genmask          Flags  Metric  Iface\n"
+            "0.0.0.0      10.0.0.2  0.0.0.0          UG          0  tap0\n"
+            "10.0.0.0     0.0.0.0   255.255.255.0    U           0  tap0\n"
+            "10.1.1.1     0.0.0.0   255.255.255.255  UH          0  tap0\n");
+  const Json neighbors = Json::parse(R"([{"dst":"10.0.0.2","dev":"tap0","lladdr":"02:00:00:00:00:01","state":["REACHABLE"],"confirmed":7}])");
+  EXPECT_EQ(arpcache_text(neighbors),
+            "State      Age(s)  HWaddress          Address   Iface\n"
+            "REACHABLE       7  02:00:00:00:00:01  10.0.0.2  tap0\n");
+}
+
+TEST_F(Live, TapipRow05_HoldingsComeBackToNothing) {
+  const auto value = [&](std::string_view name) {
+    for (const Json& row : holdings_json(stack_))
+      if (row["name"] == name) return row["value"].get<std::int64_t>();
+    return std::int64_t{-1};
+  };
+  EXPECT_EQ(value("frames"), 0);
+  EXPECT_EQ(value("connections"), 0);
+  const auto before = value("budget");
+  {
+    const Frame held = stack_.frames().allocate(1000);
+    EXPECT_EQ(value("frames"), 1);
+    EXPECT_GT(value("budget"), before);
+  }
+  EXPECT_EQ(value("frames"), 0);
+  EXPECT_EQ(value("budget"), before);
+  EXPECT_NE(holdings_text(holdings_json(stack_)).find("\nfragments "), std::string::npos);
 }
 
 }  // namespace

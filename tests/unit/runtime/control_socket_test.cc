@@ -38,6 +38,15 @@ class ControlSocketTest : public testing::Test {
            for (int i = 0; reply.send(i) && reply.wait(100us);) ++i;
            ++streams_ended_;
          }},
+        // Says back what it hears, until it hears "stop".
+        {"parrot",
+         [](const json&, ControlReply& reply) {
+           while (reply.open()) {
+             const auto said = reply.receive(10ms);
+             if (said && said->contains("stop")) return;
+             if (said) reply.send(*said);
+           }
+         }},
     };
   }
   std::unique_ptr<ControlServer> serve() {
@@ -50,6 +59,39 @@ class ControlSocketTest : public testing::Test {
   std::string path_;
   std::atomic<int> streams_ended_ = 0;
 };
+
+TEST_F(ControlSocketTest, AClientSaysMoreWhileItIsAnswered) {
+  const auto server = serve();
+  auto client = ControlClient::connect(path_);
+  ASSERT_TRUE(client);
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  ASSERT_EQ(::write(ends[1], "abc", 3), 3);
+  ControlInput input;
+  input.descriptor = ends[0];
+  int said = 0;
+  input.next = [&]() -> std::optional<json> {
+    char byte = 0;
+    EXPECT_EQ(::read(ends[0], &byte, 1), 1);
+    if (++said == 3) return json{{"stop", true}};
+    return json{{"n", said}};
+  };
+  std::string heard;
+  const auto done = client->ask(
+      json{{"command", "parrot"}},
+      [&](const json& data) {
+        heard += std::to_string(data["n"].get<int>());
+        return true;
+      },
+      &input);
+  EXPECT_TRUE(done) << done.error();
+  EXPECT_EQ(heard, "12");
+  // The connection is as it was.
+  input.descriptor = -1;
+  EXPECT_EQ(*client->ask(json{{"command", "echo"}, {"text", "more"}}), "more");
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
 
 TEST_F(ControlSocketTest, AQuestionIsAnswered) {
   const auto server = serve();

@@ -131,7 +131,7 @@ TEST_F(StackHostTest, TwoThreadsPayAtMostOneWakePerCall) {
   EXPECT_LE(server_.stats().wakes - before.wakes, 2U * kTrips * 3 / 2);
 }
 
-TEST_F(StackHostTest, ManyThreadsOnEachSide) {
+TEST_F(StackHostTest, TapipBug27_ManyThreadsOnEachSide) {
   constexpr int kThreads = 4;
   const Descriptor listener = listen(7);
   std::vector<std::thread> threads;

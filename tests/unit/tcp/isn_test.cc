@@ -19,7 +19,7 @@ TEST(Isn, RisesWithTimeForOneTuple) {
   EXPECT_EQ(isns.iss(tuple(1), t + 64ms) - isns.iss(tuple(1), t), 1000000U);
 }
 
-TEST(Isn, TuplesAndBootsHaveNothingInCommon) {
+TEST(Isn, TapipBug10_TuplesAndBootsHaveNothingInCommon) {
   const IsnGenerator isns({1, 2}, {3, 4});
   const IsnGenerator other({1, 3}, {3, 5});
   const Instant t{};

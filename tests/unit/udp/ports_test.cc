@@ -141,7 +141,7 @@ TEST_F(UdpTest, NobodyThereIsPortUnreachable) {
   EXPECT_FALSE(input(damaged).port_unreachable);
 }
 
-TEST_F(UdpTest, TapipBug_DemultiplexingLooksAtAddresses) {
+TEST_F(UdpTest, TapipBug15_DemultiplexingLooksAtAddresses) {
   const PortHandle any = bound(kAny, 53);
   const PortHandle exact = bound(kUs, 53);
   EXPECT_EQ(lookup(kUs, 53), exact);
@@ -149,7 +149,7 @@ TEST_F(UdpTest, TapipBug_DemultiplexingLooksAtAddresses) {
   EXPECT_FALSE(static_cast<bool>(lookup(kUs, 54)));
 }
 
-TEST_F(UdpTest, TapipBug_ConnectedPortsHearTheirPeerOnly) {
+TEST_F(UdpTest, TapipBug15_ConnectedPortsHearTheirPeerOnly) {
   const PortHandle alone = connected(kUs, 53, kPeer, 5000);
   EXPECT_EQ(lookup(kUs, 53, kPeer, 5000), alone);
   EXPECT_FALSE(static_cast<bool>(lookup(kUs, 53, kPeer, 5001)));
@@ -199,7 +199,7 @@ TEST_F(UdpTest, ConnectMovesTheLocalAddress) {
   EXPECT_FALSE(ports.get(port)->bound());
 }
 
-TEST_F(UdpTest, TapipBug_AnUnreadPortIsBounded) {
+TEST_F(UdpTest, TapipBug21_AnUnreadPortIsBounded) {
   const PortHandle port = bound(kUs, 53);
   ports.get(port)->receive_buffer = 10000;
   for (int i = 0; i < 1000; ++i) input(datagram(5000, 53, Data(100)));
