@@ -48,6 +48,7 @@ void Stack::Parts::flush(Instant now) {
   if (tracer.on())
     for (const OutgoingFrame& frame : sent)
       tracer.emit(now, Event::kFrameSent, id, frame.size(), frame.gso.size);
+  if (packet_ports.any()) tap_sent(id, sent, now);
   Attached& to = *attached(id);
   const std::size_t accepted = to.device->transmit(sent, now);
   to.counters.tx_packets += accepted;
