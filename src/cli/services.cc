@@ -169,6 +169,7 @@ void Services::run(const volatile std::sig_atomic_t& stop) {
     for (std::size_t i = 0; i < count;) {
       host_.with([&](stack::Stack&, Sockets& sockets, Instant now) {
         moved_ = 0;
+        const Sockets::OutputHeld held(sockets);
         for (; i < count && moved_ < kBytesPerLock; ++i) {
           // Nothing before it in this batch can have closed it: each descriptor is in a batch once.
           if (Endpoint* endpoint = endpoints_[static_cast<std::size_t>(events[i].data.fd)].get();

@@ -212,6 +212,7 @@ struct Sockets::State {
   IntrusiveList<File, WokenTag> woken;
   std::vector<Woken> woken_report;
   std::uint64_t last_lingering = 0;
+  bool output_held = false;  // calls leave their output to whoever said so
 };
 
 }  // namespace tapir::socket

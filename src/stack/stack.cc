@@ -77,7 +77,7 @@ Stack::Parts::Parts(const StackConfig& with, Instant now)
       ping_ports(frames, key(rng, Stream::kPingKey), stream(rng, Stream::kPing), budget.hook(), counters,
                  tracer),
       packet_ports(frames, budget.hook(), counters, tracer),
-      path_finder(routes),
+      path_finder(routes, *this),
       tcp_rng(stream(rng, Stream::kTcp)),
       tcp(tcp_knobs, counters, tracer, tcp_rng, frames, budget, path_finder),
       ports(key(rng, Stream::kPortsKey), stream(rng, Stream::kPorts), tcp_knobs, budget.hook()),
