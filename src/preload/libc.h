@@ -81,6 +81,7 @@ namespace tapir::preload {
   X(fclose, int, (FILE*))                                                                        \
   X(getaddrinfo, int, (const char*, const char*, const addrinfo*, addrinfo**))                   \
   X(freeaddrinfo, void, (addrinfo*))                                                             \
+  X(getnameinfo, int, (const sockaddr*, socklen_t, char*, socklen_t, char*, socklen_t, int))     \
   X(getifaddrs, int, (ifaddrs**))                                                                \
   X(freeifaddrs, void, (ifaddrs*))                                                               \
   X(if_nametoindex, unsigned, (const char*))                                                     \

@@ -277,3 +277,94 @@ def case_static_program():
         run(["gcc", "-static", "-o", folder / "static", source])
         done = run(tapir(folder / "static"))
         expect(b"statically linked" in done.stderr, "%r" % done.stderr)
+
+
+def case_names():
+    """Names are asked for over tapir: from a name server of the kernel's, and from /etc/hosts."""
+    need("dnsmasq")
+    with running(["dnsmasq", "-k", "-u", "root", "--no-resolv", "--no-hosts", "--pid-file=", "--address=/tapir.test/10.9.8.7",
+                  "--ptr-record=7.8.9.10.in-addr.arpa,a.tapir.test"]):
+        done = python("""
+import socket
+assert {a[4] for a in socket.getaddrinfo('a.tapir.test', 80)} == {('10.9.8.7', 80)}, socket.getaddrinfo('a.tapir.test', 80)
+assert [a[1] for a in socket.getaddrinfo('a.tapir.test', 'http', type=socket.SOCK_STREAM)] == [socket.SOCK_STREAM]
+assert socket.gethostbyname('b.tapir.test') == '10.9.8.7'
+assert socket.gethostbyname_ex('b.tapir.test') == ('b.tapir.test', [], ['10.9.8.7'])
+assert socket.gethostbyaddr('10.9.8.7')[0] == 'a.tapir.test'
+assert socket.getnameinfo(('10.9.8.7', 80), 0) == ('a.tapir.test', 'http')
+assert socket.gethostbyname('localhost') == '127.0.0.1'
+try: socket.getaddrinfo('no.such.test', 80); assert False
+except socket.gaierror as e: assert e.errno in (socket.EAI_NONAME, socket.EAI_AGAIN, socket.EAI_FAIL), e
+""", options=["--dns", KERNELS])
+        expect(done.returncode == 0, "names")
+
+
+def case_interfaces():
+    """getifaddrs(3) and the requests of netdevice(7) show tapir's interfaces."""
+    need("gcc")
+    with Folder() as folder:
+        source = write(folder / "interfaces.c", r"""
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+int main(void) {
+  struct ifaddrs* list;
+  if (getifaddrs(&list) != 0) return 1;
+  for (struct ifaddrs* one = list; one; one = one->ifa_next)
+    if (one->ifa_addr && one->ifa_addr->sa_family == AF_INET)
+      printf("%s %s\n", one->ifa_name, inet_ntoa(((struct sockaddr_in*)one->ifa_addr)->sin_addr));
+  freeifaddrs(list);
+  int s = socket(AF_INET, SOCK_DGRAM, 0);
+  struct ifreq request = {0};
+  strcpy(request.ifr_name, "tapir0");
+  if (ioctl(s, SIOCGIFADDR, &request) != 0) return 2;
+  printf("%s\n", inet_ntoa(((struct sockaddr_in*)&request.ifr_addr)->sin_addr));
+  if (ioctl(s, SIOCGIFINDEX, &request) != 0 || request.ifr_ifindex != (int)if_nametoindex("tapir0")) return 3;
+  return 0;
+}
+""")
+        run(["gcc", "-O2", "-o", folder / "interfaces", source])
+        done = run(tapir(folder / "interfaces"))
+        expect(done.stdout.decode().split("\n") == ["lo 127.0.0.1", "tapir0 " + OURS, OURS, ""], "%r" % done.stdout)
+
+
+# ---- Python's own tests ----
+
+# Their names, and why they may fail on tapir.
+FAILS_ON_TAPIR = {
+    "UDPLITE": "tapir has no UDP-Lite",
+}
+
+
+def failures(output):
+    import re
+    return set(re.findall(rb"^(?:FAIL|ERROR): (\S+ \(\S+\))", output, re.M))
+
+
+def python_tests(module, timeout):
+    """What fails on tapir fails on the kernel too, but for what is listed."""
+    if run([PYTHON, "-c", "import test." + module], check=False).returncode != 0:
+        skip("libpython3.11-testsuite is not installed (./dev setup programs)")
+    command = [PYTHON, "-m", "test", "-v", "-i", "*VSOCK*", module]
+    with Folder() as folder:
+        ours = run(tapir(*command), check=False, timeout=timeout, cwd=folder.path)
+    expect(b"Ran " in ours.stdout + ours.stderr, "the tests ran: %r" % ours.stdout[-1000:])
+    failed = {name for name in failures(ours.stdout + ours.stderr) if not any(word in name.decode() for word in FAILS_ON_TAPIR)}
+    if not failed:
+        return
+    with Folder() as folder:
+        kernels = run(command, check=False, timeout=timeout, cwd=folder.path)
+    failed -= failures(kernels.stdout + kernels.stderr)
+    expect(not failed, "these pass on the kernel: %s" % sorted(failed))
+
+
+def case_python_test_socket():
+    python_tests("test_socket", 150)
+
+
+def case_python_test_asyncio():
+    python_tests("test_asyncio", 300)
