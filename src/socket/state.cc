@@ -135,9 +135,7 @@ void Sockets::State::absorb_touched(Instant now) {
   if (!lingerings.empty()) end_lingerings(now);
 }
 
-void Sockets::State::finish_call(Instant now) {
-  if (!output_held) stack.poll_output(now);
-}
+void Sockets::State::finish_call(Instant now) { stack.poll_output(now); }
 
 Result<int> Sockets::State::destroy(File& file, Instant now) {
   if (static_cast<ListLink<WokenTag>&>(file).linked()) woken.erase(file);

@@ -43,7 +43,6 @@ void Stack::Parts::flush(Instant now) {
   if (tracer.on())
     for (const OutgoingFrame& frame : sent)
       tracer.emit(now, Event::kFrameSent, id, frame.size(), frame.gso.size);
-  attached(id)->room = 0;  // a super-segment may have cost more than one place
   const std::size_t accepted = attached(id)->device->transmit(sent, now);
   if (accepted < sent.size()) {
     const std::size_t lost = sent.size() - accepted;
@@ -51,6 +50,7 @@ void Stack::Parts::flush(Instant now) {
     tracer.emit(now, Event::kFrameRefused, id, lost);
   }
   batch.clear();
+  attached(id)->room = 0;  // a super-segment may have cost more than one place
 }
 
 void Stack::Parts::commit(InterfaceId interface, Frame kept, Instant now) {
