@@ -44,7 +44,7 @@ class Sockets {
   stack::Stack& stack() { return stack_; }
 
   // A program that answers many sockets in one go: until it ends, calls leave their output to the poll_output() that follows it, so
-  // that it leaves in one batch, and what is sent after what is read carries its ACK. Only the end of a call is meant: a
+  // that it leaves in one batch, and what is sent after what is read carries its ACK. Only the end of a send or receive is meant: a
   // send() larger than a record lets go of full ones as ever.
   class OutputHeld {
    public:

@@ -162,9 +162,7 @@ void Sockets::State::absorb_touched_of_kind(Ports& from, Slab<Socket>& of) {
       [&] { of.for_each([this](Socket& s) { wake(s, kWakeReadable | kWakeError); }); });
 }
 
-void Sockets::State::finish_call(Instant now) {
-  if (!output_held) stack.poll_output(now);
-}
+void Sockets::State::finish_call(Instant now) { stack.poll_output(now); }
 
 Result<int> Sockets::State::destroy(File& file, Instant now) {
   if (static_cast<ListLink<WokenTag>&>(file).linked()) woken.erase(file);

@@ -56,6 +56,7 @@ void Stack::Parts::flush(Instant now) {
     tracer.emit(now, Event::kFrameRefused, id, lost);
   }
   batch.clear();
+  attached(id)->room = 0;  // a super-segment may have cost more than one place
 }
 
 void Stack::Parts::commit(InterfaceId interface, Frame kept, Instant now) {

@@ -28,6 +28,6 @@ std::expected<Path, tcp::CloseCause> RoutePathFinder::find_path(const IpAddress&
   return *path;
 }
 
-bool RoutePathFinder::has_room(InterfaceId interface) { return parts_.has_room(interface); }
+bool RoutePathFinder::has_room(InterfaceId interface) { return parts_->has_room(interface); }
 
 }  // namespace tapir::stack

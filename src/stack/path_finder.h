@@ -12,7 +12,10 @@ namespace tapir::stack {
 
 class RoutePathFinder final : public tcp::PathFinder {
  public:
-  RoutePathFinder(const ip::Routes& routes, Stack::Parts& parts) : routes_(routes), parts_(parts) {}
+  explicit RoutePathFinder(const ip::Routes& routes) : routes_(routes) {}
+
+  // Whose devices has_room() is about; before anything is sent.
+  void ask_room_of(Stack::Parts& parts) { parts_ = &parts; }
 
   std::expected<Path, tcp::CloseCause> find_path(const IpAddress& source, const IpAddress& destination,
                                                  InterfaceId bound) override;
@@ -22,7 +25,7 @@ class RoutePathFinder final : public tcp::PathFinder {
 
  private:
   const ip::Routes& routes_;
-  Stack::Parts& parts_;
+  Stack::Parts* parts_ = nullptr;
   Instant now_{};
 };
 

@@ -77,13 +77,14 @@ Stack::Parts::Parts(const StackConfig& with, Instant now)
       ping_ports(frames, key(rng, Stream::kPingKey), stream(rng, Stream::kPing), budget.hook(), counters,
                  tracer),
       packet_ports(frames, budget.hook(), counters, tracer),
-      path_finder(routes, *this),
+      path_finder(routes),
       tcp_rng(stream(rng, Stream::kTcp)),
       tcp(tcp_knobs, counters, tracer, tcp_rng, frames, budget, path_finder),
       ports(key(rng, Stream::kPortsKey), stream(rng, Stream::kPorts), tcp_knobs, budget.hook()),
       pings(routes, frames, counters),
       seen_now_(now) {
   tcp_knobs.tcp_mem = tcp_mem(with.memory_limit);
+  path_finder.ask_room_of(*this);
 }
 
 Stack::Parts::~Parts() = default;

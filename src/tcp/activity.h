@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a connection has only while something is under way: bytes to send, unacknowledged, unread or out of
-// order, a segment owed, a loss being repaired. An idle connection has none of it, which is most of its
-// memory.
+// What a connection has only while something is under way: bytes to send, unacknowledged, unread or out of order, a segment owed, a
+// loss being repaired. An idle connection has none of it, which is most of its memory.
 #pragma once
 
 #include <array>
@@ -26,15 +25,14 @@ namespace tapir::tcp {
 
 // Timers of a connection; one table, one switch.
 enum class Timer : std::uint8_t {
-  kRetransmit,     // When to send again what was not acknowledged (RFC 6298)
-  kProbe,          // When to ask a closed window whether it opened (RFC 9293 §3.8.6.1)
-  kDelayedAck,     // When to acknowledge data that nothing else acknowledged (RFC 9293 §3.8.6.3)
-  kKeepalive,      // When to ask a silent peer whether it lives (RFC 9293 §3.8.4), and when FIN-WAIT-2 of an
-                   // owner ends
-  kReorder,        // When to look again for losses (RFC 8985 §6.3)
-  kTailProbe,      // When to send the tail again (RFC 8985 §7)
-  kPace,           // When the next segment may leave
-  kCompressedAck,  // When to send the SACKs held back
+  kRetransmit,    // When to send again what was not acknowledged (RFC 6298)
+  kProbe,         // When to ask a closed window whether it opened (RFC 9293 §3.8.6.1)
+  kDelayedAck,    // When to acknowledge data that nothing else acknowledged (RFC 9293 §3.8.6.3)
+  kKeepalive,     // When to ask a silent peer whether it lives (RFC 9293 §3.8.4), and when FIN-WAIT-2 of an owner ends
+  kReorder,       // When to look again for losses (RFC 8985 §6.3)
+  kTailProbe,     // When to send the tail again (RFC 8985 §7)
+  kPace,          // When the next segment may leave
+  kCompressedAck, // When to send the SACKs held back
 };
 inline constexpr std::size_t kTimerCount = 8;
 
@@ -66,8 +64,7 @@ struct Activity {
   ReceiveQueue receive_queue;
   Reassembly reassembly;
   Recovery recovery;
-  std::array<Instant, kTimerCount>
-      deadlines;  // by Timer; kKeepalive's place is unused: it runs while the connection is idle too
+  std::array<Instant, kTimerCount> deadlines;   // by Timer; kKeepalive's place is unused: it runs while the connection is idle too
   OwedReset reset;
   std::uint32_t fast_open_request = 0;   // index + 1 in Env::fast_open_requests, while a server's handshake is unfinished; 0: none
   SeqRange dsack{};                // a duplicate to report in the next ACK
