@@ -284,6 +284,15 @@ constexpr Option kOptions[] = {
        if (!state.parts.config.privileged) return fail(EPERM);
        return set_receive_buffer(state, s, std::max(value, 0), kForcedMax, now);
      }},
+    // Bytes a second; -1: no limit (Linux: sk_max_pacing_rate).
+    {SO_MAX_PACING_RATE, Sorts::kAll,
+     [](State& state, SocketFile& s, Instant) -> Result<int> { return is_stream(s) ? static_cast<int>(tcp_options(state, s).max_pacing_rate) : -1; },
+     [](State& state, SocketFile& s, int value, Instant now) -> Result<int> {
+       if (!is_stream(s)) return 0;
+       tcp_options(state, s).max_pacing_rate = static_cast<std::uint32_t>(value);
+       tcp_changed(state, s, now);
+       return 0;
+     }},
     {SO_RCVLOWAT, Sorts::kDatagram,
      [](State&, SocketFile& s, Instant) -> Result<int> { return datagram(s).receive_low_water; },
      [](State&, SocketFile& s, int value, Instant) -> Result<int> {

@@ -45,7 +45,6 @@ void Stack::Parts::flush(Instant now) {
       tracer.emit(now, Event::kFrameSent, id, frame.size(), frame.gso.size);
   if (packet_ports.any()) tap_sent(id, sent, now);
   Attached& to = *attached(id);
-  to.room = 0;  // a super-segment may have cost more than one place
   const std::size_t accepted = to.device->transmit(sent, now);
   to.counters.tx_packets += accepted;
   for (const OutgoingFrame& frame : sent.first(accepted)) to.counters.tx_bytes += frame.size();

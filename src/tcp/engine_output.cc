@@ -48,7 +48,8 @@ bool Engine::State_::poll_one(Connection& c, OutgoingFrame& out, Output& how, In
   arm_timer(c);
   how.connection = connections.handle_of(c);
   how.path = c.path();
-  how.tos = static_cast<std::uint8_t>((c.options().tos & 0xfc) | (c.ecn_capable_segment() ? static_cast<unsigned>(Ecn::kEct0) : 0U));
+  if (c.ecn_capable_segment()) out.ecn = Ecn::kEct0;
+  how.tos = c.options().tos;
   how.hop_limit = c.options().hop_limit != 0 ? c.options().hop_limit : how.path.hop_limit;
   how.confirms_neighbor = c.take_confirmation();
   how.dont_fragment = c.options().mtu_discover != 0 && !how.path.mtu_locked;

@@ -387,9 +387,10 @@ Recovery::Verdict Recovery::on_ack(const Sender& sender, const Ack& ack) {
 
 Recovery::Verdict Recovery::on_late_dsack(const Sender& sender, const Ack& ack) {
   Verdict verdict;
-  count_dsack(sender, ack);
+  if (ack.dsack) count_dsack(sender, ack);
   verdict.delivered = ack.dsack_segments;
-  alert(sender, ack, verdict);
+  answer_tail_probe(sender, ack);
+  if (ack.dsack) alert(sender, ack, verdict);
   resending_ = false;
   return verdict;
 }
