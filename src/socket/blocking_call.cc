@@ -2,6 +2,9 @@
 #include "socket/blocking_call.h"
 
 #include <algorithm>
+#include <cstring>
+
+#include "socket/message.h"
 
 namespace tapir::socket {
 namespace {
@@ -181,6 +184,107 @@ std::optional<Result<long>> BlockingReceive::step(Sockets& sockets, Instant now)
     if (now >= deadline_) return std::unexpected(got.error());
     return std::nullopt;
   }
+}
+
+// ---- recvfrom, sendmmsg, recvmmsg ----
+
+BlockingReceiveFrom::BlockingReceiveFrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from,
+                                         socklen_t* length)
+    : fd_(fd), piece_{data, std::min(size, kBytesPerCallMax)}, flags_(flags), from_(from), length_(length) {}
+
+// The pointers are set here, not in the constructor: the call may have been moved since.
+std::optional<Result<long>> BlockingReceiveFrom::step(Sockets& sockets, Instant now) {
+  if (!call_) {
+    message_.msg_iov = &piece_;
+    message_.msg_iovlen = 1;
+    if (from_ != nullptr) {
+      message_.msg_name = &name_;
+      message_.msg_namelen = sizeof(name_);
+    }
+    call_.emplace(fd_, &message_, flags_);
+  }
+  const auto received = call_->step(sockets, now);
+  if (!received || !*received || from_ == nullptr) return received;
+  // Linux's move_addr_to_user; the data is gone from the queue when it fails.
+  if (length_ == nullptr) return fail(EFAULT);
+  if (static_cast<int>(*length_) < 0) return fail(EINVAL);
+  std::memcpy(from_, &name_, std::min(*length_, message_.msg_namelen));
+  *length_ = message_.msg_namelen;
+  return received;
+}
+
+BlockingSendMany::BlockingSendMany(Descriptor fd, mmsghdr* messages, unsigned count, int flags)
+    : fd_(fd), messages_(messages, std::min<std::size_t>(count, kPiecesMax)), flags_(flags) {}
+
+std::optional<Result<long>> BlockingSendMany::step(Sockets& sockets, Instant now) {
+  if (const int error = sockets.why_no_socket(fd_)) return fail(error);
+  while (done_ < messages_.size()) {
+    if (messages_.data() == nullptr) return fail(EFAULT);
+    mmsghdr& message = messages_[done_];
+    // All but the last say that more follows (Linux: MSG_BATCH, which TCP takes no notice of).
+    if (!call_) call_.emplace(fd_, message.msg_hdr, flags_);
+    const auto sent = call_->step(sockets, now);
+    if (!sent) return std::nullopt;
+    call_.reset();
+    if (!*sent) {
+      if (done_ != 0) return static_cast<long>(done_);
+      return sent;
+    }
+    message.msg_len = static_cast<unsigned>(**sent);
+    ++done_;
+  }
+  return static_cast<long>(done_);
+}
+
+BlockingReceiveMany::BlockingReceiveMany(Descriptor fd, mmsghdr* messages, unsigned count, int flags,
+                                         timespec* timeout)
+    : fd_(fd),
+      messages_(messages, std::min<std::size_t>(count, kPiecesMax)),
+      flags_(flags),
+      timeout_(timeout) {}
+
+// Linux writes back what is left of the time when it received anything.
+Result<long> BlockingReceiveMany::end(Instant now) const {
+  if (timeout_ != nullptr && done_ != 0) {
+    const Duration left = end_ > now ? end_ - now : Duration::zero();
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
+    *timeout_ = {.tv_sec = seconds.count(), .tv_nsec = (left - seconds).count()};
+  }
+  return static_cast<long>(done_);
+}
+
+std::optional<Result<long>> BlockingReceiveMany::step(Sockets& sockets, Instant now) {
+  if (!started_) {
+    started_ = true;
+    if (timeout_ != nullptr) {
+      if (timeout_->tv_sec < 0 || timeout_->tv_nsec < 0 || timeout_->tv_nsec >= 1'000'000'000) return fail(EINVAL);
+      end_ = later(now, std::chrono::seconds(timeout_->tv_sec) + std::chrono::nanoseconds(timeout_->tv_nsec));
+    }
+    if (const int error = sockets.why_no_socket(fd_)) return fail(error);
+    if ((flags_ & MSG_ERRQUEUE) == 0)
+      if (const int error = sockets.take_error(fd_)) return fail(error);
+  }
+  while (done_ < messages_.size()) {
+    if (messages_.data() == nullptr) return fail(EFAULT);
+    mmsghdr& message = messages_[done_];
+    if (!call_) {
+      const int waits = (flags_ & MSG_WAITFORONE) != 0 && done_ != 0 ? MSG_DONTWAIT : 0;
+      call_.emplace(fd_, &message.msg_hdr, (flags_ & ~MSG_WAITFORONE) | waits);
+    }
+    const auto received = call_->step(sockets, now);
+    if (!received) return std::nullopt;
+    call_.reset();
+    if (!*received) {
+      if (done_ == 0) return received;
+      // An error after the first message is kept for the next call.
+      if (received->error() != Errno{EAGAIN}) sockets.set_error(fd_, received->error());
+      return end(now);
+    }
+    message.msg_len = static_cast<unsigned>(**received);
+    ++done_;
+    if (timeout_ != nullptr && now >= end_) break;
+  }
+  return end(now);
 }
 
 std::optional<Result<long>> BlockingPoll::step(Sockets& sockets, Instant now) {

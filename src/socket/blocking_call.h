@@ -4,6 +4,8 @@
 // write, when it times out) is.
 #pragma once
 
+#include <time.h>
+
 #include <optional>
 #include <vector>
 
@@ -99,6 +101,71 @@ class BlockingReceive {
   std::size_t control_length_ = 0;
   bool started_ = false;
   Instant deadline_ = kNever;
+};
+
+// recvfrom(2): the sender's address goes where the caller wants it, after the data.
+class BlockingReceiveFrom {
+ public:
+  BlockingReceiveFrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from, socklen_t* length);
+  std::optional<Result<long>> step(Sockets& sockets, Instant now);
+  Instant deadline() const { return call_ ? call_->deadline() : kNever; }
+  Result<long> interrupted() const {
+    if (call_) return call_->interrupted();
+    return fail(EINTR);
+  }
+
+ private:
+  Descriptor fd_;
+  iovec piece_;
+  int flags_;
+  sockaddr* from_;
+  socklen_t* length_;
+  sockaddr_storage name_{};
+  msghdr message_{};
+  std::optional<BlockingReceive> call_;
+};
+
+// sendmmsg(2): how many messages went; an error only when the first did not.
+class BlockingSendMany {
+ public:
+  BlockingSendMany(Descriptor fd, mmsghdr* messages, unsigned count, int flags);
+  std::optional<Result<long>> step(Sockets& sockets, Instant now);
+  Instant deadline() const { return call_ ? call_->deadline() : kNever; }
+  Result<long> interrupted() const {
+    if (done_ != 0) return static_cast<long>(done_);
+    return call_ ? call_->interrupted() : fail(EINTR);
+  }
+
+ private:
+  Descriptor fd_;
+  std::span<mmsghdr> messages_;
+  int flags_;
+  std::size_t done_ = 0;
+  std::optional<BlockingSend> call_;
+};
+
+// recvmmsg(2). `timeout` is looked at after each message, as Linux does: it cannot end a wait.
+class BlockingReceiveMany {
+ public:
+  BlockingReceiveMany(Descriptor fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout);
+  std::optional<Result<long>> step(Sockets& sockets, Instant now);
+  Instant deadline() const { return call_ ? call_->deadline() : kNever; }
+  Result<long> interrupted() const {
+    if (done_ != 0) return static_cast<long>(done_);
+    return call_ ? call_->interrupted() : fail(EINTR);
+  }
+
+ private:
+  Result<long> end(Instant now) const;
+
+  Descriptor fd_;
+  std::span<mmsghdr> messages_;
+  int flags_;
+  timespec* timeout_;
+  Instant end_ = kNever;
+  bool started_ = false;
+  std::size_t done_ = 0;
+  std::optional<BlockingReceive> call_;
 };
 
 // poll(2): timeout negative is "for ever".

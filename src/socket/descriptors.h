@@ -23,6 +23,10 @@ class DescriptorTable {
 
   // Null: not open.
   File* find(int descriptor) const;
+  // False for a number that no descriptor of this table can have.
+  bool may_hold(int descriptor) const {
+    return descriptor >= first_ && static_cast<std::size_t>(descriptor - first_) < most_;
+  }
   // True when open() would find a number that is at least `least`.
   bool has_room(int least = 0);
   // The lowest free number from `least` on, for `file`; -1 when there is none (EMFILE).

@@ -193,6 +193,19 @@ Result<Descriptor> Sockets::dup(Descriptor fd) {
   return descriptor;
 }
 
+// Linux's ksys_dup3.
+Result<Descriptor> Sockets::dup3(Descriptor fd, Descriptor to, int flags, Instant now) {
+  if ((flags & ~O_CLOEXEC) != 0) return fail(EINVAL);
+  if (fd == to) return fail(EINVAL);
+  File* file = state_->descriptors.find(fd);
+  if (!state_->descriptors.may_hold(to)) return fail(EBADF);
+  if (file == nullptr) return fail(EBADF);
+  if (state_->descriptors.find(to) != nullptr) (void)close(to, now);
+  if (state_->descriptors.open(*file, to) != to) return fail(EMFILE);
+  state_->descriptors.set_close_on_exec(to, (flags & O_CLOEXEC) != 0);
+  return to;
+}
+
 Result<int> Sockets::getsockname(Descriptor fd, sockaddr* address, socklen_t* length) {
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
@@ -376,6 +389,21 @@ Duration Sockets::receive_timeout(Descriptor fd) const {
 Duration Sockets::send_timeout(Descriptor fd) const {
   const SocketFile* s = state_->find_socket(fd);
   return s != nullptr ? s->send_timeout : Duration::zero();
+}
+
+int Sockets::why_no_socket(Descriptor fd) const {
+  return state_->find_socket(fd) == nullptr ? state_->why_no_socket(fd) : 0;
+}
+
+int Sockets::take_error(Descriptor fd) {
+  SocketFile* s = state_->find_socket(fd);
+  if (s == nullptr) return 0;
+  return s->kind == FileKind::kStream ? state_->take_error(static_cast<StreamSocket&>(*s))
+                                      : state_->take_error(static_cast<DatagramSocket&>(*s));
+}
+
+void Sockets::set_error(Descriptor fd, Errno error) {
+  if (SocketFile* s = state_->find_socket(fd)) s->error = static_cast<std::int32_t>(error);
 }
 
 bool Sockets::receive_shut(Descriptor fd) const {

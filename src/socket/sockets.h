@@ -63,6 +63,9 @@ class Sockets {
   // rest.
   Result<int> close(Descriptor fd, Instant now);
   Result<Descriptor> dup(Descriptor fd);
+  // Closes what `to` stood for. dup2(2) differs when both are the same: it answers that number then, this
+  // EINVAL.
+  Result<Descriptor> dup3(Descriptor fd, Descriptor to, int flags, Instant now);
   Result<int> getsockname(Descriptor fd, sockaddr* address, socklen_t* length);
   Result<int> getpeername(Descriptor fd, sockaddr* address, socklen_t* length);
   Result<int> getsockopt(Descriptor fd, int level, int name, void* value, socklen_t* length, Instant now);
@@ -92,6 +95,12 @@ class Sockets {
   // (the verbs and the calls above). The span is valid until the next call. A descriptor appears once for
   // each of its dup()s.
   std::span<const Woken> take_woken(Instant now);
+  // EBADF, ENOTSOCK; 0 for a socket.
+  int why_no_socket(Descriptor fd) const;
+  // The pending error, told once (Linux's sock_error); and the other way: recvmmsg(2) gives back what it could
+  // not tell.
+  int take_error(Descriptor fd);
+  void set_error(Descriptor fd, Errno error);
   // shutdown(SHUT_RD) was called: a blocking recv() of a datagram socket ends with 0 then, though a
   // non-blocking one says EAGAIN.
   bool receive_shut(Descriptor fd) const;
