@@ -63,11 +63,20 @@ ssize_t tapir_sendmsg(struct tapir_stack* stack, int fd, const struct msghdr* me
 ssize_t tapir_recv(struct tapir_stack* stack, int fd, void* data, size_t size, int flags);
 ssize_t tapir_recvfrom(struct tapir_stack* stack, int fd, void* data, size_t size, int flags, struct sockaddr* from, socklen_t* length);
 ssize_t tapir_recvmsg(struct tapir_stack* stack, int fd, struct msghdr* message, int flags);
+/* struct mmsghdr is the C library's (_GNU_SOURCE). */
+struct mmsghdr;
+struct timespec;
+int tapir_sendmmsg(struct tapir_stack* stack, int fd, struct mmsghdr* messages, unsigned count, int flags);
+int tapir_recvmmsg(struct tapir_stack* stack, int fd, struct mmsghdr* messages, unsigned count, int flags, struct timespec* timeout);
+ssize_t tapir_readv(struct tapir_stack* stack, int fd, const struct iovec* pieces, int count);
+ssize_t tapir_writev(struct tapir_stack* stack, int fd, const struct iovec* pieces, int count);
 ssize_t tapir_read(struct tapir_stack* stack, int fd, void* data, size_t size);
 ssize_t tapir_write(struct tapir_stack* stack, int fd, const void* data, size_t size);
 int tapir_shutdown(struct tapir_stack* stack, int fd, int how);
 int tapir_close(struct tapir_stack* stack, int fd);
 int tapir_dup(struct tapir_stack* stack, int fd);
+int tapir_dup2(struct tapir_stack* stack, int fd, int to);
+int tapir_dup3(struct tapir_stack* stack, int fd, int to, int flags);
 int tapir_getsockname(struct tapir_stack* stack, int fd, struct sockaddr* address, socklen_t* length);
 int tapir_getpeername(struct tapir_stack* stack, int fd, struct sockaddr* address, socklen_t* length);
 int tapir_getsockopt(struct tapir_stack* stack, int fd, int level, int name, void* value, socklen_t* length);

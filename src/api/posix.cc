@@ -2,6 +2,8 @@
 // The C API: libc's convention around StackHost's calls.
 #include "tapir/posix.h"
 
+#include <fcntl.h>
+#include <algorithm>
 #include <cerrno>
 #include <mutex>
 #include <new>
@@ -181,7 +183,26 @@ ssize_t tapir_recvmsg(struct tapir_stack* stack, int fd, struct msghdr* message,
   return answer<ssize_t>(stack->host.recvmsg(fd, *message, flags));
 }
 
-ssize_t tapir_read(struct tapir_stack* stack, int fd, void* data, size_t size) { return tapir_recv(stack, fd, data, size, 0); }
+int tapir_sendmmsg(struct tapir_stack* stack, int fd, struct mmsghdr* messages, unsigned count, int flags) {
+  return answer<int>(stack->host.sendmmsg(fd, messages, count, flags));
+}
+
+int tapir_recvmmsg(struct tapir_stack* stack, int fd, struct mmsghdr* messages, unsigned count, int flags, struct timespec* timeout) {
+  return answer<int>(stack->host.recvmmsg(fd, messages, count, flags, timeout));
+}
+
+ssize_t tapir_readv(struct tapir_stack* stack, int fd, const struct iovec* pieces, int count) {
+  return answer<ssize_t>(stack->host.readv(fd, pieces, count));
+}
+
+ssize_t tapir_writev(struct tapir_stack* stack, int fd, const struct iovec* pieces, int count) {
+  return answer<ssize_t>(stack->host.writev(fd, pieces, count));
+}
+
+ssize_t tapir_read(struct tapir_stack* stack, int fd, void* data, size_t size) {
+  const iovec piece{data, size};
+  return tapir_readv(stack, fd, &piece, 1);
+}
 
 ssize_t tapir_write(struct tapir_stack* stack, int fd, const void* data, size_t size) { return tapir_send(stack, fd, data, size, 0); }
 
@@ -190,6 +211,14 @@ int tapir_shutdown(struct tapir_stack* stack, int fd, int how) { return answer<i
 int tapir_close(struct tapir_stack* stack, int fd) { return answer<int>(stack->host.close(fd)); }
 
 int tapir_dup(struct tapir_stack* stack, int fd) { return answer<int>(stack->host.dup(fd)); }
+
+int tapir_dup2(struct tapir_stack* stack, int fd, int to) {
+  // dup2(2) of a descriptor onto itself only asks whether it is open.
+  if (fd == to) return tapir_fcntl(stack, fd, F_GETFD, 0) < 0 ? -1 : fd;
+  return answer<int>(stack->host.dup3(fd, to, 0));
+}
+
+int tapir_dup3(struct tapir_stack* stack, int fd, int to, int flags) { return answer<int>(stack->host.dup3(fd, to, flags)); }
 
 int tapir_getsockname(struct tapir_stack* stack, int fd, struct sockaddr* address, socklen_t* length) {
   return answer<int>(stack->host.getsockname(fd, address, length));
@@ -224,8 +253,7 @@ int tapir_epoll_ctl(struct tapir_stack* stack, int epfd, int operation, int fd, 
 }
 
 int tapir_epoll_wait(struct tapir_stack* stack, int epfd, struct epoll_event* events, int events_max, int timeout) {
-  if (events_max <= 0) return answer<int>(Result<int>(tapir::socket::fail(EINVAL)));
-  return answer<int>(stack->host.epoll_wait(epfd, {events, static_cast<std::size_t>(events_max)}, timeout_of(timeout)));
+  return answer<int>(stack->host.epoll_wait(epfd, {events, static_cast<std::size_t>(std::max(events_max, 0))}, timeout_of(timeout)));
 }
 
 }  // extern "C"

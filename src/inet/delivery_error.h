@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 
+#include "base/bytes.h"
 #include "base/seq_num.h"
 #include "inet/endpoint.h"
 #include "inet/protocol.h"
@@ -36,6 +37,7 @@ struct DeliveryError {
   std::uint32_t mtu = 0;               // bytes of IP packet, for kFragmentationNeeded
   IpProtocol protocol = IpProtocol::kTcp;
   FourTuple quoted;                    // of the packet that failed, our side is `local`; ports 0 where the protocol has none
+  Bytes payload;                       // UDP: what is quoted of its payload; valid during the call that tells of the error
   std::optional<SeqNum> quoted_seq;    // TCP: the sequence number of that segment
 };
 

@@ -158,16 +158,26 @@ std::expected<Path, RouteError> Routes::resolve(const RouteQuery& query, Instant
       break;
     }
     case AddressKind::kBroadcast: {
-      if (!asked.allow_broadcast) return std::unexpected(RouteError::kBroadcast);
-      if (bound != nullptr) return finish(asked, *bound, nullptr, now);
+      // Whether the sender may is asked when there is a way to go.
+      const auto allowed = [&](const Interface& over) -> std::expected<Path, RouteError> {
+        if (!asked.allow_broadcast) return std::unexpected(RouteError::kBroadcast);
+        return finish(asked, over, nullptr, now);
+      };
+      if (bound != nullptr) return allowed(*bound);
       for (const Interface& interface : interfaces_.list())
         if (!destination.is_broadcast() && interface.up &&
             interfaces_.is_broadcast_on(destination, interface))
-          return finish(asked, interface, nullptr, now);
+          return allowed(interface);
+      // A source of ours names the device (Linux: ip_route_output_key, for senders that only bind).
+      if (asked.source)
+        if (const Interface* owner = interfaces_.owner_of(*asked.source)) return allowed(*owner);
+      if (lookup(destination) != nullptr && !asked.allow_broadcast) return std::unexpected(RouteError::kBroadcast);
       break;
     }
     case AddressKind::kMulticast:
       if (bound != nullptr) return finish(asked, *bound, nullptr, now);
+      if (asked.source)
+        if (const Interface* owner = interfaces_.owner_of(*asked.source)) return finish(asked, *owner, nullptr, now);
       break;
     case AddressKind::kUnspecified:
     case AddressKind::kReserved:

@@ -59,15 +59,32 @@ Result<long> StackHost::sendmsg(Descriptor fd, const msghdr& message, int flags)
 Result<long> StackHost::recv(Descriptor fd, void* data, std::size_t size, int flags) { return recvfrom(fd, data, size, flags, nullptr, nullptr); }
 
 Result<long> StackHost::recvfrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from, socklen_t* length) {
-  iovec piece;
-  msghdr message = message_of(piece, data, size, from, from != nullptr && length != nullptr ? *length : 0);
-  auto result = recvmsg(fd, message, flags);
-  if (result && from != nullptr && length != nullptr) *length = message.msg_namelen;
-  return result;
+  socket::BlockingReceiveFrom call(fd, data, size, flags, from, length);
+  return run(call, fd);
 }
 
 Result<long> StackHost::recvmsg(Descriptor fd, msghdr& message, int flags) {
   socket::BlockingReceive call(fd, &message, flags);
+  return run(call, fd);
+}
+
+Result<int> StackHost::sendmmsg(Descriptor fd, mmsghdr* messages, unsigned count, int flags) {
+  socket::BlockingSendMany call(fd, messages, count, flags);
+  return narrowed(run(call, fd));
+}
+
+Result<int> StackHost::recvmmsg(Descriptor fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
+  socket::BlockingReceiveMany call(fd, messages, count, flags, timeout);
+  return narrowed(run(call, fd));
+}
+
+Result<long> StackHost::readv(Descriptor fd, const iovec* pieces, int count) {
+  socket::BlockingReadVector call(fd, pieces, count);
+  return run(call, fd);
+}
+
+Result<long> StackHost::writev(Descriptor fd, const iovec* pieces, int count) {
+  socket::BlockingWriteVector call(fd, pieces, count);
   return run(call, fd);
 }
 
@@ -76,12 +93,25 @@ Result<int> StackHost::shutdown(Descriptor fd, int how) {
 }
 
 Result<int> StackHost::close(Descriptor fd) {
-  socket::LingeringClose call(fd);
+  // Under one lock with the close: the number may be another file's at once.
+  struct Call : socket::LingeringClose {
+    Call(StackHost& h, Descriptor descriptor) : LingeringClose(descriptor), host(h), closed(descriptor) {}
+    std::optional<Result<long>> step(socket::Sockets& sockets, Instant now) {
+      host.answer_all(std::exchange(closed, -1), socket::fail(EBADF));
+      return LingeringClose::step(sockets, now);
+    }
+    StackHost& host;
+    Descriptor closed;
+  } call(*this, fd);
   return narrowed(run(call, -1));  // the descriptor is gone while it lingers
 }
 
 Result<Descriptor> StackHost::dup(Descriptor fd) {
   return with([&](stack::Stack&, socket::Sockets& sockets, Instant) { return sockets.dup(fd); });
+}
+
+Result<Descriptor> StackHost::dup3(Descriptor fd, Descriptor to, int flags) {
+  return with([&](stack::Stack&, socket::Sockets& sockets, Instant now) { return sockets.dup3(fd, to, flags, now); });
 }
 
 Result<int> StackHost::getsockname(Descriptor fd, sockaddr* address, socklen_t* length) {

@@ -158,6 +158,12 @@ void StackHost::answer(Waiter& waiter, Result<long> with) {
   }
 }
 
+void StackHost::answer_all(Descriptor fd, Result<long> with) {
+  Waiter** chain = chain_of(fd);
+  if (fd < 0 || chain == nullptr) return;
+  while (*chain != nullptr) answer(**chain, with);
+}
+
 bool StackHost::complete_ready(Instant now) {
   const std::span<const socket::Woken> woken = sockets_.take_woken(now);
   if (woken.empty() || newest_ == nullptr) return false;

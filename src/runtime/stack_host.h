@@ -134,9 +134,16 @@ class StackHost {
   Result<long> recv(Descriptor fd, void* data, std::size_t size, int flags = 0);
   Result<long> recvfrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from, socklen_t* length);
   Result<long> recvmsg(Descriptor fd, msghdr& message, int flags = 0);
+  // Answers how many messages went or came.
+  Result<int> sendmmsg(Descriptor fd, mmsghdr* messages, unsigned count, int flags);
+  Result<int> recvmmsg(Descriptor fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout);
+  Result<long> readv(Descriptor fd, const iovec* pieces, int count);
+  Result<long> writev(Descriptor fd, const iovec* pieces, int count);
   Result<int> shutdown(Descriptor fd, int how);
+  // Calls of other threads that wait on this descriptor end with EBADF. (Linux lets them wait on.)
   Result<int> close(Descriptor fd);
   Result<Descriptor> dup(Descriptor fd);
+  Result<Descriptor> dup3(Descriptor fd, Descriptor to, int flags);
   Result<int> getsockname(Descriptor fd, sockaddr* address, socklen_t* length);
   Result<int> getpeername(Descriptor fd, sockaddr* address, socklen_t* length);
   Result<int> getsockopt(Descriptor fd, int level, int name, void* value, socklen_t* length);
@@ -262,6 +269,8 @@ class StackHost {
   void settle(Instant now);
   bool complete_ready(Instant now);
   void answer(Waiter& waiter, Result<long> with);
+  // Ends every call that waits on `fd`.
+  void answer_all(Descriptor fd, Result<long> with);
   void interrupt(Waiter& waiter);
 
   Waiter** chain_of(Descriptor fd);

@@ -21,11 +21,21 @@ Result<int> Sockets::State::bind(SocketFile& s, const sockaddr* address, socklen
       !parts.config.privileged)
     return fail(EACCES);
 
+  if (s.kind == FileKind::kStream) notice_end(static_cast<StreamSocket&>(s), now);
   const bool active = s.kind == FileKind::kStream
                           ? tcp_state(static_cast<StreamSocket&>(s)) != tcp::State::kClosed
                           : peer_name(s).has_value();
   if (active || s.local.port != 0) return fail(EINVAL);
-  if (const Result<int> taken = take_port(s, *local); !taken) return taken;
+  if (local->port == 0 && s.bind_no_port) {
+    // connect() chooses the port, when the peer is known.
+    s.local.address = local->address;
+    s.address_locked = !local->address.is_unspecified();
+    return 0;
+  }
+  if (const Result<int> taken = take_port(s, *local); !taken) {
+    if (!s.address_locked) s.local.address = IpAddress::any_v4();
+    return taken;
+  }
   s.address_locked = !local->address.is_unspecified();
   s.port_locked = local->port != 0;
   if (s.kind == FileKind::kDatagram && !bound_socket(static_cast<DatagramSocket&>(s), s.local, now)) {
@@ -41,6 +51,7 @@ Result<int> Sockets::State::take_port(SocketFile& s, const Endpoint& local) {
   if (!binding) return fail(binding.error() == stack::BindError::kOutOfMemory ? ENOBUFS : EADDRINUSE);
   s.binding = *binding;
   s.local = {local.address, parts.ports.port_of(*binding)};
+  s.stale_port = 0;
   return 0;
 }
 
@@ -59,7 +70,7 @@ Endpoint Sockets::State::local_name(const SocketFile& s) const {
              port != nullptr && port->bound()) {
     return port->local();
   }
-  return s.local;
+  return {s.local.address, s.local.port != 0 ? s.local.port : s.stale_port};
 }
 
 std::optional<Endpoint> Sockets::State::peer_name(const SocketFile& s) const {

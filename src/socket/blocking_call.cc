@@ -186,6 +186,45 @@ std::optional<Result<long>> BlockingReceive::step(Sockets& sockets, Instant now)
   }
 }
 
+// ---- readv, writev ----
+
+namespace {
+
+// What readv(2) and writev(2) answer without asking the socket, if so.
+std::optional<Result<long>> vector_answer(Sockets& sockets, Descriptor fd, const iovec* pieces, int count) {
+  if (const int error = sockets.why_no_socket(fd)) return fail(error == ENOTSOCK ? EINVAL : error);
+  if (count < 0 || static_cast<std::size_t>(count) > kPiecesMax) return fail(EINVAL);
+  if (count != 0 && pieces == nullptr) return fail(EFAULT);
+  if (total_size(std::span(pieces, static_cast<std::size_t>(count))) == 0) return 0;
+  return std::nullopt;
+}
+
+msghdr message_of(const iovec* pieces, int count) {
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(pieces);
+  message.msg_iovlen = static_cast<std::size_t>(count);
+  return message;
+}
+
+}  // namespace
+
+std::optional<Result<long>> BlockingReadVector::step(Sockets& sockets, Instant now) {
+  if (!call_) {
+    if (auto answer = vector_answer(sockets, fd_, pieces_, count_)) return answer;
+    message_ = message_of(pieces_, count_);
+    call_.emplace(fd_, &message_, 0);
+  }
+  return call_->step(sockets, now);
+}
+
+std::optional<Result<long>> BlockingWriteVector::step(Sockets& sockets, Instant now) {
+  if (!call_) {
+    if (auto answer = vector_answer(sockets, fd_, pieces_, count_)) return answer;
+    call_.emplace(fd_, message_of(pieces_, count_), 0);
+  }
+  return call_->step(sockets, now);
+}
+
 // ---- recvfrom, sendmmsg, recvmmsg ----
 
 BlockingReceiveFrom::BlockingReceiveFrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from,

@@ -103,6 +103,42 @@ class BlockingReceive {
   Instant deadline_ = kNever;
 };
 
+// read(2) and readv(2), write(2) and writev(2): without bytes to move they answer 0 before the socket is asked.
+class BlockingReadVector {
+ public:
+  BlockingReadVector(Descriptor fd, const iovec* pieces, int count) : fd_(fd), pieces_(pieces), count_(count) {}
+  std::optional<Result<long>> step(Sockets& sockets, Instant now);
+  Instant deadline() const { return call_ ? call_->deadline() : kNever; }
+  Result<long> interrupted() const {
+    if (call_) return call_->interrupted();
+    return fail(EINTR);
+  }
+
+ private:
+  Descriptor fd_;
+  const iovec* pieces_;
+  int count_;
+  msghdr message_{};
+  std::optional<BlockingReceive> call_;
+};
+
+class BlockingWriteVector {
+ public:
+  BlockingWriteVector(Descriptor fd, const iovec* pieces, int count) : fd_(fd), pieces_(pieces), count_(count) {}
+  std::optional<Result<long>> step(Sockets& sockets, Instant now);
+  Instant deadline() const { return call_ ? call_->deadline() : kNever; }
+  Result<long> interrupted() const {
+    if (call_) return call_->interrupted();
+    return fail(EINTR);
+  }
+
+ private:
+  Descriptor fd_;
+  const iovec* pieces_;
+  int count_;
+  std::optional<BlockingSend> call_;
+};
+
 // recvfrom(2): the sender's address goes where the caller wants it, after the data.
 class BlockingReceiveFrom {
  public:

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // UDP sockets: Linux's inet_dgram_ops and what of udp.c the program sees.
+#include <netinet/in.h>
+#include <sys/time.h>
+#include <time.h>
+
+#include <linux/errqueue.h>  // wants <time.h> before it
+
 #include <algorithm>
 #include <array>
 
@@ -54,7 +60,9 @@ Result<int> Sockets::State::connect(DatagramSocket& s, const sockaddr* address, 
   if (*family != AF_INET) return fail(EAFNOSUPPORT);
   ip::RouteQuery query;
   query.destination = remote->address;
-  if (!s.local.address.is_unspecified()) query.source = s.local.address;
+  // Connected before: the source stays (Linux: inet_saddr).
+  const IpAddress local = parts.udp.get(s.port)->local().address;
+  if (!local.is_unspecified()) query.source = local;
   query.bound_interface = s.interface;
   query.allow_broadcast = s.broadcast;
   query.source_may_be_foreign = s.free_bind;
@@ -163,19 +171,28 @@ Result<std::size_t> Sockets::State::send(DatagramSocket& s, const msghdr& messag
 Result<std::size_t> Sockets::State::receive(DatagramSocket& s, msghdr& message, int flags, Instant) {
   const auto pieces = pieces_of(message);
   if (!pieces) return std::unexpected(pieces.error());
-  if ((flags & (MSG_ERRQUEUE | MSG_OOB)) != 0) return fail((flags & MSG_ERRQUEUE) != 0 ? EAGAIN : EOPNOTSUPP);
+  if ((flags & MSG_ERRQUEUE) != 0) return receive_error(s, message, *pieces);
   if (const int error = take_error(s)) return fail(error);
   const udp::DatagramPort* port = parts.udp.get(s.port);
   if (port == nullptr || !port->readable()) return fail(EAGAIN);
 
-  const auto datagram = (flags & MSG_PEEK) != 0 ? port->peek() : parts.udp.take(s.port);
+  const bool peeks = (flags & MSG_PEEK) != 0;
+  const auto datagram = peeks ? port->peek() : parts.udp.take(s.port);
   if (!datagram) return fail(EAGAIN);
   const std::size_t size = datagram->payload.size();
-  const std::size_t fits = std::min(size, total_size(*pieces));
-  const auto copied = scatter(datagram->payload.first(fits), *pieces, 0);
+  const std::size_t skipped = peeks ? std::min<std::size_t>(size, static_cast<std::size_t>(std::max(s.peek_offset, 0))) : 0;
+  const Bytes payload = datagram->payload.subspan(skipped);
+  const std::size_t fits = std::min(payload.size(), total_size(*pieces));
+  const auto copied = scatter(payload.first(fits), *pieces, 0);
   if (!copied) return std::unexpected(copied.error());
-  message.msg_flags = size > fits ? MSG_TRUNC : 0;
-  message.msg_controllen = 0;
+  // SO_PEEK_OFF: peeks go on where the last one ended, reads move that place back (Linux: sk_peek_offset_fwd, _bwd).
+  if (s.peek_offset >= 0) {
+    if (peeks)
+      s.peek_offset += static_cast<std::int32_t>(fits);
+    else
+      s.peek_offset = std::max(s.peek_offset - static_cast<std::int32_t>(size), 0);
+  }
+  message.msg_flags = payload.size() > fits ? MSG_TRUNC : 0;
   if (message.msg_name != nullptr) {
     if (const auto stored =
             store_endpoint(datagram->from, static_cast<sockaddr*>(message.msg_name), &message.msg_namelen);
@@ -184,7 +201,74 @@ Result<std::size_t> Sockets::State::receive(DatagramSocket& s, msghdr& message, 
   } else {
     message.msg_namelen = 0;
   }
-  return (flags & MSG_TRUNC) != 0 ? size : *copied;
+  ControlWriter control(message);
+  put_timestamp(s, control, datagram->received_at);
+  if ((s.tells & kTellsPacketInfo) != 0) {
+    in_pktinfo info{};
+    info.ipi_ifindex = datagram->interface;
+    const IpAddress specific = parts.interfaces.is_local_address(datagram->to.address) ? datagram->to.address : IpAddress::any_v4();
+    info.ipi_spec_dst.s_addr = to_big_endian(specific.v4_bits());
+    info.ipi_addr.s_addr = to_big_endian(datagram->to.address.v4_bits());
+    control.put(SOL_IP, IP_PKTINFO, &info, sizeof(info));
+  }
+  if ((s.tells & kTellsHopLimit) != 0) {
+    const int hop_limit = datagram->hop_limit;
+    control.put(SOL_IP, IP_TTL, &hop_limit, sizeof(hop_limit));
+  }
+  if ((s.tells & kTellsTos) != 0) control.put(SOL_IP, IP_TOS, &datagram->tos, sizeof(datagram->tos));
+  if ((s.tells & kTellsDestination) != 0) {
+    sockaddr_in in{};
+    socklen_t length = sizeof(in);
+    (void)store_endpoint(datagram->to, reinterpret_cast<sockaddr*>(&in), &length);
+    control.put(SOL_IP, IP_ORIGDSTADDR, &in, sizeof(in));
+  }
+  return (flags & MSG_TRUNC) != 0 ? payload.size() : *copied;
+}
+
+// Linux's ip_recv_error.
+Result<std::size_t> Sockets::State::receive_error(DatagramSocket& s, msghdr& message, std::span<const iovec> pieces) {
+  const auto queued = parts.udp.take_queued_error(s.port);
+  if (!queued) return fail(EAGAIN);
+  const DeliveryError& error = queued->error;
+  const std::size_t fits = std::min(queued->payload.size(), total_size(pieces));
+  const auto copied = scatter(queued->payload.first(fits), pieces, 0);
+  if (!copied) return std::unexpected(copied.error());
+  message.msg_flags = MSG_ERRQUEUE | (queued->payload.size() > fits ? MSG_TRUNC : 0);
+  if (message.msg_name != nullptr)
+    (void)store_endpoint(error.quoted.remote, static_cast<sockaddr*>(message.msg_name), &message.msg_namelen);
+  struct {
+    sock_extended_err error;
+    sockaddr_in offender;
+  } told{};
+  told.error.ee_errno = static_cast<std::uint32_t>(linux_errno(error));
+  told.error.ee_origin = error.from_icmp ? SO_EE_ORIGIN_ICMP : SO_EE_ORIGIN_LOCAL;
+  told.error.ee_type = error.icmp_type;
+  told.error.ee_code = error.icmp_code;
+  told.error.ee_info = error.mtu;
+  if (error.from_icmp) {
+    socklen_t length = sizeof(told.offender);
+    (void)store_endpoint({error.reporter, 0}, reinterpret_cast<sockaddr*>(&told.offender), &length);
+  }
+  ControlWriter control(message);
+  control.put(SOL_IP, IP_RECVERR, &told, sizeof(told));
+  // The next one becomes the error that calls report (Linux: sock_dequeue_err_skb).
+  udp::DatagramPort* port = parts.udp.get(s.port);
+  if (port->queued_errors() == 0) (void)port->take_error();
+  return *copied;
+}
+
+void Sockets::State::put_timestamp(const SocketFile& s, ControlWriter& control, Instant received_at) const {
+  if (s.timestamps == kTimestampNone) return;
+  const std::uint64_t wall = parts.config.wall_clock_offset_ns + to_nsec(received_at);
+  const auto seconds = static_cast<time_t>(wall / 1'000'000'000);
+  const auto rest = static_cast<long>(wall % 1'000'000'000);
+  if (s.timestamps == kTimestampNanoseconds) {
+    const timespec time{seconds, rest};
+    control.put(SOL_SOCKET, SO_TIMESTAMPNS, &time, sizeof(time));
+  } else {
+    const timeval time{seconds, rest / 1000};
+    control.put(SOL_SOCKET, SO_TIMESTAMP, &time, sizeof(time));
+  }
 }
 
 // Linux's inet_shutdown.

@@ -62,6 +62,19 @@ inline constexpr std::uint8_t kReceiveShutdown = 1;
 inline constexpr std::uint8_t kSendShutdown = 2;
 inline constexpr std::uint8_t kBothShutdown = 3;
 
+// SocketFile::timestamps.
+enum : std::uint8_t { kTimestampNone, kTimestampMicroseconds, kTimestampNanoseconds };
+// Bits of SocketFile::tells: IP_PKTINFO, IP_RECVTTL, IP_RECVTOS, IP_RECVORIGDSTADDR; IP_RECVOPTS and IP_RETOPTS, which nothing
+// follows from as packets with IP options carry none that is kept.
+enum : std::uint8_t {
+  kTellsPacketInfo = 1,
+  kTellsHopLimit = 2,
+  kTellsTos = 4,
+  kTellsDestination = 8,
+  kTellsOptions = 16,
+  kTellsReturnOptions = 32,
+};
+
 // What stream and datagram sockets share.
 struct SocketFile : File {
   using File::File;
@@ -86,6 +99,12 @@ struct SocketFile : File {
   bool receive_errors = false;  // IP_RECVERR
   bool address_locked = false;  // bind() chose the address (SOCK_BINDADDR_LOCK)
   bool port_locked = false;     // bind() named the port (SOCK_BINDPORT_LOCK)
+  bool no_check = false;        // SO_NO_CHECK
+  bool bind_no_port = false;    // IP_BIND_ADDRESS_NO_PORT
+  std::uint8_t timestamps = 0;  // SO_TIMESTAMP, SO_TIMESTAMPNS: kTimestamp*
+  std::uint8_t tells = 0;       // what recvmsg() tells besides the data: kTells*
+  std::uint16_t stale_port = 0; // what getsockname() still says of a port that was let go of (Linux: inet_sport)
+  std::int32_t peek_offset = -1;  // SO_PEEK_OFF; negative: peeks begin at the head
   std::uint8_t shutdown = 0;    // what the program shut while there was no connection to tell
 
   stack::Sharing sharing() const { return {reuse_address, reuse_port, 0}; }
@@ -115,7 +134,8 @@ struct DatagramSocket : SocketFile {
   std::uint8_t tos = 0;
   std::uint8_t hop_limit = 0;     // IP_TTL; 0 = the path's
   std::uint8_t mtu_discover = 1;  // IP_PMTUDISC_*
-  bool no_check = false;          // SO_NO_CHECK
+  std::int32_t receive_low_water = 1;  // SO_RCVLOWAT, which datagrams take no notice of
+  bool urgent_inline = false;     // SO_OOBINLINE, likewise
 };
 
 // Linux's struct eventpoll.

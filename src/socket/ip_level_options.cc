@@ -11,7 +11,37 @@ using State = Sockets::State;
 
 constexpr std::uint8_t kEcnMask = 3;
 
+// A bit of SocketFile::tells.
+template <std::uint8_t bit>
+Result<int> get_tells(State&, SocketFile& s, Instant) {
+  return (s.tells & bit) != 0 ? 1 : 0;
+}
+template <std::uint8_t bit>
+Result<int> set_tells(State&, SocketFile& s, int value, Instant) {
+  s.tells = static_cast<std::uint8_t>(value != 0 ? s.tells | bit : s.tells & ~bit);
+  return 0;
+}
+
+// IP_OPTIONS: none are sent. To say so is allowed.
+Result<int> get_no_options(State&, SocketFile&, void*, socklen_t* length, Instant) {
+  *length = 0;
+  return 0;
+}
+Result<int> set_no_options(State&, SocketFile&, const void* value, socklen_t length, Instant) {
+  if (length != 0 && value == nullptr) return fail(EFAULT);
+  if (length != 0) return fail(EINVAL);
+  return 0;
+}
+
 constexpr Option kOptions[] = {
+    {IP_OPTIONS, Sorts::kAll, nullptr, nullptr, get_no_options, set_no_options},
+    {IP_PKTINFO, Sorts::kAll, get_tells<kTellsPacketInfo>, set_tells<kTellsPacketInfo>},
+    {IP_RECVTTL, Sorts::kAll, get_tells<kTellsHopLimit>, set_tells<kTellsHopLimit>},
+    {IP_RECVTOS, Sorts::kAll, get_tells<kTellsTos>, set_tells<kTellsTos>},
+    {IP_RECVORIGDSTADDR, Sorts::kAll, get_tells<kTellsDestination>, set_tells<kTellsDestination>},
+    {IP_RECVOPTS, Sorts::kAll, get_tells<kTellsOptions>, set_tells<kTellsOptions>},
+    {IP_RETOPTS, Sorts::kAll, get_tells<kTellsReturnOptions>, set_tells<kTellsReturnOptions>},
+    {IP_BIND_ADDRESS_NO_PORT, Sorts::kAll, get_flag<&SocketFile::bind_no_port>, set_flag<&SocketFile::bind_no_port>},
     {IP_TTL, Sorts::kAll,
      [](State& state, SocketFile& s, Instant) -> Result<int> {
        const std::uint8_t set = is_stream(s) ? tcp_options(state, s).hop_limit : datagram(s).hop_limit;
@@ -46,7 +76,7 @@ constexpr Option kOptions[] = {
      [](State& state, SocketFile& s, Instant now) -> Result<int> {
        if (is_stream(s)) {
          const tcp::Connection* connection = state.connection_of(stream(s));
-         if (connection == nullptr || connection->state() == tcp::State::kClosed) return fail(ENOTCONN);
+         if (connection == nullptr) return fail(ENOTCONN);
          return static_cast<int>(connection->path().mtu);
        }
        const auto peer = state.peer_name(s);
@@ -89,6 +119,20 @@ constexpr Option kOptions[] = {
 };
 
 }  // namespace
+
+bool ip_option_needs_value(int name) {
+  switch (name) {
+    case IP_TTL:
+    case IP_FREEBIND:
+    case IP_TRANSPARENT:
+    case IP_MINTTL:
+    case IP_MULTICAST_TTL:
+    case IP_MULTICAST_LOOP:
+      return true;
+    default:
+      return false;
+  }
+}
 
 std::span<const Option> ip_level_options() { return kOptions; }
 

@@ -30,6 +30,9 @@ struct Option {
   Result<int> (*set_value)(State&, SocketFile&, const void* value, socklen_t length, Instant) = nullptr;
 };
 
+// Do setsockopt(2)s of SOL_IP without a value fail for this option? Linux decides one by one.
+bool ip_option_needs_value(int name);
+
 // The levels: socket_level_options.cc, ip_level_options.cc, tcp_level_options.cc.
 std::span<const Option> socket_level_options();
 std::span<const Option> ip_level_options();

@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 
 #include "socket/option_table.h"
 
@@ -34,13 +35,16 @@ std::span<const Option> options_of_level(const SocketFile& s, int level) {
 
 Result<int> get_option(Sockets::State& state, SocketFile& s, int level, int name, void* value,
                        socklen_t* length, Instant now) {
+  // Levels that the protocol does not know are refused before anything is looked at.
+  if (level == SOL_TCP && !is_stream(s)) return fail(EOPNOTSUPP);
+  const bool known = level == SOL_SOCKET || level == SOL_IP || level == SOL_TCP || (level == SOL_UDP && !is_stream(s));
+  if (!known) return fail(EOPNOTSUPP);
   if (length == nullptr) return fail(EFAULT);
   if (static_cast<int>(*length) < 0) return fail(EINVAL);
   const Option* option = find_option(options_of_level(s, level), s, name);
   if (option != nullptr && option->get_value != nullptr)
     return option->get_value(state, s, value, length, now);
-  if (option == nullptr || option->get == nullptr)
-    return fail(level == SOL_TCP && !is_stream(s) ? EOPNOTSUPP : ENOPROTOOPT);
+  if (option == nullptr || option->get == nullptr) return fail(ENOPROTOOPT);
   const Result<int> number = option->get(state, s, now);
   if (!number) return number;
   // Linux's do_ip_getsockopt: a short buffer gets one byte when that holds the number.
@@ -59,12 +63,15 @@ Result<int> set_option(Sockets::State& state, SocketFile& s, int level, int name
     return option->set_value(state, s, value, length, now);
 
   int number = 0;
+  if (level == SOL_IP && (option == nullptr || option->set == nullptr)) return fail(ENOPROTOOPT);
+  if (level == SOL_IP && length == 0 && ip_option_needs_value(name)) return fail(EINVAL);
   if (level == SOL_IP && length >= 1 && length < sizeof(int)) {
     std::uint8_t byte = 0;
     if (const auto loaded = load(byte, value, length); !loaded) return loaded;
     number = byte;
   } else if (level != SOL_IP || length != 0) {
-    if (level != SOL_SOCKET && level != SOL_TCP && level != SOL_IP) return fail(ENOPROTOOPT);
+    if (level != SOL_SOCKET && level != SOL_TCP && level != SOL_IP && (level != SOL_UDP || is_stream(s)))
+      return fail(ENOPROTOOPT);
     if (level == SOL_TCP && !is_stream(s)) return fail(ENOPROTOOPT);
     if (const auto loaded = load(number, value, length); !loaded) return loaded;
   }

@@ -40,10 +40,10 @@ std::uint32_t Sockets::State::readiness(const StreamSocket& s) const {
 // Linux's datagram_poll. A datagram leaves inside the call, so there always is room for another.
 std::uint32_t Sockets::State::readiness(const DatagramSocket& s) const {
   std::uint32_t events = EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND;
-  if (has_error(s)) events |= EPOLLERR;
+  const udp::DatagramPort* port = parts.udp.get(s.port);
+  if (has_error(s) || (port != nullptr && port->queued_errors() != 0)) events |= EPOLLERR;
   if ((s.shutdown & kReceiveShutdown) != 0) events |= EPOLLRDHUP | EPOLLIN | EPOLLRDNORM;
   if (s.shutdown == kBothShutdown) events |= EPOLLHUP;
-  const udp::DatagramPort* port = parts.udp.get(s.port);
   if (port != nullptr && port->readable()) events |= EPOLLIN | EPOLLRDNORM;
   return events;
 }

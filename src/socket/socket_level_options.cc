@@ -21,11 +21,11 @@ constexpr std::int64_t kReceiveBufferMin = 2304;
 // ---- SO_SNDBUF, SO_RCVBUF: Linux keeps twice what is asked ----
 
 std::int64_t doubled(std::int64_t asked, std::int64_t most, std::int64_t least) {
-  return std::max(std::min(std::max<std::int64_t>(asked, 0), most) * 2, least);
+  return std::max(std::min(asked, most) * 2, least);
 }
 
 Result<int> set_send_buffer(State& state, SocketFile& s, int value, std::int64_t most, Instant now) {
-  const auto kept = static_cast<std::int32_t>(doubled(value, most, kSendBufferMin));
+  const auto kept = static_cast<std::int32_t>(doubled(static_cast<std::uint32_t>(value), most, kSendBufferMin));
   if (!is_stream(s)) {
     datagram(s).send_buffer = kept;
     return 0;
@@ -36,7 +36,7 @@ Result<int> set_send_buffer(State& state, SocketFile& s, int value, std::int64_t
 }
 
 Result<int> set_receive_buffer(State& state, SocketFile& s, int value, std::int64_t most, Instant now) {
-  const auto kept = static_cast<std::int32_t>(doubled(value, most, kReceiveBufferMin));
+  const auto kept = static_cast<std::int32_t>(doubled(static_cast<std::uint32_t>(value), most, kReceiveBufferMin));
   if (!is_stream(s)) {
     if (udp::DatagramPort* port = state.parts.udp.get(datagram(s).port))
       port->receive_buffer = static_cast<std::size_t>(kept);
@@ -174,6 +174,27 @@ Result<int> set_timeout(State&, SocketFile& s, const void* value, socklen_t leng
   return set_timeout(s.*member, value, length);
 }
 
+// The two share one place: what was set last holds (Linux's sock_set_timestamp).
+template <std::uint8_t kind>
+Result<int> get_timestamps(State&, SocketFile& s, Instant) {
+  return s.timestamps == kind ? 1 : 0;
+}
+template <std::uint8_t kind>
+Result<int> set_timestamps(State&, SocketFile& s, int value, Instant) {
+  s.timestamps = value != 0 ? kind : std::uint8_t{kTimestampNone};
+  return 0;
+}
+
+// A number that no other socket of the stack ever has.
+Result<int> get_cookie(State& state, SocketFile& s, void* value, socklen_t* length, Instant) {
+  if (*length < sizeof(std::uint64_t)) return fail(EINVAL);
+  const std::uint64_t kind = is_stream(s) ? 1 : 2;
+  const std::uint64_t name =
+      is_stream(s) ? state.streams.handle_of(stream(s)).packed() : state.datagrams.handle_of(datagram(s)).packed();
+  const std::uint64_t cookie = kind << 62 | name;
+  return store(&cookie, sizeof(cookie), value, length);
+}
+
 constexpr Option kOptions[] = {
     {SO_BINDTODEVICE, Sorts::kAll, nullptr, nullptr, get_device, set_device},
     {SO_LINGER, Sorts::kAll, nullptr, nullptr, get_linger, set_linger},
@@ -201,16 +222,25 @@ constexpr Option kOptions[] = {
        tcp_changed(state, s, now);
        return 0;
      }},
-    {SO_OOBINLINE, Sorts::kStream, get_tcp_flag<&tcp::SocketOptions::urgent_inline>,
-     set_tcp_flag<&tcp::SocketOptions::urgent_inline>},
-    {SO_NO_CHECK, Sorts::kAll,
-     [](State&, SocketFile& s, Instant) -> Result<int> {
-       return !is_stream(s) && datagram(s).no_check ? 1 : 0;
-     },
+    {SO_OOBINLINE, Sorts::kDatagram,
+     [](State&, SocketFile& s, Instant) -> Result<int> { return datagram(s).urgent_inline ? 1 : 0; },
      [](State&, SocketFile& s, int value, Instant) -> Result<int> {
-       if (!is_stream(s)) datagram(s).no_check = value != 0;
+       datagram(s).urgent_inline = value != 0;
        return 0;
      }},
+    {SO_OOBINLINE, Sorts::kStream, get_tcp_flag<&tcp::SocketOptions::urgent_inline>,
+     set_tcp_flag<&tcp::SocketOptions::urgent_inline>},
+    {SO_NO_CHECK, Sorts::kAll, get_flag<&SocketFile::no_check>, set_flag<&SocketFile::no_check>},
+    {SO_TIMESTAMP, Sorts::kAll, get_timestamps<kTimestampMicroseconds>, set_timestamps<kTimestampMicroseconds>},
+    {SO_TIMESTAMPNS, Sorts::kAll, get_timestamps<kTimestampNanoseconds>, set_timestamps<kTimestampNanoseconds>},
+    {SO_PEEK_OFF, Sorts::kAll, [](State&, SocketFile& s, Instant) -> Result<int> { return s.peek_offset; },
+     [](State&, SocketFile& s, int value, Instant) -> Result<int> {
+       s.peek_offset = value;
+       return 0;
+     }},
+    {SO_INCOMING_CPU, Sorts::kAll, [](State&, SocketFile&, Instant) -> Result<int> { return -1; },
+     [](State&, SocketFile&, int, Instant) -> Result<int> { return 0; }},
+    {SO_COOKIE, Sorts::kAll, nullptr, nullptr, get_cookie, nullptr},
     {SO_PRIORITY, Sorts::kAll, [](State&, SocketFile& s, Instant) -> Result<int> { return s.priority; },
      [](State& state, SocketFile& s, int value, Instant) -> Result<int> {
        if ((value < 0 || value > 6) && !state.parts.config.privileged) return fail(EPERM);
@@ -234,7 +264,7 @@ constexpr Option kOptions[] = {
     {SO_SNDBUFFORCE, Sorts::kAll, nullptr,
      [](State& state, SocketFile& s, int value, Instant now) -> Result<int> {
        if (!state.parts.config.privileged) return fail(EPERM);
-       return set_send_buffer(state, s, value, kForcedMax, now);
+       return set_send_buffer(state, s, std::max(value, 0), kForcedMax, now);
      }},
     {SO_RCVBUF, Sorts::kAll,
      [](State& state, SocketFile& s, Instant) -> Result<int> {
@@ -246,19 +276,23 @@ constexpr Option kOptions[] = {
     {SO_RCVBUFFORCE, Sorts::kAll, nullptr,
      [](State& state, SocketFile& s, int value, Instant now) -> Result<int> {
        if (!state.parts.config.privileged) return fail(EPERM);
-       return set_receive_buffer(state, s, value, kForcedMax, now);
+       return set_receive_buffer(state, s, std::max(value, 0), kForcedMax, now);
      }},
-    {SO_RCVLOWAT, Sorts::kAll,
-     [](State& state, SocketFile& s, Instant) -> Result<int> {
-       return is_stream(s) ? tcp_options(state, s).receive_low_water : 1;
-     },
+    {SO_RCVLOWAT, Sorts::kDatagram,
+     [](State&, SocketFile& s, Instant) -> Result<int> { return datagram(s).receive_low_water; },
+     [](State&, SocketFile& s, int value, Instant) -> Result<int> {
+       datagram(s).receive_low_water = value < 0 ? kIntMax : std::max(value, 1);
+       return 0;
+     }},
+    {SO_RCVLOWAT, Sorts::kStream,
+     [](State& state, SocketFile& s, Instant) -> Result<int> { return tcp_options(state, s).receive_low_water; },
      [](State& state, SocketFile& s, int value, Instant now) -> Result<int> {
-       if (!is_stream(s)) return 0;
-       if (value < 0) value = kIntMax;
        // A mark that the buffer cannot reach would wait for ever (Linux's tcp_set_rcvlowat).
-       const std::int64_t half = receive_buffer(state, s) / 2;
+       const std::int32_t fixed = tcp_options(state, s).receive_buffer;
+       const std::int64_t most = (fixed != 0 ? fixed : state.parts.tcp_knobs.tcp_rmem[2]) / 2;
+       const std::int64_t asked = value < 0 ? kIntMax : value;
        tcp_options(state, s).receive_low_water =
-           static_cast<std::int32_t>(std::clamp<std::int64_t>(value, 1, std::max<std::int64_t>(half, 1)));
+           static_cast<std::int32_t>(std::max<std::int64_t>(std::min(asked, most), 1));
        tcp_changed(state, s, now);
        return 0;
      }},

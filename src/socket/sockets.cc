@@ -113,16 +113,20 @@ Result<int> Sockets::listen(Descriptor fd, int backlog, Instant now) {
 
 Result<Descriptor> Sockets::accept4(Descriptor fd, sockaddr* address, socklen_t* length, int flags,
                                     Instant now) {
-  SocketFile* s = state_->find_socket(fd);
-  if (s == nullptr) return fail(state_->why_no_socket(fd));
+  if (state_->descriptors.find(fd) == nullptr) return fail(EBADF);
   if ((flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) != 0) return fail(EINVAL);
+  SocketFile* s = state_->find_socket(fd);
+  if (s == nullptr) return fail(ENOTSOCK);
   if (s->kind != FileKind::kStream) return fail(EOPNOTSUPP);
   return state_->accept(static_cast<StreamSocket&>(*s), address, length, flags, now);
 }
 
 Result<int> Sockets::connect(Descriptor fd, const sockaddr* address, socklen_t length, Instant now) {
+  if (state_->descriptors.find(fd) == nullptr) return fail(EBADF);
+  if (length > sizeof(sockaddr_storage)) return fail(EINVAL);
+  if (length != 0 && address == nullptr) return fail(EFAULT);
   SocketFile* s = state_->find_socket(fd);
-  if (s == nullptr) return fail(state_->why_no_socket(fd));
+  if (s == nullptr) return fail(ENOTSOCK);
   if (s->kind == FileKind::kStream)
     return state_->connect(static_cast<StreamSocket&>(*s), address, length, now);
   return state_->connect(static_cast<DatagramSocket&>(*s), address, length, now);
@@ -216,7 +220,7 @@ Result<int> Sockets::getpeername(Descriptor fd, sockaddr* address, socklen_t* le
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
   const auto peer = state_->peer_name(*s);
-  if (!peer) return fail(ENOTCONN);
+  if (!peer || peer->port == 0) return fail(ENOTCONN);
   return store_endpoint(*peer, address, length);
 }
 
@@ -247,12 +251,15 @@ Result<int> Sockets::ioctl(Descriptor fd, unsigned long request, void* argument,
     file->nonblocking = *static_cast<const int*>(argument) != 0;
     return 0;
   }
-  if (file->kind == FileKind::kEpoll) return fail(ENOTTY);
+  if (file->kind == FileKind::kEpoll) return fail(EINVAL);
+  // No stamp of the last packet is kept (SO_TIMESTAMP tells it with the data).
+  if (request == SIOCGSTAMP_OLD || request == SIOCGSTAMPNS_OLD) return fail(ENOENT);
   std::size_t count = 0;
   if (file->kind == FileKind::kStream) {
     const auto& s = static_cast<const StreamSocket&>(*file);
     const tcp::State tcp_state = state_->tcp_state(s);
-    if (tcp_state == tcp::State::kListen) return fail(request == SIOCATMARK ? 0 : EINVAL);
+    const bool known = request == SIOCINQ || request == SIOCOUTQ || request == SIOCOUTQNSD;
+    if (tcp_state == tcp::State::kListen && known) return fail(EINVAL);
     const tcp::Connection* connection = state_->connection_of(s);
     switch (request) {
       case SIOCINQ:
@@ -355,6 +362,7 @@ Result<int> Sockets::epoll_ctl(Descriptor epfd, int operation, Descriptor fd, ep
   if (set_file == file || set_file->kind != FileKind::kEpoll) return fail(EINVAL);
   state_->absorb_touched(now);
   auto& set = static_cast<EpollSet&>(*set_file);
+  if (operation == EPOLL_CTL_MOD && (event->events & EPOLLEXCLUSIVE) != 0) return fail(EINVAL);
   if (operation == EPOLL_CTL_ADD) return state_->epoll_add(set, *file, fd, *event);
   if (operation != EPOLL_CTL_MOD && operation != EPOLL_CTL_DEL) return fail(EINVAL);
   EpollItem* item = state_->find_item(set, *file, fd);
@@ -365,10 +373,10 @@ Result<int> Sockets::epoll_ctl(Descriptor epfd, int operation, Descriptor fd, ep
 }
 
 Result<int> Sockets::epoll_wait(Descriptor epfd, std::span<epoll_event> events, Instant now) {
-  if (events.empty()) return fail(EINVAL);
-  if (events.data() == nullptr) return fail(EFAULT);
   File* file = state_->descriptors.find(epfd);
   if (file == nullptr) return fail(EBADF);
+  if (events.empty()) return fail(EINVAL);
+  if (events.data() == nullptr) return fail(EFAULT);
   if (file->kind != FileKind::kEpoll) return fail(EINVAL);
   state_->absorb_touched(now);
   return state_->epoll_collect(static_cast<EpollSet&>(*file), events);

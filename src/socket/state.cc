@@ -126,7 +126,13 @@ void Sockets::State::wake(File& file, std::uint32_t wake_up) {
 void Sockets::State::absorb_touched(Instant now) {
   while (const auto touched = parts.tcp.poll_touched()) {
     StreamSocket* s = touched->listener ? by_listener(touched->listener) : by_connection(touched->connection);
-    if (s != nullptr) wake(*s, wake_key(touched->events));
+    if (s == nullptr) continue;
+    if (!touched->listener) notice_end(*s, now);
+    std::uint8_t events = touched->events;
+    // Less than SO_RCVLOWAT is no news (Linux: tcp_data_ready).
+    if ((events & tcp::kTouchedReadable) != 0 && !touched->listener && (readiness(*s) & EPOLLIN) == 0)
+      events &= static_cast<std::uint8_t>(~tcp::kTouchedReadable);
+    if (events != 0) wake(*s, wake_key(events));
   }
   const auto touched_ports = parts.take_touched_ports();
   for (const stack::TouchedPort& touched : touched_ports.ports)

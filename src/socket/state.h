@@ -12,6 +12,7 @@
 #include "base/keyed_table.h"
 #include "base/siphash.h"
 #include "base/slab.h"
+#include "socket/control_messages.h"
 #include "socket/descriptors.h"
 #include "socket/file.h"
 #include "socket/sockets.h"
@@ -83,6 +84,8 @@ struct Sockets::State {
   Result<int> set_fast_open_keys(StreamSocket& s, const void* value, socklen_t length);
   FastOpenKeyBytes fast_open_key_bytes(const StreamSocket& s) const;
   void drop_fast_open_keys(StreamSocket& s);
+  void let_go_of_port(StreamSocket& s, bool leaves_connections, Instant now);
+  void notice_end(StreamSocket& s, Instant now);
   void disconnect(StreamSocket& s, int error, Instant now);
   Result<std::size_t> send(StreamSocket& s, const msghdr& message, int flags, Instant now);
   Result<std::size_t> receive(StreamSocket& s, msghdr& message, int flags, Instant now);
@@ -95,6 +98,10 @@ struct Sockets::State {
   void disconnect(DatagramSocket& s, Instant now);
   Result<std::size_t> send(DatagramSocket& s, const msghdr& message, int flags, Instant now);
   Result<std::size_t> receive(DatagramSocket& s, msghdr& message, int flags, Instant now);
+  // recvmsg(MSG_ERRQUEUE).
+  Result<std::size_t> receive_error(DatagramSocket& s, msghdr& message, std::span<const iovec> pieces);
+  // What SO_TIMESTAMP asks for, of a moment of the stack's clock.
+  void put_timestamp(const SocketFile& s, ControlWriter& control, Instant received_at) const;
   Result<int> shutdown(DatagramSocket& s, int how, Instant now);
   void close(DatagramSocket& s, Instant now);
   int take_error(DatagramSocket& s);

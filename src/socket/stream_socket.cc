@@ -128,7 +128,6 @@ Result<Descriptor> Sockets::State::accept(StreamSocket& s, sockaddr* address, so
   if (!descriptors.has_room()) return fail(EMFILE);
   if (!s.listener) return fail(EINVAL);
   if (!parts.tcp.acceptable(s.listener)) return fail(EAGAIN);
-  if (address != nullptr && length == nullptr) return fail(EFAULT);
   const Handle<StreamSocket> handle = streams.emplace();
   if (!handle) return fail(ENOBUFS);
   StreamSocket& child = *streams.get(handle);
@@ -262,6 +261,23 @@ Result<int> Sockets::State::start_connect(StreamSocket& s, const sockaddr* addre
   return 0;
 }
 
+// Linux's inet_put_port when a connection or listener ends: the port is free, but getsockname() goes on to tell it.
+void Sockets::State::let_go_of_port(StreamSocket& s, bool leaves_connections, Instant now) {
+  if (s.local.port != 0) s.stale_port = s.local.port;
+  const bool address_locked = s.address_locked;
+  const IpAddress address = s.local.address;
+  release_port(s, leaves_connections, now);
+  s.address_locked = address_locked;
+  s.local.address = address;
+}
+
+// A connection that has ended keeps only a port that bind() named (Linux: tcp_set_state).
+void Sockets::State::notice_end(StreamSocket& s, Instant now) {
+  const tcp::Connection* connection = connection_of(s);
+  if (connection == nullptr || connection->state() != tcp::State::kClosed || s.port_locked || s.local.port == 0) return;
+  let_go_of_port(s, true, now);
+}
+
 // Linux's tcp_disconnect: as new, but for what bind() fixed. `error`: for SO_ERROR, unless the state knows a
 // better one.
 void Sockets::State::disconnect(StreamSocket& s, int error, Instant now) {
@@ -275,7 +291,10 @@ void Sockets::State::disconnect(StreamSocket& s, int error, Instant now) {
     leaves = true;
   } else if (tcp::Connection* connection = connection_of(s)) {
     const tcp::State state = connection->state();
-    if (needs_reset(state) || state == tcp::State::kSynSent) error = ECONNRESET;
+    if (needs_reset(state) || state == tcp::State::kSynSent)
+      error = ECONNRESET;
+    else if (error == 0)
+      error = pending_error(s);
     const tcp::SocketOptions kept = connection->options();
     if (state == tcp::State::kClosed)
       parts.tcp.close(s.connection, now);
@@ -283,16 +302,15 @@ void Sockets::State::disconnect(StreamSocket& s, int error, Instant now) {
       parts.tcp.abort(s.connection, now);
     detach(s);
     options_of(s) = kept;
+  } else if (error == 0) {
+    error = s.error;
   }
   s.error = error;
   s.shutdown = 0;
   s.state = SocketState::kUnconnected;
   if (!s.port_locked) {
-    const bool locked = s.address_locked;
-    const IpAddress address = s.local.address;
-    release_port(s, leaves, now);
-    s.address_locked = locked;
-    if (locked) s.local.address = address;
+    let_go_of_port(s, leaves, now);
+    if (!s.address_locked) s.local.address = IpAddress::any_v4();
   } else if (!s.address_locked) {
     s.local.address = {};
     parts.ports.set_address(s.binding, {});
@@ -354,7 +372,7 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
       rest = rest.subspan(taken);
       // A full record leaves before the next is begun, as in Linux's sendmsg: what the window leaves of it is
       // topped up first.
-      if (!rest.empty()) stack.poll_output(now);
+      if (!rest.empty()) parts.send_output(now);
     }
     if (!rest.empty()) break;
   }
@@ -371,10 +389,11 @@ Result<std::size_t> Sockets::State::receive(StreamSocket& s, msghdr& message, in
   if (s.listener) return fail(ENOTCONN);
   if ((flags & MSG_OOB) != 0) return fail(EINVAL);
   tcp::Connection* connection = connection_of(s);
+  const Instant head_received_at = connection != nullptr ? connection->head_received_at() : Instant{};
   const std::size_t queued = connection != nullptr ? connection->readable_bytes() : 0;
   message.msg_namelen = 0;
-  message.msg_controllen = 0;
   message.msg_flags = 0;
+  ControlWriter control(message);
   if (queued == 0) {
     if (connection != nullptr && connection->peer_fin()) return 0;
     if (const int error = take_error(s)) return fail(error);
@@ -382,12 +401,21 @@ Result<std::size_t> Sockets::State::receive(StreamSocket& s, msghdr& message, in
     return fail(tcp_state(s) == tcp::State::kClosed ? ENOTCONN : EAGAIN);
   }
 
-  const std::size_t wanted = std::min(total_size(*pieces), queued);
+  const bool peeks = (flags & MSG_PEEK) != 0;
+  // SO_PEEK_OFF: peeks go on where the last one ended.
+  const std::size_t skipped = peeks ? static_cast<std::size_t>(std::max(s.peek_offset, 0)) : 0;
+  if (skipped >= queued) return fail(EAGAIN);
+  const std::size_t wanted = std::min(total_size(*pieces), queued - skipped);
+  const auto move_peek_offset = [&s, peeks](std::size_t count) {
+    if (s.peek_offset < 0) return;
+    const auto moved = static_cast<std::int32_t>(count);
+    s.peek_offset = peeks ? s.peek_offset + moved : std::max(s.peek_offset - moved, 0);
+  };
   if ((flags & MSG_TRUNC) != 0) {
-    if ((flags & MSG_PEEK) != 0) return wanted;
-    const std::size_t dropped = parts.tcp.discard(s.connection, wanted, now);
-    finish_call(now);
-    return dropped;
+    const std::size_t passed = peeks ? wanted : parts.tcp.discard(s.connection, wanted, now);
+    move_peek_offset(passed);
+    if (!peeks) finish_call(now);
+    return passed;
   }
   std::size_t copied = 0;
   for (const iovec& piece : *pieces) {
@@ -398,10 +426,11 @@ Result<std::size_t> Sockets::State::receive(StreamSocket& s, msghdr& message, in
       break;
     }
     const MutableBytes out{static_cast<std::uint8_t*>(piece.iov_base), size};
-    copied +=
-        (flags & MSG_PEEK) != 0 ? connection->peek(out, copied) : parts.tcp.read(s.connection, out, now);
+    copied += peeks ? connection->peek(out, skipped + copied) : parts.tcp.read(s.connection, out, now);
   }
-  if ((flags & MSG_PEEK) == 0) finish_call(now);
+  move_peek_offset(copied);
+  put_timestamp(s, control, head_received_at);
+  if (!peeks) finish_call(now);
   return copied;
 }
 

@@ -110,10 +110,9 @@ constexpr Option kOptions[] = {
     {TCP_MAXSEG, Sorts::kStream,
      [](State& state, SocketFile& s, Instant now) -> Result<int> {
        const tcp::Connection* connection = state.connection_of(stream(s));
-       if (connection != nullptr && connection->state() != tcp::State::kClosed)
-         return connection->info(now, state.parts.tcp.env()).snd_mss;
        const int asked = tcp_options(state, s).max_segment;
-       return asked != 0 ? asked : kMssDefault;
+       if (asked != 0 && (connection == nullptr || connection->state() == tcp::State::kClosed)) return asked;
+       return connection != nullptr ? connection->info(now, state.parts.tcp.env()).snd_mss : kMssDefault;
      },
      [](State& state, SocketFile& s, int value, Instant now) -> Result<int> {
        if (value != 0 && (value < kTcpMssMin || value > kTcpWindowMax)) return fail(EINVAL);
@@ -186,7 +185,9 @@ constexpr Option kOptions[] = {
      }},
     {TCP_WINDOW_CLAMP, Sorts::kStream,
      [](State& state, SocketFile& s, Instant) -> Result<int> {
-       return static_cast<int>(tcp_options(state, s).window_clamp);
+       const std::uint32_t set = tcp_options(state, s).window_clamp;
+       const tcp::Connection* connection = state.connection_of(stream(s));
+       return static_cast<int>(set == 0 && connection != nullptr ? connection->window_clamp() : set);
      },
      [](State& state, SocketFile& s, int value, Instant now) -> Result<int> {
        if (value == 0 && state.tcp_state(stream(s)) != tcp::State::kClosed) return fail(EINVAL);

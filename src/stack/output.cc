@@ -253,6 +253,16 @@ void Stack::Parts::notice_route_changes(Instant now) {
   tcp.on_routes_changed(now);
 }
 
+void Stack::Parts::send_output(Instant now) {
+  seen_now_ = now;
+  path_finder.set_now(now);
+  notice_route_changes(now);
+  drain_neighbors(now);
+  send_replies(now);
+  send_segments(false, now);
+  flush(now);
+}
+
 void Stack::Parts::poll_output(Instant now) {
   seen_now_ = now;
   path_finder.set_now(now);

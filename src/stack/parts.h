@@ -67,6 +67,8 @@ struct Stack::Parts {
   void input(InterfaceId interface, Frame frame, Instant now);
   // ---- output.cc ----
   void poll_output(Instant now);
+  // The same, but what goes to ourselves stays on its way: in Linux, too, a call under way sees no answer to what it sends.
+  void send_output(Instant now);
   // Sends a UDP datagram now (the spans need live no longer than the call). Error: what ip/ says of its size,
   // or of the path. False: the device has no room, or no memory: the datagram is lost, as in a full qdisc
   // (Linux: ENOBUFS with IP_RECVERR only).

@@ -274,9 +274,11 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
   // PSH goes with the end of what the program wrote, and in between once half the peer's window is filled (Linux: forced_push).
   const bool forced = busy_->send_buffer.end() > snd_.pushed + snd_.max_wnd / 2;
   // Until the call is over, a record that became full sends once, if it is the next in line (Linux: tcp_push_one).
-  one_send_ = !all && !forced && may_write();
+  // A full one that leaves no room for another goes without PSH, too.
+  const bool full = tail->end - tail->begin >= goal;
+  one_send_ = !all && !forced && (full || may_write());
   one_sent_ = false;
-  if ((all && !flags.more) || forced || !may_write()) {
+  if ((all && !flags.more) || forced || (!full && !may_write())) {
     tail->push = true;
     snd_.pushed = busy_->send_buffer.end();
   }
@@ -441,7 +443,8 @@ void Connection::refresh_mss(Env& env) {
   std::uint32_t mss = path_->mtu > 40 ? path_->mtu - 40 : 1;
   mss = std::min<std::uint32_t>(mss, snd_.peer_mss == 0 ? 536 : snd_.peer_mss);
   if (state_ == State::kClosed && !passive_) mss = std::min<std::uint32_t>(path_->mtu - 40, path_->advmss);
-  if (options_->max_segment != 0) mss = std::min<std::uint32_t>(mss, options_->max_segment);
+  // TCP_MAXSEG counts until the peer's SYN came; then it is in peer_mss (Linux: mss_clamp).
+  if (options_->max_segment != 0 && !synchronised()) mss = std::min<std::uint32_t>(mss, options_->max_segment);
   mss = std::max<std::uint32_t>(mss, static_cast<std::uint32_t>(env.knobs.tcp_min_snd_mss));
   if (ts_.on) mss -= 12;
   // A peer with a tiny buffer would wait for more than it can take (Linux: tcp_bound_to_half_wnd).

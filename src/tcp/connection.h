@@ -192,6 +192,7 @@ class Connection : public TouchedLink {
   Instant head_received_at() const { return busy_->receive_queue.head_received_at(); }
   std::uint8_t take_touched() { return std::exchange(touched_, std::uint8_t{0}); }
   std::int64_t send_buffer_limit() const { return send_limit_; }
+  std::uint32_t window_clamp() const { return rcv_.window_clamp; }   // the most that is ever offered, bytes
   std::int64_t receive_buffer_limit() const { return receive_limit_; }
   std::size_t memory_used() const;                        // bytes in its queues, for `ss -m` and the budget
   // FIN-WAIT-2 of an orphan, or TIME-WAIT: what the small record needs (Linux: tcp_time_wait).

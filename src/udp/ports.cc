@@ -113,6 +113,7 @@ void UdpPorts::bind(PortHandle handle, const Endpoint& local) {
   DatagramPort& port = *get(handle);
   unlist(port);
   port.tuple_ = {local, {}};
+  port.connected_ = false;
   port.order_ = next_order_++;
   list(port);
 }
@@ -122,6 +123,7 @@ void UdpPorts::connect(PortHandle handle, const FourTuple& tuple) {
   const bool moves = port.tuple_.local != tuple.local || !port.listed_;
   if (moves) unlist(port);
   port.tuple_ = tuple;
+  port.connected_ = true;
   if (port.order_ == 0) port.order_ = next_order_++;
   if (moves) list(port);
 }
@@ -130,12 +132,14 @@ void UdpPorts::disconnect(PortHandle handle, const Endpoint& local) {
   DatagramPort& port = *get(handle);
   port.error_.reset();
   connect(handle, {local, {}});
+  port.connected_ = false;
 }
 
 void UdpPorts::unbind(PortHandle handle) {
   DatagramPort& port = *get(handle);
   unlist(port);
   port.tuple_ = {};
+  port.connected_ = false;
   port.order_ = 0;
 }
 
@@ -147,7 +151,8 @@ void UdpPorts::bind_interface(PortHandle handle, InterfaceId interface) {
 int UdpPorts::score(const DatagramPort& port, const Endpoint& remote, InterfaceId interface) {
   int score = 0;
   if (port.connected()) {
-    if (port.tuple_.remote != remote) return -1;
+    if (port.tuple_.remote.address != remote.address) return -1;
+    if (port.tuple_.remote.port != 0 && port.tuple_.remote.port != remote.port) return -1;
     score += 8;
   }
   if (port.bound_interface_ != kNoInterface) {
@@ -355,6 +360,17 @@ std::optional<Received> UdpPorts::take(PortHandle handle) {
   return received;
 }
 
+std::optional<QueuedError> UdpPorts::take_queued_error(PortHandle handle) {
+  DatagramPort* port = get(handle);
+  if (port == nullptr || port->errors_.empty()) return std::nullopt;
+  QueuedError taken;
+  taken.frame = port->errors_.pop_front();
+  std::memcpy(&taken.error, taken.frame.bytes().data(), sizeof taken.error);
+  taken.frame.trim_front(sizeof taken.error);
+  taken.payload = taken.frame.bytes();
+  return taken;
+}
+
 PortHandle UdpPorts::on_error(const DeliveryError& error, InterfaceId arrived_on, Instant now) {
   const PortHandle handle = lookup(error.quoted.local, error.quoted.remote, arrived_on);
   DatagramPort* port = get(handle);
@@ -365,6 +381,17 @@ PortHandle UdpPorts::on_error(const DeliveryError& error, InterfaceId arrived_on
   if (error.kind == DeliveryErrorKind::kFragmentationNeeded && !port->path_mtu_discovery) return {};
   if (!port->receive_errors && (!port->connected() || !is_hard(error, *port))) return {};
   port->error_ = error;
+  if (port->receive_errors && port->errors_.count() < kQueuedErrorsMax) {
+    DeliveryError stored = error;
+    stored.payload = {};
+    static_assert(std::is_trivially_copyable_v<DeliveryError>);
+    if (Frame kept = pool_.allocate(sizeof stored + error.payload.size())) {
+      std::memcpy(kept.mutable_bytes().data(), &stored, sizeof stored);
+      if (!error.payload.empty())
+        std::memcpy(kept.mutable_bytes().data() + sizeof stored, error.payload.data(), error.payload.size());
+      port->errors_.push_back(std::move(kept));
+    }
+  }
   tracer_.emit(now, Event::kError, handle.packed(), static_cast<std::uint64_t>(error.kind), error.icmp_type,
                error.icmp_code);
   return handle;

@@ -22,8 +22,10 @@ class Api {
   virtual long listen(int fd, int backlog) = 0;
   virtual long accept4(int fd, sockaddr* address, socklen_t* length, int flags) = 0;
   virtual long connect(int fd, const sockaddr* address, socklen_t length) = 0;
-  virtual long sendto(int fd, const void* data, std::size_t size, int flags, const sockaddr* to, socklen_t length) = 0;
-  virtual long recvfrom(int fd, void* data, std::size_t size, int flags, sockaddr* from, socklen_t* length) = 0;
+  virtual long sendto(int fd, const void* data, std::size_t size, int flags, const sockaddr* to,
+                      socklen_t length) = 0;
+  virtual long recvfrom(int fd, void* data, std::size_t size, int flags, sockaddr* from,
+                        socklen_t* length) = 0;
   virtual long sendmsg(int fd, const msghdr* message, int flags) = 0;
   virtual long recvmsg(int fd, msghdr* message, int flags) = 0;
   virtual long sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) = 0;
@@ -50,7 +52,8 @@ class Api {
   virtual std::vector<std::string> segments() = 0;
 };
 
-// Where one script runs: its ports are base + 0, 1, 2 …, and its addresses 127.x.y.1 and 127.x.y.2 are no other script's.
+// Where one script runs: its ports are base + 0, 1, 2 …, and its addresses 127.x.y.1 and 127.x.y.2 are no
+// other script's.
 struct Place {
   unsigned port_base = 0;
   unsigned net = 0;  // x and y
@@ -61,7 +64,11 @@ std::unique_ptr<Api> make_kernel(const Place& place);
 // A new stack of tapir with loopback, on virtual time.
 std::unique_ptr<Api> make_tapir(const Place& place, bool privileged);
 
-// Moves this process to a fresh network namespace with loopback up. False: not allowed, or no such thing here; `why` says what.
+// The kernel's setting of this name ("net.core.rmem_max"), "" when it has none.
+std::string kernel_setting(const std::string& name);
+
+// Moves this process to a fresh network namespace with loopback up, and reno as congestion control. False: not allowed, or no such thing
+// here; `why` says what.
 bool enter_fresh_namespace(std::string& why);
 // Gives up every capability of this process for good.
 bool drop_privileges();

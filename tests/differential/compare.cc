@@ -16,10 +16,21 @@ Place next_place() {
 }
 
 // The first line where they differ, or the size of both.
-std::size_t first_difference(const Script& script, const std::vector<std::string>& kernel, const std::vector<std::string>& tapir) {
+std::size_t first_difference(const Script& script, const std::vector<std::string>& kernel,
+                             const std::vector<std::string>& tapir) {
   for (std::size_t i = 0; i < script.size(); ++i)
     if (kernel[i] != tapir[i] && !is_wanted(script[i], kernel[i], tapir[i])) return i;
   return script.size();
+}
+
+// A namespace fills with connections in TIME-WAIT, whose ports are taken from those who bind to any address.
+constexpr unsigned kScriptsPerNamespace = 2500;
+
+void renew_namespace() {
+  static unsigned scripts = 0;
+  if (++scripts % kScriptsPerNamespace != 0) return;
+  std::string why;
+  (void)enter_fresh_namespace(why);
 }
 
 }  // namespace
@@ -27,6 +38,7 @@ std::size_t first_difference(const Script& script, const std::vector<std::string
 std::optional<std::string> difference(const Script& script, bool privileged, int patience) {
   for (int attempt = 0; attempt <= patience; ++attempt) {
     const int pause_ms = attempt;
+    renew_namespace();
     const Place place = next_place();
     const auto kernel_api = make_kernel(place);
     const auto kernel = run(script, *kernel_api, place, pause_ms);
@@ -41,7 +53,8 @@ std::optional<std::string> difference(const Script& script, bool privileged, int
         out += "    " + text(script[i]) + " = " + kernel[i] + "\n";
         continue;
       }
-      out += "    " + text(script[i]) + "\n        kernel " + kernel[i] + "\n        tapir  " + tapir[i] + "\n";
+      out +=
+          "    " + text(script[i]) + "\n        kernel " + kernel[i] + "\n        tapir  " + tapir[i] + "\n";
     }
     return out;
   }
@@ -52,7 +65,8 @@ Script shrunk(Script script, bool privileged, int patience) {
   for (std::size_t run_length = std::max<std::size_t>(script.size() / 2, 1);; run_length /= 2) {
     for (std::size_t i = 0; i + run_length <= script.size();) {
       Script shorter = script;
-      shorter.erase(shorter.begin() + static_cast<std::ptrdiff_t>(i), shorter.begin() + static_cast<std::ptrdiff_t>(i + run_length));
+      shorter.erase(shorter.begin() + static_cast<std::ptrdiff_t>(i),
+                    shorter.begin() + static_cast<std::ptrdiff_t>(i + run_length));
       if (!shorter.empty() && difference(shorter, privileged, patience))
         script = std::move(shorter);
       else

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs scripts of socket calls on the kernel, in a network namespace of its own, and on tapir, and tells where they differ.
+// Runs scripts of socket calls on the kernel, in a network namespace of its own, and on tapir, and tells
+// where they differ.
 //
 //   socket_differential matrix [--only TEXT] [--unprivileged]     every generated case
-//   socket_differential random [--count N] [--seed S]             seeded sequences of calls; a difference is shrunk
+//   socket_differential random [--count N] [--seed S]             seeded sequences of calls; a difference is
+//   shrunk
 //   --hasty: a first difference is believed; --all: every one is shown
 //   socket_differential list                                      the names of the cases
 //
@@ -50,7 +52,8 @@ int run_matrix(const Arguments& arguments) {
     ++cases;
     const auto told = difference(one.script, !arguments.unprivileged, arguments.patience);
     if (!told) continue;
-    if (++different <= kShownMax || arguments.all) std::printf("DIFFERENT %s\n%s", one.name.c_str(), told->c_str());
+    if (++different <= kShownMax || arguments.all)
+      std::printf("DIFFERENT %s\n%s", one.name.c_str(), told->c_str());
     const std::size_t slash = one.name.find('/');
     if (slash != std::string::npos) ++by_call[one.name.substr(slash + 1)];
   }
@@ -68,7 +71,8 @@ int run_random(const Arguments& arguments) {
     const Script small = shrunk(script, true, arguments.patience);
     const auto told = difference(small, true, arguments.patience);
     ++different;
-    std::printf("DIFFERENT seed %lu (%zu calls of %zu)\n%s", seed, small.size(), script.size(), told ? told->c_str() : "    not again\n");
+    std::printf("DIFFERENT seed %lu (%zu calls of %zu)\n%s", seed, small.size(), script.size(),
+                told ? told->c_str() : "    not again\n");
     if (different >= 12) break;
   }
   std::printf("%lu sequences from seed %lu, %d different\n", arguments.count, arguments.seed, different);
@@ -81,13 +85,20 @@ int main(int count, char** texts) {
   Arguments arguments;
   for (int i = 1; i < count; ++i) {
     const std::string_view text = texts[i];
-    if (i == 1) arguments.mode = text;
-    else if (text == "--unprivileged") arguments.unprivileged = true;
-    else if (text == "--all") arguments.all = true;
-    else if (text == "--hasty") arguments.patience = 0;
-    else if (i + 1 < count && text == "--only") arguments.only = texts[++i];
-    else if (i + 1 < count && text == "--count") arguments.count = number_of(texts[++i]);
-    else if (i + 1 < count && text == "--seed") arguments.seed = number_of(texts[++i]);
+    if (i == 1)
+      arguments.mode = text;
+    else if (text == "--unprivileged")
+      arguments.unprivileged = true;
+    else if (text == "--all")
+      arguments.all = true;
+    else if (text == "--hasty")
+      arguments.patience = 0;
+    else if (i + 1 < count && text == "--only")
+      arguments.only = texts[++i];
+    else if (i + 1 < count && text == "--count")
+      arguments.count = number_of(texts[++i]);
+    else if (i + 1 < count && text == "--seed")
+      arguments.seed = number_of(texts[++i]);
   }
   if (arguments.mode == "list") {
     for (const Case& one : matrix()) std::printf("%s\n", one.name.c_str());
@@ -97,10 +108,9 @@ int main(int count, char** texts) {
     std::printf("skipped: %s\n", why.c_str());
     return 77;
   }
-  (void)make_kernel({});  // its packet socket takes a privilege
   if (arguments.unprivileged && !drop_privileges()) return 77;
   // A call that should not wait but does is ended, and told as EINTR.
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = [](int) {};
   ::sigaction(SIGALRM, &action, nullptr);
   ::signal(SIGPIPE, SIG_IGN);

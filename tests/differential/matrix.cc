@@ -19,9 +19,11 @@ namespace {
 long n(auto value) { return static_cast<long>(value); }
 
 // Each call with each kind of argument, on slot 0. Slot 5 is fresh for what a call makes.
-Script calls() {
+Script calls(bool datagram) {
   Script out;
-  const auto add = [&](Call call, long a = 0, long b = 0, long c = 0, long d = 0) { out.push_back({call, 0, a, b, c, d}); };
+  const auto add = [&](Call call, long a = 0, long b = 0, long c = 0, long d = 0) {
+    out.push_back({call, 0, a, b, c, d});
+  };
   for (int address = 0; address < kAddresses; ++address) {
     for (const Port port : {Port::kZero, Port::kP3, Port::kPrivileged}) {
       add(Call::kBind, address, n(port));
@@ -37,14 +39,18 @@ Script calls() {
   for (const long backlog : {-1L, 0L, 1L, 100'000L}) add(Call::kListen, backlog);
   for (const long flags : {0L, n(SOCK_NONBLOCK) | SOCK_CLOEXEC, 1L})
     if (flags != 0) add(Call::kAccept, flags, 5, n(Shape::kNullValue));
-  for (const Shape shape : {Shape::kExact, Shape::kShort, Shape::kLong, Shape::kZero, Shape::kNegative, Shape::kNullLength})
+  for (const Shape shape :
+       {Shape::kExact, Shape::kShort, Shape::kLong, Shape::kZero, Shape::kNegative, Shape::kNullLength})
     add(Call::kAccept, SOCK_NONBLOCK, 5, n(shape));
-  for (const long flags : {0L, n(MSG_DONTWAIT), n(MSG_MORE), n(MSG_OOB), n(MSG_EOR), n(MSG_DONTROUTE), n(MSG_PEEK)}) add(Call::kSend, 100, flags);
+  for (const long flags :
+       {0L, n(MSG_DONTWAIT), n(MSG_MORE), n(MSG_OOB), n(MSG_EOR), n(MSG_DONTROUTE), n(MSG_PEEK)})
+    add(Call::kSend, 100, flags);
   add(Call::kSend, 0, 0);
   add(Call::kSend, -1, 0);
-  add(Call::kSend, 70'000, 0);
-  add(Call::kSend, 65'507, 0);
-  add(Call::kSend, 65'508, 0);
+  // A large segment; the largest datagram; one that is too large.
+  add(Call::kSend, 30'000, 0);
+  if (datagram) add(Call::kSend, 65'507, 0);
+  if (datagram) add(Call::kSend, 65'508, 0);
   add(Call::kSendPieces, 3, 5, 0);
   add(Call::kSendPieces, 0, 0, 0);
   add(Call::kSendPieces, 1025, 1, 0);
@@ -54,7 +60,8 @@ Script calls() {
   add(Call::kWriteV, 1025, 1);
   add(Call::kSendMany, 3, 7, 0);
   add(Call::kSendMany, 0, 7, 0);
-  for (const long flags : {0L, n(MSG_DONTWAIT), n(MSG_PEEK), n(MSG_TRUNC), n(MSG_PEEK | MSG_TRUNC), n(MSG_WAITALL), n(MSG_OOB), n(MSG_ERRQUEUE)}) {
+  for (const long flags : {0L, n(MSG_DONTWAIT), n(MSG_PEEK), n(MSG_TRUNC), n(MSG_PEEK | MSG_TRUNC),
+                           n(MSG_WAITALL), n(MSG_OOB), n(MSG_ERRQUEUE)}) {
     add(Call::kReceive, 15, flags);
     add(Call::kReceiveMsg, 15, flags, 100);
   }
@@ -62,7 +69,8 @@ Script calls() {
   add(Call::kReceive, 4, 0);
   add(Call::kReceive, -1, 0);
   add(Call::kReceiveMsg, 4, 0, 0);
-  for (const Shape shape : {Shape::kExact, Shape::kShort, Shape::kLong, Shape::kZero, Shape::kNegative, Shape::kNullLength})
+  for (const Shape shape :
+       {Shape::kExact, Shape::kShort, Shape::kLong, Shape::kZero, Shape::kNegative, Shape::kNullLength})
     add(Call::kReceiveFrom, 15, 0, n(shape));
   add(Call::kReadV, 3, 4);
   add(Call::kReadV, 0, 4);
@@ -77,11 +85,14 @@ Script calls() {
   add(Call::kDup3, 0, 0, 0);
   add(Call::kDup3, 0, 0, O_CLOEXEC | 1);
   add(Call::kDup3, 0, 1, O_CLOEXEC);
-  for (const Shape shape : {Shape::kExact, Shape::kShort, Shape::kLong, Shape::kZero, Shape::kNegative, Shape::kNullValue, Shape::kNullLength}) {
+  for (const Shape shape : {Shape::kExact, Shape::kShort, Shape::kLong, Shape::kZero, Shape::kNegative,
+                            Shape::kNullValue, Shape::kNullLength}) {
     add(Call::kGetSockName, n(shape));
     add(Call::kGetPeerName, n(shape));
   }
-  for (const long request : {n(FIONREAD), n(SIOCOUTQ), n(SIOCOUTQNSD), n(SIOCATMARK), n(SIOCGSTAMP_OLD), 0x1234L}) add(Call::kIoctl, request, 0, 0);
+  for (const long request :
+       {n(FIONREAD), n(SIOCOUTQ), n(SIOCOUTQNSD), n(SIOCATMARK), n(SIOCGSTAMP_OLD), 0x1234L})
+    add(Call::kIoctl, request, 0, 0);
   add(Call::kIoctl, FIONREAD, 0, 1);
   add(Call::kIoctl, FIONBIO, 1, 0);
   add(Call::kIoctl, FIONBIO, 1, 1);
@@ -92,7 +103,8 @@ Script calls() {
   add(Call::kFcntl, F_DUPFD, -1);
   add(Call::kFcntl, 12345);
   for (const long events : {0L, n(POLLIN), n(POLLOUT), n(POLLRDHUP), n(POLLPRI)}) add(Call::kPoll, events);
-  for (const long operation : {n(EPOLL_CTL_ADD), n(EPOLL_CTL_MOD), n(EPOLL_CTL_DEL), 7L}) add(Call::kEpollCtl, operation, 0, EPOLLIN);
+  for (const long operation : {n(EPOLL_CTL_ADD), n(EPOLL_CTL_MOD), n(EPOLL_CTL_DEL), 7L})
+    add(Call::kEpollCtl, operation, 0, EPOLLIN);
   add(Call::kEpollWait, 4);
   add(Call::kEpollWait, 0);
   add(Call::kEpollWait, -1);
@@ -147,14 +159,15 @@ class Builder {
 
 void add_calls(Builder& builder) {
   for (const SocketState& state : socket_states()) {
-    for (const Op& call : calls()) {
+    for (const Op& call : calls(state.datagram)) {
       Script script = state.steps;
       script.push_back(call);
       for (const Op& op : aftermath()) script.push_back(op);
       builder.add(std::string(state.name) + "/" + text(call), std::move(script));
     }
-    for (const long events : {n(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI), n(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET), n(EPOLLIN | EPOLLONESHOT),
-                              n(EPOLLIN | EPOLLOUT | EPOLLEXCLUSIVE), n(EPOLLOUT | EPOLLET), 0L}) {
+    for (const long events :
+         {n(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI), n(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET),
+          n(EPOLLIN | EPOLLONESHOT), n(EPOLLIN | EPOLLOUT | EPOLLEXCLUSIVE), n(EPOLLOUT | EPOLLET), 0L}) {
       Script script = state.steps;
       for (const Op& op : watched(events)) script.push_back(op);
       builder.add(std::string(state.name) + "/epoll " + std::to_string(events), std::move(script));
@@ -165,8 +178,10 @@ void add_calls(Builder& builder) {
 void add_options(Builder& builder) {
   for (const SocketState& state : socket_states()) {
     const std::string_view name = state.name;
-    const bool widely = name == "fresh" || name == "listening" || name == "connected" || name == "udp-fresh" || name == "udp-connected";
-    const bool known = name == "reset" || name == "syn-sent" || name == "peer-shut" || name == "epoll-set" || name == "disconnected" || name == "bound";
+    const bool widely = name == "fresh" || name == "listening" || name == "connected" ||
+                        name == "udp-fresh" || name == "udp-connected";
+    const bool known = name == "reset" || name == "syn-sent" || name == "peer-shut" || name == "epoll-set" ||
+                       name == "disconnected" || name == "bound";
     if (!widely && !known) continue;
     for (const OptionName& option : option_names()) {
       const std::string what = std::string(state.name) + "/" + option.text;
@@ -179,10 +194,13 @@ void add_options(Builder& builder) {
       with("get", {});
       with("set", {{Call::kSetValue, 0, option.level, option.name, n(Shape::kExact)}});
       if (!widely) continue;
-      for (const Shape shape : {Shape::kShort, Shape::kLong, Shape::kZero, Shape::kNegative, Shape::kNullValue, Shape::kNullLength, Shape::kByte})
+      for (const Shape shape : {Shape::kShort, Shape::kLong, Shape::kZero, Shape::kNegative,
+                                Shape::kNullValue, Shape::kNullLength, Shape::kByte})
         with("get shape " + std::to_string(n(shape)), {{Call::kGet, 0, option.level, option.name, n(shape)}});
-      for (const Shape shape : {Shape::kShort, Shape::kLong, Shape::kZero, Shape::kNegative, Shape::kNullValue, Shape::kByte})
-        with("set shape " + std::to_string(n(shape)), {{Call::kSetValue, 0, option.level, option.name, n(shape)}});
+      for (const Shape shape :
+           {Shape::kShort, Shape::kLong, Shape::kZero, Shape::kNegative, Shape::kNullValue, Shape::kByte})
+        with("set shape " + std::to_string(n(shape)),
+             {{Call::kSetValue, 0, option.level, option.name, n(shape)}});
       if (option.value != OptionName::Value::kInt) continue;
       // The edges at which options change their mind: below, at and above what they take.
       for (const long value : {-1L, 0L, 2L, 7L, 100L, 256L, 5000L, 40'000L, 2'000'000'000L, -2'000'000'000L})
@@ -193,11 +211,13 @@ void add_options(Builder& builder) {
 
 void add_kinds(Builder& builder) {
   for (const long domain : {n(AF_INET), n(AF_UNSPEC), -1L, 100L, n(AF_APPLETALK)})
-    for (const long type : {n(SOCK_STREAM), n(SOCK_DGRAM), n(SOCK_RAW), n(SOCK_SEQPACKET), n(SOCK_RDM), n(SOCK_DCCP), 0L, 9L, 11L, -1L, n(SOCK_STREAM) | 0x100000})
+    for (const long type : {n(SOCK_STREAM), n(SOCK_DGRAM), n(SOCK_RAW), n(SOCK_SEQPACKET), n(SOCK_RDM),
+                            n(SOCK_DCCP), 0L, 9L, 11L, -1L, n(SOCK_STREAM) | 0x100000})
       for (const long protocol : {0L, n(IPPROTO_TCP), n(IPPROTO_UDP), n(IPPROTO_ICMP), 200L, 263L, -1L}) {
         const bool raw = domain == AF_INET && type == SOCK_RAW;
         if (raw && protocol != 0) continue;
-        builder.add("socket(" + std::to_string(domain) + ", " + std::to_string(type) + ", " + std::to_string(protocol) + ")",
+        builder.add("socket(" + std::to_string(domain) + ", " + std::to_string(type) + ", " +
+                        std::to_string(protocol) + ")",
                     {{Call::kSocket, 0, domain, type, protocol}});
       }
 }
@@ -214,15 +234,17 @@ void add_conflicts(Builder& builder) {
               if (datagram && listens) continue;
               Script script;
               for (int slot = 0; slot < 2; ++slot) {
-                script.push_back(datagram ? Op{Call::kSocket, slot, AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0} : tcp(slot));
+                script.push_back(datagram ? Op{Call::kSocket, slot, AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0}
+                                          : tcp(slot));
                 const int options = slot == 0 ? options_first : options_second;
                 if ((options & 1) != 0) script.push_back({Call::kSetInt, slot, SOL_SOCKET, SO_REUSEADDR, 1});
                 if ((options & 2) != 0) script.push_back({Call::kSetInt, slot, SOL_SOCKET, SO_REUSEPORT, 1});
                 script.push_back({Call::kBind, slot, n(slot == 0 ? first : second), n(Port::kP0)});
                 if (listens) script.push_back({Call::kListen, slot, 3});
               }
-              builder.add(std::string("conflict/") + (datagram ? "udp " : "tcp ") + std::to_string(n(first)) + std::to_string(options_first) + " " +
-                              std::to_string(n(second)) + std::to_string(options_second) + (listens ? " listening" : ""),
+              builder.add(std::string("conflict/") + (datagram ? "udp " : "tcp ") + std::to_string(n(first)) +
+                              std::to_string(options_first) + " " + std::to_string(n(second)) +
+                              std::to_string(options_second) + (listens ? " listening" : ""),
                           std::move(script));
             }
 }

@@ -63,10 +63,8 @@ constexpr OptionName kOptions[] = {
     {TAPIR_NAMED(SOL_IP, IP_MTU)},
     {TAPIR_NAMED(SOL_IP, IP_FREEBIND)},
     {TAPIR_NAMED(SOL_IP, IP_TRANSPARENT)},
-    {TAPIR_NAMED(SOL_IP, IP_MINTTL)},
     {TAPIR_NAMED(SOL_IP, IP_RECVORIGDSTADDR)},
     {TAPIR_NAMED(SOL_IP, IP_BIND_ADDRESS_NO_PORT)},
-    {SOL_IP, 51, "IP_LOCAL_PORT_RANGE"},
     {TAPIR_NAMED(SOL_TCP, TCP_NODELAY)},
     {TAPIR_NAMED(SOL_TCP, TCP_MAXSEG)},
     {TAPIR_NAMED(SOL_TCP, TCP_CORK)},
@@ -119,12 +117,18 @@ socklen_t value_size(int level, int name) {
   const OptionName* option = find(level, name);
   if (option == nullptr) return sizeof(int);
   switch (option->value) {
-    case Value::kInt: return sizeof(int);
-    case Value::kLinger: return sizeof(linger);
-    case Value::kTimeout: return sizeof(timeval);
-    case Value::kText: return 16;
-    case Value::kInfo: return 104;  // struct tcp_info up to tcpi_total_retrans
-    case Value::kOpaque: return name == SO_COOKIE ? 8 : name == SO_MEMINFO ? 36 : name == SO_INCOMING_CPU ? 4 : 16;
+    case Value::kInt:
+      return sizeof(int);
+    case Value::kLinger:
+      return sizeof(linger);
+    case Value::kTimeout:
+      return sizeof(timeval);
+    case Value::kText:
+      return 16;
+    case Value::kInfo:
+      return 104;  // struct tcp_info up to tcpi_total_retrans
+    case Value::kOpaque:
+      return name == SO_COOKIE ? 8 : name == SO_MEMINFO ? 36 : name == SO_INCOMING_CPU ? 4 : 16;
   }
   return sizeof(int);
 }
@@ -149,33 +153,44 @@ socklen_t example_value(int level, int name, unsigned char* value) {
   const linger lingering{1, 3};
   const timeval timeout{1, 500'000};
   switch (kind) {
-    case Value::kLinger: ::memcpy(value, &lingering, sizeof(lingering)); return sizeof(lingering);
-    case Value::kTimeout: ::memcpy(value, &timeout, sizeof(timeout)); return sizeof(timeout);
-    case Value::kText: ::memcpy(value, "lo", 3); return 3;
+    case Value::kLinger:
+      ::memcpy(value, &lingering, sizeof(lingering));
+      return sizeof(lingering);
+    case Value::kTimeout:
+      ::memcpy(value, &timeout, sizeof(timeout));
+      return sizeof(timeout);
+    case Value::kText:
+      ::memcpy(value, "lo", 3);
+      return 3;
     case Value::kOpaque:
       if (name == TCP_CONGESTION) {
         ::memcpy(value, "reno", 5);
         return 5;
       }
       [[fallthrough]];
-    default: ::memcpy(value, &one, sizeof(one)); return sizeof(one);
+    default:
+      ::memcpy(value, &one, sizeof(one));
+      return sizeof(one);
   }
 }
 
-std::string control_value_text(const Place& place, int level, int type, const unsigned char* value, std::size_t size) {
+std::string control_value_text(const Place& place, int level, int type, const unsigned char* value,
+                               std::size_t size) {
   if (level == SOL_SOCKET && (type == SO_TIMESTAMP || type == SO_TIMESTAMPNS)) return " time";
   if (level == SOL_IP && type == IP_PKTINFO) {
     in_pktinfo info;
     ::memcpy(&info, value, std::min(size, sizeof(info)));
     const std::uint32_t net = 0x7f000000 | place.net << 8;
     const auto last = [&](in_addr a) { return std::to_string(ntohl(a.s_addr) - net); };
-    return " if=" + std::to_string(info.ipi_ifindex) + " dst=" + last(info.ipi_spec_dst) + " addr=" + last(info.ipi_addr);
+    return " if=" + std::to_string(info.ipi_ifindex) + " dst=" + last(info.ipi_spec_dst) +
+           " addr=" + last(info.ipi_addr);
   }
   if (level == SOL_IP && type == IP_RECVERR && size >= sizeof(sock_extended_err)) {
     sock_extended_err error;
     ::memcpy(&error, value, sizeof(error));
-    return " errno=" + std::to_string(error.ee_errno) + " origin=" + std::to_string(error.ee_origin) + " type=" +
-           std::to_string(error.ee_type) + " code=" + std::to_string(error.ee_code) + " info=" + std::to_string(error.ee_info) + " data=" + std::to_string(error.ee_data);
+    return " errno=" + std::to_string(error.ee_errno) + " origin=" + std::to_string(error.ee_origin) +
+           " type=" + std::to_string(error.ee_type) + " code=" + std::to_string(error.ee_code) +
+           " info=" + std::to_string(error.ee_info) + " data=" + std::to_string(error.ee_data);
   }
   if (level == SOL_IP && type == IP_ORIGDSTADDR) {
     sockaddr_in in;
@@ -186,9 +201,12 @@ std::string control_value_text(const Place& place, int level, int type, const un
 }
 
 std::string poll_text(int events) {
-  static constexpr struct { int bit; const char* name; } kBits[] = {
-      {POLLIN, "IN"}, {POLLPRI, "PRI"}, {POLLOUT, "OUT"}, {POLLERR, "ERR"}, {POLLHUP, "HUP"}, {POLLNVAL, "NVAL"},
-      {POLLRDNORM, "RDN"}, {POLLRDBAND, "RDB"}, {POLLWRNORM, "WRN"}, {POLLWRBAND, "WRB"}, {POLLRDHUP, "RDHUP"}};
+  static constexpr struct {
+    int bit;
+    const char* name;
+  } kBits[] = {{POLLIN, "IN"},      {POLLPRI, "PRI"},    {POLLOUT, "OUT"},    {POLLERR, "ERR"},
+               {POLLHUP, "HUP"},    {POLLNVAL, "NVAL"},  {POLLRDNORM, "RDN"}, {POLLRDBAND, "RDB"},
+               {POLLWRNORM, "WRN"}, {POLLWRBAND, "WRB"}, {POLLRDHUP, "RDHUP"}};
   std::string out;
   for (const auto& bit : kBits)
     if ((events & bit.bit) != 0) out += (out.empty() ? "" : "+") + std::string(bit.name);
@@ -196,14 +214,18 @@ std::string poll_text(int events) {
 }
 
 std::string text(const Op& op) {
-  static constexpr const char* kCalls[] = {"socket", "bind", "listen", "accept", "connect", "send", "sendto", "sendmsg", "writev", "sendmmsg",
-                                           "recv", "recvfrom", "recvmsg", "readv", "recvmmsg", "shutdown", "close", "dup", "dup3",
-                                           "getsockname", "getpeername", "setsockopt", "setsockopt", "getsockopt", "ioctl", "fcntl", "poll",
-                                           "epoll_create", "epoll_ctl", "epoll_wait", "pass"};
-  static constexpr const char* kAddressNames[kAddresses] = {"any", "own", "other", "localhost", "foreign", "multicast", "broadcast", "class-e",
-                                                            "AF_UNSPEC:any", "AF_UNSPEC:own", "AF_INET6", "short", "tiny", "long", "null", "zero-length"};
+  static constexpr const char* kCalls[] = {
+      "socket", "bind",     "listen", "accept",       "connect",     "send",       "sendto",     "sendmsg",
+      "writev", "sendmmsg", "recv",   "recvfrom",     "recvmsg",     "readv",      "recvmmsg",   "shutdown",
+      "close",  "dup",      "dup3",   "getsockname",  "getpeername", "setsockopt", "setsockopt", "getsockopt",
+      "ioctl",  "fcntl",    "poll",   "epoll_create", "epoll_ctl",   "epoll_wait", "pass"};
+  static constexpr const char* kAddressNames[kAddresses] = {
+      "any",       "own",     "other",         "localhost",     "foreign",  "multicast",
+      "broadcast", "class-e", "AF_UNSPEC:any", "AF_UNSPEC:own", "AF_INET6", "short",
+      "tiny",      "long",    "null",          "zero-length"};
   static constexpr const char* kPortNames[kPorts] = {"0", "P0", "P1", "P2", "P3", "80"};
-  static constexpr const char* kShapes[] = {"exact", "short", "long", "zero", "negative", "null-value", "null-length", "byte"};
+  static constexpr const char* kShapes[] = {"exact",    "short",      "long",        "zero",
+                                            "negative", "null-value", "null-length", "byte"};
   std::string out = std::string(kCalls[static_cast<int>(op.call)]) + "(#" + std::to_string(op.slot);
   const auto number = [&](long n) { out += ", " + std::to_string(n); };
   switch (op.call) {

@@ -30,6 +30,7 @@ socklen_t value_size(int level, int name);
 std::string value_text(int level, int name, const unsigned char* value, socklen_t length);
 // A valid value of the option; its size.
 socklen_t example_value(int level, int name, unsigned char* value);
-std::string control_value_text(const Place& place, int level, int type, const unsigned char* value, std::size_t size);
+std::string control_value_text(const Place& place, int level, int type, const unsigned char* value,
+                               std::size_t size);
 
 }  // namespace tapir::differential

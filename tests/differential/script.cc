@@ -99,7 +99,8 @@ std::string Machine::address_text(const sockaddr_storage& address, socklen_t len
          port_name(place_, ntohs(in.sin_port));
 }
 
-socklen_t Machine::make_address(Address role, Port port, sockaddr_storage& out, const sockaddr*& pointer) const {
+socklen_t Machine::make_address(Address role, Port port, sockaddr_storage& out,
+                                const sockaddr*& pointer) const {
   out = {};
   pointer = reinterpret_cast<const sockaddr*>(&out);
   sockaddr_in in{};
@@ -107,29 +108,66 @@ socklen_t Machine::make_address(Address role, Port port, sockaddr_storage& out, 
   std::uint32_t ip = 0x7f000001 | place_.net << 8;
   socklen_t length = sizeof(sockaddr_in);
   switch (role) {
-    case Address::kAny: ip = 0; break;
-    case Address::kOwn: break;
-    case Address::kOther: ip += 1; break;
-    case Address::kLocalhost: ip = 0x7f000001; break;
-    case Address::kForeign: ip = 0xc0000205; break;    // 192.0.2.5
-    case Address::kMulticast: ip = 0xe0010203; break;  // 224.1.2.3
-    case Address::kBroadcast: ip = 0xffffffff; break;
-    case Address::kClassE: ip = 0xf0000001; break;
-    case Address::kUnspecFamilyAny: in.sin_family = AF_UNSPEC; ip = 0; break;
-    case Address::kUnspecFamilyOwn: in.sin_family = AF_UNSPEC; break;
-    case Address::kInet6: in.sin_family = AF_INET6; length = sizeof(sockaddr_in6); break;
-    case Address::kShort: length = sizeof(sockaddr_in) - 1; break;
-    case Address::kTiny: length = 1; break;
-    case Address::kLong: length = sizeof(sockaddr_storage) + 1; break;
-    case Address::kNull: pointer = nullptr; break;
-    case Address::kZeroLength: length = 0; break;
+    case Address::kAny:
+      ip = 0;
+      break;
+    case Address::kOwn:
+      break;
+    case Address::kOther:
+      ip += 1;
+      break;
+    case Address::kLocalhost:
+      ip = 0x7f000001;
+      break;
+    case Address::kForeign:
+      ip = 0xc0000205;
+      break;  // 192.0.2.5
+    case Address::kMulticast:
+      ip = 0xe0010203;
+      break;  // 224.1.2.3
+    case Address::kBroadcast:
+      ip = 0xffffffff;
+      break;
+    case Address::kClassE:
+      ip = 0xf0000001;
+      break;
+    case Address::kUnspecFamilyAny:
+      in.sin_family = AF_UNSPEC;
+      ip = 0;
+      break;
+    case Address::kUnspecFamilyOwn:
+      in.sin_family = AF_UNSPEC;
+      break;
+    case Address::kInet6:
+      in.sin_family = AF_INET6;
+      length = sizeof(sockaddr_in6);
+      break;
+    case Address::kShort:
+      length = sizeof(sockaddr_in) - 1;
+      break;
+    case Address::kTiny:
+      length = 1;
+      break;
+    case Address::kLong:
+      length = sizeof(sockaddr_storage) + 1;
+      break;
+    case Address::kNull:
+      pointer = nullptr;
+      break;
+    case Address::kZeroLength:
+      length = 0;
+      break;
   }
   in.sin_addr.s_addr = htonl(ip);
   const unsigned base = place_.port_base;
   switch (port) {
-    case Port::kZero: break;
-    case Port::kPrivileged: in.sin_port = htons(80); break;
-    default: in.sin_port = htons(static_cast<std::uint16_t>(base + static_cast<unsigned>(port) - 1));
+    case Port::kZero:
+      break;
+    case Port::kPrivileged:
+      in.sin_port = htons(80);
+      break;
+    default:
+      in.sin_port = htons(static_cast<std::uint16_t>(base + static_cast<unsigned>(port) - 1));
   }
   ::memcpy(&out, &in, sizeof(in));
   return length;
@@ -138,12 +176,18 @@ socklen_t Machine::make_address(Address role, Port port, sockaddr_storage& out, 
 // The length argument that `shape` stands for, for a value of `exact` bytes.
 socklen_t length_of(Shape shape, socklen_t exact) {
   switch (shape) {
-    case Shape::kShort: return exact - 1;
-    case Shape::kLong: return exact + 20;
-    case Shape::kZero: return 0;
-    case Shape::kNegative: return static_cast<socklen_t>(-1);
-    case Shape::kByte: return 1;
-    default: return exact;
+    case Shape::kShort:
+      return exact - 1;
+    case Shape::kLong:
+      return exact + 20;
+    case Shape::kZero:
+      return 0;
+    case Shape::kNegative:
+      return static_cast<socklen_t>(-1);
+    case Shape::kByte:
+      return 1;
+    default:
+      return exact;
   }
 }
 
@@ -154,7 +198,8 @@ std::string Machine::name_call(const Op& op, bool peer) {
   const socklen_t room = length;
   auto* value = shape == Shape::kNullValue ? nullptr : reinterpret_cast<sockaddr*>(&name);
   socklen_t* size = shape == Shape::kNullLength ? nullptr : &length;
-  const long result = peer ? api_.getpeername(fd(op.slot), value, size) : api_.getsockname(fd(op.slot), value, size);
+  const long result =
+      peer ? api_.getpeername(fd(op.slot), value, size) : api_.getsockname(fd(op.slot), value, size);
   std::string out = result_text(result);
   if (result == 0) out += address_text(name, length, room);
   return out;
@@ -166,21 +211,25 @@ std::string Machine::get(const Op& op) {
   Bytes128 value;
   value.bytes.fill(0xee);
   socklen_t length = length_of(shape, exact);
-  const long result =
-      api_.getsockopt(fd(op.slot), static_cast<int>(op.a), static_cast<int>(op.b),
-                      shape == Shape::kNullValue ? nullptr : value.bytes.data(), shape == Shape::kNullLength ? nullptr : &length);
+  const long result = api_.getsockopt(fd(op.slot), static_cast<int>(op.a), static_cast<int>(op.b),
+                                      shape == Shape::kNullValue ? nullptr : value.bytes.data(),
+                                      shape == Shape::kNullLength ? nullptr : &length);
   std::string out = result_text(result);
   if (result == 0)
     out += " len=" + std::to_string(length) +
-           value_text(static_cast<int>(op.a), static_cast<int>(op.b), value.bytes.data(), std::min<socklen_t>(length, 192));
+           value_text(static_cast<int>(op.a), static_cast<int>(op.b), value.bytes.data(),
+                      std::min<socklen_t>(length, 192));
   return out;
 }
 
 std::string Machine::control_text(const msghdr& message) const {
-  std::string out = " flags=" + std::to_string(message.msg_flags) + " control=" + std::to_string(message.msg_controllen);
+  std::string out =
+      " flags=" + std::to_string(message.msg_flags) + " control=" + std::to_string(message.msg_controllen);
   if (message.msg_controllen == 0) return out;
-  for (cmsghdr* c = CMSG_FIRSTHDR(const_cast<msghdr*>(&message)); c != nullptr; c = CMSG_NXTHDR(const_cast<msghdr*>(&message), c)) {
-    out += " {" + std::to_string(c->cmsg_level) + "," + std::to_string(c->cmsg_type) + "," + std::to_string(c->cmsg_len);
+  for (cmsghdr* c = CMSG_FIRSTHDR(const_cast<msghdr*>(&message)); c != nullptr;
+       c = CMSG_NXTHDR(const_cast<msghdr*>(&message), c)) {
+    out += " {" + std::to_string(c->cmsg_level) + "," + std::to_string(c->cmsg_type) + "," +
+           std::to_string(c->cmsg_len);
     out += control_value_text(place_, c->cmsg_level, c->cmsg_type, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
     out += "}";
   }
@@ -199,37 +248,45 @@ std::string Machine::step(const Op& op) {
     case Call::kConnect: {
       sockaddr_storage address;
       const sockaddr* pointer;
-      const socklen_t length = make_address(static_cast<Address>(op.a), static_cast<Port>(op.b), address, pointer);
-      return result_text(op.call == Call::kBind ? api_.bind(s, pointer, length) : api_.connect(s, pointer, length));
+      const socklen_t length =
+          make_address(static_cast<Address>(op.a), static_cast<Port>(op.b), address, pointer);
+      return result_text(op.call == Call::kBind ? api_.bind(s, pointer, length)
+                                                : api_.connect(s, pointer, length));
     }
-    case Call::kListen: return result_text(api_.listen(s, static_cast<int>(op.a)));
+    case Call::kListen:
+      return result_text(api_.listen(s, static_cast<int>(op.a)));
     case Call::kAccept: {
       const Shape shape = static_cast<Shape>(op.c);
       sockaddr_storage name{};
       socklen_t length = length_of(shape, sizeof(sockaddr_in));
       const socklen_t room = length;
       const bool wants = shape != Shape::kNullValue;
-      const long result = api_.accept4(s, wants ? reinterpret_cast<sockaddr*>(&name) : nullptr,
-                                       wants && shape != Shape::kNullLength ? &length : nullptr, static_cast<int>(op.a));
+      const long result =
+          api_.accept4(s, wants ? reinterpret_cast<sockaddr*>(&name) : nullptr,
+                       wants && shape != Shape::kNullLength ? &length : nullptr, static_cast<int>(op.a));
       keep(op.b, result);
       return descriptor_text(result) + (result >= 0 && wants ? address_text(name, length, room) : "");
     }
     case Call::kSend: {
       const auto data = payload(op.a);
-      return result_text(api_.sendto(s, op.a < 0 ? nullptr : data.data(), op.a < 0 ? 10 : data.size(), static_cast<int>(op.b) | MSG_NOSIGNAL, nullptr, 0));
+      return result_text(api_.sendto(s, op.a < 0 ? nullptr : data.data(), op.a < 0 ? 10 : data.size(),
+                                     static_cast<int>(op.b) | MSG_NOSIGNAL, nullptr, 0));
     }
     case Call::kSendTo: {
       sockaddr_storage address;
       const sockaddr* pointer;
-      const socklen_t length = make_address(static_cast<Address>(op.c / 16), static_cast<Port>(op.c % 16), address, pointer);
+      const socklen_t length =
+          make_address(static_cast<Address>(op.c / 16), static_cast<Port>(op.c % 16), address, pointer);
       const auto data = payload(op.a);
-      return result_text(api_.sendto(s, data.data(), data.size(), static_cast<int>(op.b) | MSG_NOSIGNAL, pointer, length));
+      return result_text(
+          api_.sendto(s, data.data(), data.size(), static_cast<int>(op.b) | MSG_NOSIGNAL, pointer, length));
     }
     case Call::kSendPieces:
     case Call::kWriteV: {
       auto data = payload(std::max(op.a, 0L) * op.b);
       std::vector<iovec> pieces;
-      for (long i = 0; i < op.a; ++i) pieces.push_back({data.data() + i * op.b, static_cast<std::size_t>(op.b)});
+      for (long i = 0; i < op.a; ++i)
+        pieces.push_back({data.data() + i * op.b, static_cast<std::size_t>(op.b)});
       if (op.call == Call::kWriteV) return result_text(api_.writev(s, pieces.data(), static_cast<int>(op.a)));
       msghdr message{};
       message.msg_iov = pieces.data();
@@ -240,12 +297,14 @@ std::string Machine::step(const Op& op) {
       auto data = payload(op.a * op.b);
       std::vector<iovec> pieces;
       std::vector<mmsghdr> messages(static_cast<std::size_t>(op.a));
-      for (long i = 0; i < op.a; ++i) pieces.push_back({data.data() + i * op.b, static_cast<std::size_t>(op.b)});
+      for (long i = 0; i < op.a; ++i)
+        pieces.push_back({data.data() + i * op.b, static_cast<std::size_t>(op.b)});
       for (std::size_t i = 0; i < messages.size(); ++i) {
         messages[i].msg_hdr.msg_iov = &pieces[i];
         messages[i].msg_hdr.msg_iovlen = 1;
       }
-      std::string out = result_text(api_.sendmmsg(s, messages.data(), static_cast<unsigned>(op.a), static_cast<int>(op.c) | MSG_NOSIGNAL));
+      std::string out = result_text(api_.sendmmsg(s, messages.data(), static_cast<unsigned>(op.a),
+                                                  static_cast<int>(op.c) | MSG_NOSIGNAL));
       for (const mmsghdr& message : messages) out += " " + std::to_string(message.msg_len);
       return out;
     }
@@ -257,9 +316,11 @@ std::string Machine::step(const Op& op) {
       sockaddr_storage name{};
       socklen_t length = length_of(shape, sizeof(sockaddr_in));
       const socklen_t room = length;
-      const long result = api_.recvfrom(s, op.a < 0 ? nullptr : data.data(), op.a < 0 ? 10 : static_cast<std::size_t>(op.a), static_cast<int>(op.b),
-                                        from && shape != Shape::kNullValue ? reinterpret_cast<sockaddr*>(&name) : nullptr,
-                                        from && shape != Shape::kNullLength ? &length : nullptr);
+      const long result =
+          api_.recvfrom(s, op.a < 0 ? nullptr : data.data(), op.a < 0 ? 10 : static_cast<std::size_t>(op.a),
+                        static_cast<int>(op.b),
+                        from && shape != Shape::kNullValue ? reinterpret_cast<sockaddr*>(&name) : nullptr,
+                        from && shape != Shape::kNullLength ? &length : nullptr);
       std::string out = result_text(result);
       if ((op.b & MSG_TRUNC) == 0 && op.a > 0) out += data_text(data.data(), std::min(result, op.a));
       if (from && result >= 0 && shape != Shape::kNullValue) out += address_text(name, length, room);
@@ -286,7 +347,8 @@ std::string Machine::step(const Op& op) {
     case Call::kReadV: {
       std::vector<char> data(static_cast<std::size_t>(std::max(op.a, 0L) * op.b) + 1);
       std::vector<iovec> pieces;
-      for (long i = 0; i < op.a; ++i) pieces.push_back({data.data() + i * op.b, static_cast<std::size_t>(op.b)});
+      for (long i = 0; i < op.a; ++i)
+        pieces.push_back({data.data() + i * op.b, static_cast<std::size_t>(op.b)});
       const long result = api_.readv(s, pieces.data(), static_cast<int>(op.a));
       return result_text(result) + data_text(data.data(), result);
     }
@@ -294,12 +356,14 @@ std::string Machine::step(const Op& op) {
       std::vector<char> data(static_cast<std::size_t>(op.a * op.b) + 1);
       std::vector<iovec> pieces;
       std::vector<mmsghdr> messages(static_cast<std::size_t>(op.a));
-      for (long i = 0; i < op.a; ++i) pieces.push_back({data.data() + i * op.b, static_cast<std::size_t>(op.b)});
+      for (long i = 0; i < op.a; ++i)
+        pieces.push_back({data.data() + i * op.b, static_cast<std::size_t>(op.b)});
       for (std::size_t i = 0; i < messages.size(); ++i) {
         messages[i].msg_hdr.msg_iov = &pieces[i];
         messages[i].msg_hdr.msg_iovlen = 1;
       }
-      const long result = api_.recvmmsg(s, messages.data(), static_cast<unsigned>(op.a), static_cast<int>(op.c), nullptr);
+      const long result =
+          api_.recvmmsg(s, messages.data(), static_cast<unsigned>(op.a), static_cast<int>(op.c), nullptr);
       std::string out = result_text(result);
       for (long i = 0; i < result; ++i) {
         const auto& message = messages[static_cast<std::size_t>(i)];
@@ -308,7 +372,8 @@ std::string Machine::step(const Op& op) {
       }
       return out;
     }
-    case Call::kShutdown: return result_text(api_.shutdown(s, static_cast<int>(op.a)));
+    case Call::kShutdown:
+      return result_text(api_.shutdown(s, static_cast<int>(op.a)));
     case Call::kClose: {
       const long result = api_.close(s);
       slots_[op.slot] = kNeverOpen;
@@ -319,21 +384,30 @@ std::string Machine::step(const Op& op) {
       keep(op.b, result);
       return descriptor_text(result);
     }
-    case Call::kDup3: return descriptor_text(api_.dup3(s, fd(op.b), static_cast<int>(op.c)));
-    case Call::kGetSockName: return name_call(op, false);
-    case Call::kGetPeerName: return name_call(op, true);
+    case Call::kDup3: {
+      const int over = fd(op.b);  // a number that was never open would leak: there is no slot for it
+      return descriptor_text(api_.dup3(s, over == kNeverOpen ? -1 : over, static_cast<int>(op.c)));
+    }
+    case Call::kGetSockName:
+      return name_call(op, false);
+    case Call::kGetPeerName:
+      return name_call(op, true);
     case Call::kSetInt: {
       const int value = static_cast<int>(op.c);
-      return result_text(api_.setsockopt(s, static_cast<int>(op.a), static_cast<int>(op.b), &value, sizeof(value)));
+      return result_text(
+          api_.setsockopt(s, static_cast<int>(op.a), static_cast<int>(op.b), &value, sizeof(value)));
     }
     case Call::kSetValue: {
       const Shape shape = static_cast<Shape>(op.c);
       Bytes128 value;
-      const socklen_t exact = example_value(static_cast<int>(op.a), static_cast<int>(op.b), value.bytes.data());
+      const socklen_t exact =
+          example_value(static_cast<int>(op.a), static_cast<int>(op.b), value.bytes.data());
       return result_text(api_.setsockopt(s, static_cast<int>(op.a), static_cast<int>(op.b),
-                                         shape == Shape::kNullValue ? nullptr : value.bytes.data(), length_of(shape, exact)));
+                                         shape == Shape::kNullValue ? nullptr : value.bytes.data(),
+                                         length_of(shape, exact)));
     }
-    case Call::kGet: return get(op);
+    case Call::kGet:
+      return get(op);
     case Call::kIoctl: {
       int value = static_cast<int>(op.b);
       const long result = api_.ioctl(s, static_cast<unsigned long>(op.a), op.c == 1 ? nullptr : &value);
@@ -368,7 +442,9 @@ std::string Machine::step(const Op& op) {
                poll_text(static_cast<int>(events[static_cast<std::size_t>(i)].events));
       return out;
     }
-    case Call::kPass: api_.pass(static_cast<int>(op.a)); return "";
+    case Call::kPass:
+      api_.pass(static_cast<int>(op.a));
+      return "";
   }
   return "?";
 }
@@ -377,7 +453,8 @@ std::string Machine::readiness() {
   std::string out;
   for (const auto& [slot, descriptor] : slots_) {
     if (descriptor == kNeverOpen) continue;
-    pollfd one{descriptor, POLLIN | POLLPRI | POLLOUT | POLLRDHUP | POLLRDNORM | POLLRDBAND | POLLWRNORM | POLLWRBAND, 0};
+    pollfd one{descriptor,
+               POLLIN | POLLPRI | POLLOUT | POLLRDHUP | POLLRDNORM | POLLRDBAND | POLLWRNORM | POLLWRBAND, 0};
     api_.poll(&one, 1, 0);
     out += " " + std::to_string(slot) + ":" + poll_text(one.revents);
   }
@@ -393,7 +470,11 @@ std::vector<std::string> run(const Script& script, Api& api, const Place& place,
     std::string line = machine.step(op);
     if (pause_ms != 0) api.pass(pause_ms);
     line += " |" + machine.readiness();
-    const std::vector<std::string> segments = api.segments();
+    std::vector<std::string> segments = api.segments();
+    // One direction after the other: on the kernel an answer may be on its way while a call still sends.
+    std::stable_sort(segments.begin(), segments.end(), [](const std::string& a, const std::string& b) {
+      return a.substr(0, a.find(' ')) < b.substr(0, b.find(' '));
+    });
     if (!segments.empty()) line += " |";
     for (const std::string& segment : segments) line += " {" + segment + "}";
     lines.push_back(std::move(line));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A script: socket calls on numbered descriptors. Run in a world it gives a transcript: a line per call with the result,
-// the errno, what was written to the caller's memory, and the readiness of every descriptor after it.
+// A script: socket calls on numbered descriptors. Run in a world it gives a transcript: a line per call with
+// the result, the errno, what was written to the caller's memory, and the readiness of every descriptor after
+// it.
 #pragma once
 
 #include <string>
@@ -47,8 +48,22 @@ enum class Call : unsigned char {
 
 // Addresses and ports of a script, by their role.
 enum class Address : unsigned char {
-  kAny, kOwn, kOther, kLocalhost, kForeign, kMulticast, kBroadcast, kClassE,
-  kUnspecFamilyAny, kUnspecFamilyOwn, kInet6, kShort, kTiny, kLong, kNull, kZeroLength,
+  kAny,
+  kOwn,
+  kOther,
+  kLocalhost,
+  kForeign,
+  kMulticast,
+  kBroadcast,
+  kClassE,
+  kUnspecFamilyAny,
+  kUnspecFamilyOwn,
+  kInet6,
+  kShort,
+  kTiny,
+  kLong,
+  kNull,
+  kZeroLength,
 };
 inline constexpr int kAddresses = 16;
 // 0, base + 0 …, 80.
@@ -69,7 +84,8 @@ using Script = std::vector<Op>;
 std::string text(const Op& op);
 std::string text(const Script& script);
 
-// Runs `script` and closes what it left open. `pause_ms`: real time after every call, for the kernel to come to rest.
+// Runs `script` and closes what it left open. `pause_ms`: real time after every call, for the kernel to come
+// to rest.
 std::vector<std::string> run(const Script& script, Api& api, const Place& place, int pause_ms = 0);
 
 }  // namespace tapir::differential

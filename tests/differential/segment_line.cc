@@ -5,7 +5,8 @@ namespace tapir::differential {
 
 std::string port_name(const Place& place, unsigned port) {
   if (port == 0) return "0";
-  if (port >= place.port_base && port < place.port_base + 10) return "P" + std::to_string(port - place.port_base);
+  if (port >= place.port_base && port < place.port_base + 10)
+    return "P" + std::to_string(port - place.port_base);
   if (port >= 32768 && port <= 60999) return "eph";
   return std::to_string(port);
 }
@@ -16,7 +17,8 @@ void add_segment(std::vector<std::string>& lines, const Place& place, unsigned s
   if ((flags & (kFin | kSyn | kRst | kUrg)) == 0 && payload == 0) return;
   std::string line = port_name(place, source) + ">" + port_name(place, destination);
   if (payload != 0) line += " " + std::to_string(payload);
-  for (const auto& [bit, name] : {std::pair{kSyn, " SYN"}, {kFin, " FIN"}, {kRst, " RST"}, {kPsh, " PSH"}, {kUrg, " URG"}})
+  for (const auto& [bit, name] :
+       {std::pair{kSyn, " SYN"}, {kFin, " FIN"}, {kRst, " RST"}, {kPsh, " PSH"}, {kUrg, " URG"}})
     if ((flags & bit) != 0) line += name;
   if ((flags & kAck) == 0) line += " no-ACK";
   lines.push_back(std::move(line));

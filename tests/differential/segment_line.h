@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A segment as a line that is the same in both worlds: who to whom, bytes, flags. Numbers that are random are left out.
+// A segment as a line that is the same in both worlds: who to whom, bytes, flags. Numbers that are random are
+// left out.
 #pragma once
 
 #include <string>

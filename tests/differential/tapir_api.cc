@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The calls as tapir answers them: one stack, its loopback, virtual time.
 #include <algorithm>
+#include <array>
 
 #include "differential/api.h"
 #include "differential/segment_line.h"
@@ -50,6 +51,16 @@ class Tapir final : public Api {
   Tapir(const Place& place, bool privileged)
       : probe_(place), stack_(config_of(privileged), now_), sockets_(stack_, 3, 1024) {
     stack_.tracer().attach(&probe_);
+    // Limits of buffers are the machine's, not Linux's own: both get the same.
+    static const std::array<std::pair<std::string, std::string>, 4> kLimits = [] {
+      std::array<std::pair<std::string, std::string>, 4> limits;
+      std::size_t i = 0;
+      for (const char* name :
+           {"net.core.rmem_max", "net.core.wmem_max", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"})
+        limits[i++] = {name, kernel_setting(name)};
+      return limits;
+    }();
+    for (const auto& [name, value] : kLimits) (void)stack_.sysctl_set(name, value, now_);
   }
   ~Tapir() override { stack_.tracer().attach(nullptr); }
 
@@ -66,7 +77,10 @@ class Tapir final : public Api {
   long connect(int fd, const sockaddr* address, socklen_t length) override {
     return run(socket::BlockingConnect(fd, address, length));
   }
-  long sendto(int fd, const void* data, std::size_t size, int flags, const sockaddr* to, socklen_t length) override {
+  long sendto(int fd, const void* data, std::size_t size, int flags, const sockaddr* to,
+              socklen_t length) override {
+    if (to != nullptr && length > sizeof(sockaddr_storage))
+      return sockets_.why_no_socket(fd) != 0 ? -sockets_.why_no_socket(fd) : -EINVAL;
     iovec piece{const_cast<void*>(data), size};
     msghdr message{};
     message.msg_name = const_cast<sockaddr*>(to);
@@ -82,7 +96,9 @@ class Tapir final : public Api {
     if (message == nullptr) return answer(sockets_.sendmsg(fd, message, flags, now_));
     return run(socket::BlockingSend(fd, *message, flags));
   }
-  long recvmsg(int fd, msghdr* message, int flags) override { return run(socket::BlockingReceive(fd, message, flags)); }
+  long recvmsg(int fd, msghdr* message, int flags) override {
+    return run(socket::BlockingReceive(fd, message, flags));
+  }
   long sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) override {
     return run(socket::BlockingSendMany(fd, messages, count, flags));
   }
@@ -90,16 +106,10 @@ class Tapir final : public Api {
     return run(socket::BlockingReceiveMany(fd, messages, count, flags, timeout));
   }
   long readv(int fd, const iovec* pieces, int count) override {
-    msghdr message{};
-    message.msg_iov = const_cast<iovec*>(pieces);
-    message.msg_iovlen = static_cast<std::size_t>(count);
-    return run(socket::BlockingReceive(fd, &message, 0));
+    return run(socket::BlockingReadVector(fd, pieces, count));
   }
   long writev(int fd, const iovec* pieces, int count) override {
-    msghdr message{};
-    message.msg_iov = const_cast<iovec*>(pieces);
-    message.msg_iovlen = static_cast<std::size_t>(count);
-    return run(socket::BlockingSend(fd, message, 0));
+    return run(socket::BlockingWriteVector(fd, pieces, count));
   }
   long shutdown(int fd, int how) override { return settled(sockets_.shutdown(fd, how, now_)); }
   long close(int fd) override { return run(socket::LingeringClose(fd)); }
@@ -120,7 +130,9 @@ class Tapir final : public Api {
   long ioctl(int fd, unsigned long request, void* argument) override {
     return settled(sockets_.ioctl(fd, request, argument, now_));
   }
-  long fcntl(int fd, int command, long argument) override { return settled(sockets_.fcntl(fd, command, argument)); }
+  long fcntl(int fd, int command, long argument) override {
+    return settled(sockets_.fcntl(fd, command, argument));
+  }
   long poll(pollfd* descriptors, nfds_t count, int timeout_ms) override {
     return run(socket::BlockingPoll(std::span(descriptors, count), std::chrono::milliseconds(timeout_ms)));
   }
@@ -129,8 +141,7 @@ class Tapir final : public Api {
     return settled(sockets_.epoll_ctl(set, operation, fd, event, now_));
   }
   long epoll_wait(int set, epoll_event* events, int most, int timeout_ms) override {
-    if (most <= 0) return -EINVAL;
-    return run(socket::BlockingEpollWait(set, std::span(events, static_cast<std::size_t>(most)),
+    return run(socket::BlockingEpollWait(set, std::span(events, static_cast<std::size_t>(std::max(most, 0))),
                                          std::chrono::milliseconds(timeout_ms)));
   }
   void pass(int milliseconds) override { advance(now_ + std::chrono::milliseconds(milliseconds)); }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where tapir differs from the kernel at hand on purpose. Each entry stands in docs/sockets.md, with the reason.
+// Where tapir differs from the kernel at hand on purpose. Each entry stands in docs/sockets.md, with the
+// reason.
 #pragma once
 
 #include <span>

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// One socket, many threads: accepting, sending, and shutdown() or close() under the waiting.
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/tcp.h>
+
+#include <atomic>
+#include <map>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "runtime/stack_host.h"
+
+namespace tapir::runtime {
+namespace {
+
+int errno_of(const auto& result) { return result ? 0 : static_cast<int>(result.error()); }
+
+class ManyThreadsTest : public testing::Test {
+ protected:
+  static sockaddr_in at(std::uint16_t port) {
+    sockaddr_in a{};
+    a.sin_family = AF_INET;
+    a.sin_port = htons(port);
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return a;
+  }
+  Descriptor listen(std::uint16_t port) {
+    const Descriptor fd = *host_.socket(AF_INET, SOCK_STREAM, 0);
+    const sockaddr_in address = at(port);
+    EXPECT_EQ(errno_of(host_.bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address)), 0);
+    EXPECT_EQ(errno_of(host_.listen(fd, 128)), 0);
+    return fd;
+  }
+  Descriptor connect(std::uint16_t port) {
+    const Descriptor fd = *host_.socket(AF_INET, SOCK_STREAM, 0);
+    const sockaddr_in address = at(port);
+    EXPECT_EQ(errno_of(host_.connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address)), 0);
+    return fd;
+  }
+  std::pair<Descriptor, Descriptor> connected(std::uint16_t port) {
+    const Descriptor listener = listen(port);
+    const Descriptor client = connect(port);
+    const Descriptor server = *host_.accept(listener);
+    EXPECT_EQ(errno_of(host_.close(listener)), 0);
+    return {client, server};
+  }
+  // Until `count` calls sleep or drive: a call that waits is not to be seen otherwise.
+  void until_waiting(std::uint64_t count) {
+    const auto waits = [this] {
+      const HostStats stats = host_.stats();
+      return stats.sleeps + stats.polls;
+    };
+    const std::uint64_t before = waits();
+    while (waits() < before + count) std::this_thread::yield();
+  }
+
+  StackHost host_;
+};
+
+TEST_F(ManyThreadsTest, EightThreadsAcceptEachConnectionOnce) {
+  constexpr int kThreads = 8;
+  constexpr int kConnections = 64;
+  const Descriptor listener = listen(1000);
+  std::atomic<int> accepted = 0;
+  std::atomic<int> refused = 0;
+  std::vector<std::thread> acceptors;
+  for (int i = 0; i < kThreads; ++i)
+    acceptors.emplace_back([&] {
+      for (;;) {
+        const auto fd = host_.accept(listener);
+        if (!fd) {
+          // shutdown() makes it a socket that does not listen.
+          EXPECT_EQ(errno_of(fd), EINVAL);
+          ++refused;
+          return;
+        }
+        ++accepted;
+        EXPECT_EQ(*host_.send(*fd, "x", 1), 1);
+        EXPECT_EQ(errno_of(host_.close(*fd)), 0);
+      }
+    });
+  for (int i = 0; i < kConnections; ++i) {
+    const Descriptor client = connect(1000);
+    char byte = 0;
+    EXPECT_EQ(*host_.recv(client, &byte, 1), 1);
+    EXPECT_EQ(errno_of(host_.close(client)), 0);
+  }
+  EXPECT_EQ(accepted, kConnections);
+  EXPECT_EQ(errno_of(host_.shutdown(listener, SHUT_RD)), 0);
+  for (std::thread& thread : acceptors) thread.join();
+  EXPECT_EQ(refused, kThreads);
+}
+
+TEST_F(ManyThreadsTest, ShutdownEndsAReceiveThatWaits) {
+  const auto [client, server] = connected(1000);
+  std::thread reader([&, fd = server] {
+    char byte = 0;
+    const auto got = host_.recv(fd, &byte, 1);
+    ASSERT_TRUE(got);
+    EXPECT_EQ(*got, 0);
+  });
+  until_waiting(1);
+  EXPECT_EQ(errno_of(host_.shutdown(server, SHUT_RD)), 0);
+  reader.join();
+}
+
+TEST_F(ManyThreadsTest, ShutdownEndsASendThatWaits) {
+  const auto [client, server] = connected(1000);
+  std::thread writer([&, fd = client] {
+    const std::string much(std::size_t{64} << 20, 'x');
+    const auto sent = host_.send(fd, much.data(), much.size(), MSG_NOSIGNAL);
+    ASSERT_TRUE(sent);
+    EXPECT_LT(*sent, static_cast<long>(much.size()));
+    EXPECT_EQ(errno_of(host_.send(fd, "x", 1, MSG_NOSIGNAL)), EPIPE);
+  });
+  until_waiting(1);
+  EXPECT_EQ(errno_of(host_.shutdown(client, SHUT_WR)), 0);
+  writer.join();
+}
+
+TEST_F(ManyThreadsTest, CloseEndsWhatWaitsOnTheDescriptor) {
+  const auto [client, server] = connected(1000);
+  const Descriptor listener = listen(1001);
+  std::thread reader([&, fd = server] {
+    char byte = 0;
+    EXPECT_EQ(errno_of(host_.recv(fd, &byte, 1)), EBADF);
+  });
+  std::thread acceptor([&] { EXPECT_EQ(errno_of(host_.accept(listener)), EBADF); });
+  until_waiting(2);
+  EXPECT_EQ(errno_of(host_.close(server)), 0);
+  EXPECT_EQ(errno_of(host_.close(listener)), 0);
+  reader.join();
+  acceptor.join();
+}
+
+TEST_F(ManyThreadsTest, ManySendersOnOneSocket) {
+  constexpr int kThreads = 4;
+  constexpr int kMessages = 500;
+  constexpr std::size_t kSize = 16;
+  const auto [client, server] = connected(1000);
+  std::vector<std::thread> senders;
+  for (int i = 0; i < kThreads; ++i)
+    senders.emplace_back([&, i, fd = client] {
+      const std::string message(kSize, static_cast<char>('a' + i));
+      for (int m = 0; m < kMessages; ++m) EXPECT_EQ(*host_.send(fd, message.data(), kSize), static_cast<long>(kSize));
+    });
+  // A small write is one piece of the stream, whoever else writes.
+  std::map<char, int> seen;
+  for (int m = 0; m < kThreads * kMessages; ++m) {
+    std::string message(kSize, '\0');
+    ASSERT_EQ(*host_.recv(server, message.data(), kSize, MSG_WAITALL), static_cast<long>(kSize));
+    EXPECT_EQ(message, std::string(kSize, message[0]));
+    ++seen[message[0]];
+  }
+  for (std::thread& thread : senders) thread.join();
+  for (int i = 0; i < kThreads; ++i) EXPECT_EQ(seen[static_cast<char>('a' + i)], kMessages);
+}
+
+}  // namespace
+}  // namespace tapir::runtime
