@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "socket/address.h"
 #include "socket/errno_map.h"
@@ -110,9 +111,11 @@ Result<std::size_t> Sockets::State::send(DatagramSocket& s, const msghdr& messag
     if (family != AF_INET && family != AF_UNSPEC) return fail(EAFNOSUPPORT);
     if (to->port == 0) return fail(EINVAL);
     remote = *to;
-  } else if (!port->connected()) {
+  } else if (!port->connected() && !s.corked) {
     return fail(EDESTADDRREQ);
   }
+  // A datagram begun with MSG_MORE goes where its first piece said.
+  if (s.corked) remote = s.corked_to;
 
   ip::RouteQuery query;
   query.destination = remote.address;
@@ -142,11 +145,24 @@ Result<std::size_t> Sockets::State::send(DatagramSocket& s, const msghdr& messag
       spans[count] = {static_cast<const std::uint8_t*>(piece.iov_base), piece.iov_len};
     ++count;
   }
-  if (count > spans.size()) {
-    joined = parts.frames.allocate(size);
+  const bool more = (flags & MSG_MORE) != 0;
+  if (count > spans.size() || more || s.corked) {
+    const std::size_t begun = s.corked ? s.corked.size() : 0;
+    if (begun + size > udp::kPayloadMax) {
+      s.corked = {};
+      return fail(EMSGSIZE);
+    }
+    joined = parts.frames.allocate(begun + size);
     if (!joined) return fail(ENOBUFS);
-    if (const auto gathered = gather(*pieces, joined.mutable_bytes()); !gathered)
+    if (begun != 0) std::memcpy(joined.mutable_bytes().data(), s.corked.bytes().data(), begun);
+    if (const auto gathered = gather(*pieces, joined.mutable_bytes().subspan(begun)); !gathered)
       return std::unexpected(gathered.error());
+    s.corked = {};
+    if (more) {
+      s.corked = std::move(joined);
+      s.corked_to = remote;
+      return size;
+    }
     spans[0] = joined.bytes();
     count = 1;
   }
@@ -283,6 +299,7 @@ Result<int> Sockets::State::shutdown(DatagramSocket& s, int how, Instant) {
 }
 
 void Sockets::State::close(DatagramSocket& s, Instant now) {
+  s.corked = {};
   const udp::PortHandle port = s.port;
   detach_port(s);
   parts.udp.close(port);

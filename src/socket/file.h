@@ -9,6 +9,7 @@
 #include "base/intrusive_list.h"
 #include "base/slab.h"
 #include "base/time.h"
+#include "frame/frame.h"
 #include "inet/endpoint.h"
 #include "inet/protocol.h"
 #include "stack/ports.h"
@@ -134,6 +135,8 @@ struct DatagramSocket : SocketFile {
   std::uint8_t tos = 0;
   std::uint8_t hop_limit = 0;     // IP_TTL; 0 = the path's
   std::uint8_t mtu_discover = 1;  // IP_PMTUDISC_*
+  Frame corked;                        // what MSG_MORE holds back of the next datagram; empty: nothing
+  Endpoint corked_to;                  // where it goes
   std::int32_t receive_low_water = 1;  // SO_RCVLOWAT, which datagrams take no notice of
   bool urgent_inline = false;     // SO_OOBINLINE, likewise
 };

@@ -316,7 +316,6 @@ void Connection::shutdown_send(Env& env, Instant now) {
       break;
     default: break;
   }
-  if (fin_owed_ && has_unsent()) busy_->unsent.back(env.unsent)->push = true;
   corked_now_ = false;
 }
 

@@ -37,7 +37,7 @@ void renew_namespace() {
 
 std::optional<std::string> difference(const Script& script, bool privileged, int patience) {
   for (int attempt = 0; attempt <= patience; ++attempt) {
-    const int pause_ms = attempt;
+    const int pause_ms = attempt * 3;
     renew_namespace();
     const Place place = next_place();
     const auto kernel_api = make_kernel(place);

@@ -10,7 +10,7 @@
 namespace tapir::differential {
 
 // Where the transcripts differ first, told with both lines; nothing when they agree. A difference is believed
-// only when the kernel answers so `patience` times more, given a millisecond more to come to rest after every
+// only when the kernel answers so `patience` times more, given three milliseconds more to come to rest after every
 // call each time.
 std::optional<std::string> difference(const Script& script, bool privileged, int patience);
 

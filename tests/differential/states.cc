@@ -39,9 +39,9 @@ Script operator+(Script first, const Script& second) {
 
 // Slot 1 listens; 0 has connected to it; 2 is what 1 accepted.
 Script active() {
-  return {tcp(1),       bound(1, kOwn, kP0),    listens(1),
-          tcp(0),       connects(0, kOwn, kP0), connects(0, kOwn, kP0),
-          accepts(1, 2)};
+  return Script{tcp(1)} + before_listen +
+         Script{bound(1, kOwn, kP0),    listens(1),   tcp(0), connects(0, kOwn, kP0),
+                connects(0, kOwn, kP0), accepts(1, 2)};
 }
 // The other way round: 0 was accepted, 2 is the client.
 Script passive() {
@@ -111,8 +111,10 @@ const std::vector<SocketState>& socket_states() {
       {"reset-after-our-fin", false, active() + Script{shut(0, SHUT_WR)} + reset_by_peer()},
       {"reset-and-told", false, active() + reset_by_peer() + Script{receive(0, 10)}},
       {"send-buffer-full", false,
-       active() +
-           Script{{Call::kSetInt, 0, SOL_SOCKET, SO_SNDBUF, 4608}, sends(0, 4'000'000), sends(0, 4'000'000)}},
+       // Corked, so that nothing leaves and no ACK makes room.
+       active() + Script{{Call::kSetInt, 0, SOL_SOCKET, SO_SNDBUF, 4608},
+                         {Call::kSetInt, 0, SOL_TCP, TCP_CORK, 1},
+                         sends(0, 20'000)}},
       {"disconnected", false, active() + Script{{Call::kConnect, 0, kUnspec, 0}}},
       {"disconnected-from-bound",
        false,
