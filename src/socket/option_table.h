@@ -33,10 +33,12 @@ struct Option {
 // Do setsockopt(2)s of SOL_IP without a value fail for this option? Linux decides one by one.
 bool ip_option_needs_value(int name);
 
-// The levels: socket_level_options.cc, ip_level_options.cc, tcp_level_options.cc.
+// The levels: socket_level_options.cc, ip_level_options.cc, tcp_level_options.cc, raw_level_options.cc.
 std::span<const Option> socket_level_options();
 std::span<const Option> ip_level_options();
 std::span<const Option> tcp_level_options();
+std::span<const Option> raw_level_options();
+std::span<const Option> packet_level_options();
 
 // ---- what rows are made of ----
 
