@@ -2,9 +2,8 @@
 // UDP sockets: Linux's inet_dgram_ops and what of udp.c the program sees.
 #include <netinet/in.h>
 #include <sys/time.h>
-#include <time.h>
 
-#include <linux/errqueue.h>  // wants <time.h> before it
+#include <linux/errqueue.h>  // wants timespec, which is in <sys/time.h>
 
 #include <algorithm>
 #include <array>

@@ -152,7 +152,6 @@ struct DatagramSocket : SocketFile {
   Endpoint corked_to;                  // where it goes
   std::int32_t receive_low_water = 1;  // SO_RCVLOWAT, which datagrams take no notice of
   bool urgent_inline = false;     // SO_OOBINLINE, likewise
-  bool no_check = false;          // SO_NO_CHECK
   std::uint8_t type = 2;          // SO_TYPE: SOCK_DGRAM or SOCK_RAW
   std::uint16_t protocol = 17;    // SO_PROTOCOL; of a packet socket in network order, as socket(2) takes it
   MulticastOptions multicast;

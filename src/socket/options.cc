@@ -35,14 +35,17 @@ std::span<const Option> options_of_level(const SocketFile& s, int level) {
   }
 }
 
+// UDP's own level is known, though nothing of it is there.
+bool knows_level(const SocketFile& s, int level) {
+  return !options_of_level(s, level).empty() || (level == SOL_UDP && s.kind == FileKind::kDatagram);
+}
+
 }  // namespace
 
 Result<int> get_option(Sockets::State& state, SocketFile& s, int level, int name, void* value,
                        socklen_t* length, Instant now) {
   // Levels that the protocol does not know are refused before anything is looked at.
-  if (level == SOL_TCP && !is_stream(s)) return fail(EOPNOTSUPP);
-  const bool known = level == SOL_SOCKET || level == SOL_IP || level == SOL_TCP || (level == SOL_UDP && !is_stream(s));
-  if (!known) return fail(EOPNOTSUPP);
+  if (!knows_level(s, level)) return fail(EOPNOTSUPP);
   if (length == nullptr) return fail(EFAULT);
   if (static_cast<int>(*length) < 0) return fail(EINVAL);
   const Option* option = find_option(options_of_level(s, level), s, name);
@@ -74,8 +77,7 @@ Result<int> set_option(Sockets::State& state, SocketFile& s, int level, int name
     if (const auto loaded = load(byte, value, length); !loaded) return loaded;
     number = byte;
   } else if (level != SOL_IP || length != 0) {
-    if (level != SOL_SOCKET && level != SOL_TCP && level != SOL_IP && (level != SOL_UDP || is_stream(s)))
-      return fail(ENOPROTOOPT);
+    if (!knows_level(s, level)) return fail(ENOPROTOOPT);
     if (level == SOL_TCP && !is_stream(s)) return fail(ENOPROTOOPT);
     if (const auto loaded = load(number, value, length); !loaded) return loaded;
   }

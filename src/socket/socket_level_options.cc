@@ -194,10 +194,27 @@ Result<int> set_timestamps(State&, SocketFile& s, int value, Instant) {
 // A number that no other socket of the stack ever has.
 Result<int> get_cookie(State& state, SocketFile& s, void* value, socklen_t* length, Instant) {
   if (*length < sizeof(std::uint64_t)) return fail(EINVAL);
-  const std::uint64_t kind = is_stream(s) ? 1 : 2;
-  const std::uint64_t name =
-      is_stream(s) ? state.streams.handle_of(stream(s)).packed() : state.datagrams.handle_of(datagram(s)).packed();
-  const std::uint64_t cookie = kind << 62 | name;
+  std::uint64_t name = 0;
+  switch (s.kind) {
+    case FileKind::kStream:
+      name = state.streams.handle_of(stream(s)).packed();
+      break;
+    case FileKind::kDatagram:
+      name = state.datagrams.handle_of(datagram(s)).packed();
+      break;
+    case FileKind::kRaw:
+      name = state.raws.handle_of(static_cast<RawSocket&>(s)).packed();
+      break;
+    case FileKind::kPing:
+      name = state.pings.handle_of(static_cast<PingSocket&>(s)).packed();
+      break;
+    case FileKind::kPacket:
+      name = state.packets.handle_of(static_cast<PacketSocket&>(s)).packed();
+      break;
+    case FileKind::kEpoll:
+      break;
+  }
+  const std::uint64_t cookie = static_cast<std::uint64_t>(s.kind) << 60 ^ name;
   return store(&cookie, sizeof(cookie), value, length);
 }
 

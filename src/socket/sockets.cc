@@ -227,7 +227,7 @@ Result<int> Sockets::getpeername(Descriptor fd, sockaddr* address, socklen_t* le
   if (s == nullptr) return fail(state_->why_no_socket(fd));
   if (s->kind == FileKind::kPacket) return fail(EOPNOTSUPP);
   const auto peer = state_->peer_name(*s);
-  if (!peer || peer->port == 0) return fail(ENOTCONN);
+  if (!peer || (peer->port == 0 && s->kind == FileKind::kDatagram)) return fail(ENOTCONN);
   return store_endpoint(*peer, address, length);
 }
 

@@ -118,7 +118,7 @@ TEST_F(StreamSocketTest, ARefusedConnectTellsOnceAndMayBeTriedAgain) {
   EXPECT_EQ(a.poll(client), POLLIN | POLLOUT | POLLRDHUP | POLLERR | POLLHUP);
   EXPECT_EQ(a.connect(client, Pair::b_address, 81), -ECONNREFUSED);
   EXPECT_EQ(a.error(client), 0);
-  EXPECT_EQ(a.port(client), 0) << "the chosen port is given back";
+  EXPECT_NE(a.port(client), 0) << "the chosen port is given back, but getsockname() goes on to tell it";
   EXPECT_EQ(a.connect(client, Pair::b_address, 81), -EINPROGRESS);
   pair.settle();
   EXPECT_EQ(a.error(client), ECONNREFUSED);
