@@ -48,6 +48,7 @@ void Stack::Parts::flush(Instant now) {
   if (tracer.on())
     for (const OutgoingFrame& frame : sent)
       tracer.emit(now, Event::kFrameSent, id, frame.size(), frame.gso.size);
+  if (packet_ports.any()) tap_sent(id, sent, now);
   const std::size_t accepted = attached(id)->device->transmit(sent, now);
   if (accepted < sent.size()) {
     const std::size_t lost = sent.size() - accepted;

@@ -21,6 +21,9 @@
 #include "ip/path_mtu.h"
 #include "ip/reply.h"
 #include "ip/routes.h"
+#include "raw/packet_ports.h"
+#include "raw/ping_ports.h"
+#include "raw/raw_ports.h"
 #include "stack/knobs.h"
 #include "stack/path_finder.h"
 #include "stack/ping.h"
@@ -74,6 +77,17 @@ struct Stack::Parts {
                                                    std::span<const Bytes> payload,
                                                    const udp::SendOptions& options,
                                                    const ip::Ipv4Fields& fields, Instant now);
+  // ---- raw_output.cc: what programs build themselves; sent now, as send_datagram() ----
+  // `payload` as one datagram behind an IP header made of `fields`.
+  std::expected<bool, DeliveryError> send_raw(const Path& path, std::span<const Bytes> payload,
+                                              const ip::Ipv4Fields& fields, Ecn ecn, Instant now);
+  // A packet that brings its own IP header (IP_HDRINCL): `header`, complete but for its checksum. The caller
+  // has measured it.
+  bool send_with_header(const Path& path, Bytes header, std::span<const Bytes> payload, Instant now);
+  // A frame as it stands, link header and all. Ports of packet sockets see it leave, but for `sender`.
+  bool send_frame(InterfaceId interface, Bytes header, std::span<const Bytes> payload,
+                  raw::PacketHandle sender, Instant now);
+
   // A reply (or an echo request of our own) to be sent by the next poll_output().
   void queue_reply(ip::Reply reply, Instant now);
   // Hands the batch to its device.
@@ -122,6 +136,9 @@ struct Stack::Parts {
   ip::Ipv4Output ipv4_output;
   ip::Icmp icmp;
   udp::UdpPorts udp;
+  raw::RawPorts raw_ports;
+  raw::PingPorts ping_ports;
+  raw::PacketPorts packet_ports;
   RoutePathFinder path_finder;
   Rng tcp_rng;
   tcp::Engine tcp;
@@ -146,6 +163,9 @@ struct Stack::Parts {
                        InterfaceId arrived_on, Instant now);
   void drop(trace::DropReason reason, InterfaceId interface, std::size_t bytes, Instant now);
   void after_input(Instant now);
+  // packet_taps.cc: copies for packet sockets. True when one wanted just this protocol.
+  bool tap_received(InterfaceId interface, const Frame& frame, ip::LinkDestination to, Instant now);
+  void tap_sent(InterfaceId interface, std::span<const OutgoingFrame> sent, Instant now);
   std::size_t receive_from(InterfaceId id, std::size_t frames_max, Instant now);
 
   // output.cc
@@ -169,6 +189,7 @@ struct Stack::Parts {
   void notice_route_changes(Instant now);
 
   std::uint32_t routes_generation_ = 0;
+  raw::PacketHandle sending_port_;        // whose frame leaves just now
   std::unique_ptr<OutgoingFrame> whole_;  // a packet while it is cut to fragments
   std::array<Frame, link::kTurnFramesMax> received_;
   std::array<TouchedPort, kTouchedPortsMax> touched_ports_{};
