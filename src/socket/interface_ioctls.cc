@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "socket/interface_ioctls.h"
 
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
-#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <cstring>
