@@ -74,6 +74,15 @@ void add_up(CLI::App& app, Run& run) {
   command->add_option("--addr", options->addresses, "the stack's address, e.g. 10.0.0.1/24; may be repeated")->allow_extra_args(false)->type_name("PREFIX");
   command->add_option("--peer", options->peer, "the kernel's end of the TAP, e.g. 10.0.0.2/24")->type_name("PREFIX");
   command->add_option("--gateway", options->gateway, "where the default route leads")->type_name("ADDRESS");
+  command->add_option("--also", options->also, "another interface, e.g. tapB=10.2.0.1/24 (to route between them: --sysctl net.ipv4.ip_forward=1)")
+      ->type_name("DEV=ADDRESS/LENGTH");
+  command->add_option("--topology", options->topology,
+                      "local: the kernel is the stack's gateway; bridge: the stack takes the place of the kernel's on a bridge")
+      ->type_name("local|bridge");
+  command->add_option("--uplink", options->uplink, "of --topology bridge: the kernel's interface (default: that of its default route)")
+      ->type_name("INTERFACE");
+  command->add_option("--vlan", options->vlan, "send and take frames with this 802.1Q tag only")->type_name("ID");
+  command->add_flag("--detect-conflicts", options->detect_conflicts, "ask for each address before it is used, and defend it (RFC 5227)");
   command->add_option("--mtu", options->mtu, "bytes of IP packet");
   command->add_option("--serve", options->serve, "echo:7,discard:9,chargen:19,http:80=DIR")->delimiter(',')->allow_extra_args(false)->type_name("SERVICES");
   command->add_option("--pcap", options->pcap, "capture all frames to a pcapng file")->type_name("FILE");

@@ -61,6 +61,8 @@ class Pings {
   bool on_reply(const ip::Datagram& datagram, Instant now);
   // An error about an ICMP packet of ours: it ends the oldest request to where that went. True when there was
   // one.
+  // Is an answer from `destination` awaited?
+  bool waits_for(const IpAddress& destination) const;
   bool on_error(const DeliveryError& error);
   // The next result of pinger `id`, in the order they came about.
   std::optional<PingResult> take_result(std::uint16_t id);

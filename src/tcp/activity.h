@@ -18,6 +18,7 @@
 #include "tcp/scoreboard.h"
 #include "tcp/send_buffer.h"
 #include "tcp/unsent_queue.h"
+#include "tcp/urgent.h"
 
 namespace tapir::tcp {
 
@@ -48,7 +49,7 @@ struct Activity {
   // Nothing in it would be missed: an idle connection does without.
   bool over() const {
     if (!scoreboard.empty() || !unsent.empty() || !send_buffer.empty() || !receive_queue.empty() || !reassembly.empty()) return false;
-    if (reset.owed || fast_open_request != 0 || !dsack.empty() || recovery.remembers()) return false;
+    if (reset.owed || fast_open_request != 0 || !urgent.idle() || !dsack.empty() || recovery.remembers()) return false;
     for (const Instant deadline : deadlines)
       if (deadline != kNever) return false;
     return true;
@@ -62,7 +63,11 @@ struct Activity {
   Recovery recovery;
   std::array<Instant, kTimerCount> deadlines;   // by Timer; kKeepalive's place is unused: it runs while the connection is idle too
   OwedReset reset;
+<<<<<<< HEAD
   std::uint32_t fast_open_request = 0;   // index + 1 in Env::fast_open_requests, while a server's handshake is unfinished; 0: none
+=======
+  Urgent urgent;                   // a byte out of turn, ours or theirs
+>>>>>>> d4b5b91 (ip, stack, socket, tcp: groups and IGMP, forwarding, redirects, VLANs, address conflicts, TUN, topologies, urgent data)
   SeqRange dsack{};                // a duplicate to report in the next ACK
 };
 

@@ -24,6 +24,7 @@ Recovery::Ack Connection::recovery_ack(const AckSummary& summary, bool duplicate
 }
 
 void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bool ece, Env& env, Instant now) {
+  if (busy_->urgent.sending && snd_.una >= busy_->urgent.up) busy_->urgent.sending = false;
   const bool nothing_out = busy_->scoreboard.empty();
   // Blocks count only where they speak of what is in flight; a first block at or below una, or inside the second, is a D-SACK.
   std::array<SackBlock, kSackBlocksMax> blocks{};
