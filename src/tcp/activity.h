@@ -63,11 +63,8 @@ struct Activity {
   Recovery recovery;
   std::array<Instant, kTimerCount> deadlines;   // by Timer; kKeepalive's place is unused: it runs while the connection is idle too
   OwedReset reset;
-<<<<<<< HEAD
   std::uint32_t fast_open_request = 0;   // index + 1 in Env::fast_open_requests, while a server's handshake is unfinished; 0: none
-=======
   Urgent urgent;                   // a byte out of turn, ours or theirs
->>>>>>> d4b5b91 (ip, stack, socket, tcp: groups and IGMP, forwarding, redirects, VLANs, address conflicts, TUN, topologies, urgent data)
   SeqRange dsack{};                // a duplicate to report in the next ACK
 };
 
