@@ -30,6 +30,9 @@ constexpr Duration kUnsolicitedV3 = 1s;
 // Bytes of one version 3 report: what Ethernet carries less an IP header with its option.
 constexpr std::size_t kReportBytesMax = 1476;
 
+// RFC 791 §3.2: what every link carries.
+constexpr std::uint32_t kMtuMin = 68;
+
 bool is_link_local(const IpAddress& group) { return group.v4_bits() >> 8 == 0xe00000; }
 
 }  // namespace
@@ -123,7 +126,8 @@ bool Groups::is_reported(const Group& group) const {
   if (group.address == kAllHosts) return false;
   if (is_link_local(group.address) && !knobs_.igmp_link_local_mcast_reports) return false;
   const Interface* interface = interfaces_.find(group.interface);
-  return interface != nullptr && interface->up && interface->kind != LinkKind::kLoopback;
+  return interface != nullptr && interface->up && interface->kind != LinkKind::kLoopback &&
+         interface->mtu >= kMtuMin;
 }
 
 // The members changed: tells the routers, at once and again, when what is wanted did.
@@ -328,6 +332,14 @@ std::size_t Groups::put_record(const Group& group, IgmpRecordKind kind, MutableB
   return size;
 }
 
+std::size_t Groups::put_whole_group(const Group& group, bool change, MutableBytes out) const {
+  out[0] = static_cast<std::uint8_t>(change ? IgmpRecordKind::kToExclude : IgmpRecordKind::kIsExclude);
+  out[1] = 0;
+  store_be<std::uint16_t>(out, 2, 0);
+  store_be<std::uint32_t>(out, 4, group.address.v4_bits());
+  return wire::kIgmpRecordLength;
+}
+
 // Everything due on the interface that one packet holds; the rest at the next call.
 std::optional<Reply> Groups::report_v3(InterfaceId interface, Instant now) {
   std::array<std::uint8_t, kReportBytesMax> bytes{};
@@ -346,8 +358,10 @@ std::optional<Reply> Groups::report_v3(InterfaceId interface, Instant now) {
       const IgmpRecordKind kind = change
                                       ? (exclude ? IgmpRecordKind::kToExclude : IgmpRecordKind::kToInclude)
                                       : (exclude ? IgmpRecordKind::kIsExclude : IgmpRecordKind::kIsInclude);
-      const std::size_t size = put_record(*group, kind, out.subspan(at));
-      if (size == 0) break;
+      std::size_t size = put_record(*group, kind, out.subspan(at));
+      if (size == 0 && records != 0) break;
+      // More sources than one packet of this MTU names: all of the group is asked for.
+      if (size == 0) size = put_whole_group(*group, change, out.subspan(at));
       at += size;
       ++records;
       if (change) {
@@ -383,7 +397,7 @@ std::optional<Reply> Groups::reply_to(InterfaceId interface, const IpAddress& to
   reply.fields.tos = kIgmpTos;
   reply.fields.hop_limit = 1;
   reply.fields.discovery = PathMtuDiscovery::kDo;  // as Linux: DF
-  reply.fields.loop = false;  // it is for routers
+  reply.fields.loop = false;                       // it is for routers
   reply.fields.options = Bytes(kRouterAlert);
   return reply;
 }
