@@ -35,6 +35,15 @@ constexpr std::uint32_t kMtuMin = 68;
 
 bool is_link_local(const IpAddress& group) { return group.v4_bits() >> 8 == 0xe00000; }
 
+// The record that asks for all of a group, whoever sends.
+std::size_t put_whole_group(const IpAddress& group, bool change, MutableBytes out) {
+  out[0] = static_cast<std::uint8_t>(change ? IgmpRecordKind::kToExclude : IgmpRecordKind::kIsExclude);
+  out[1] = 0;
+  store_be<std::uint16_t>(out, 2, 0);
+  store_be<std::uint32_t>(out, 4, group.v4_bits());
+  return wire::kIgmpRecordLength;
+}
+
 }  // namespace
 
 Groups::Groups(const Interfaces& interfaces, FramePool& pool, SipKey key, Rng rng, const Knobs& knobs,
@@ -332,14 +341,6 @@ std::size_t Groups::put_record(const Group& group, IgmpRecordKind kind, MutableB
   return size;
 }
 
-std::size_t Groups::put_whole_group(const Group& group, bool change, MutableBytes out) const {
-  out[0] = static_cast<std::uint8_t>(change ? IgmpRecordKind::kToExclude : IgmpRecordKind::kIsExclude);
-  out[1] = 0;
-  store_be<std::uint16_t>(out, 2, 0);
-  store_be<std::uint32_t>(out, 4, group.address.v4_bits());
-  return wire::kIgmpRecordLength;
-}
-
 // Everything due on the interface that one packet holds; the rest at the next call.
 std::optional<Reply> Groups::report_v3(InterfaceId interface, Instant now) {
   std::array<std::uint8_t, kReportBytesMax> bytes{};
@@ -361,7 +362,7 @@ std::optional<Reply> Groups::report_v3(InterfaceId interface, Instant now) {
       std::size_t size = put_record(*group, kind, out.subspan(at));
       if (size == 0 && records != 0) break;
       // More sources than one packet of this MTU names: all of the group is asked for.
-      if (size == 0) size = put_whole_group(*group, change, out.subspan(at));
+      if (size == 0) size = put_whole_group(group->address, change, out.subspan(at));
       at += size;
       ++records;
       if (change) {

@@ -117,7 +117,6 @@ class Groups {
                                  InterfaceId interface);
   std::optional<Reply> report_v3(InterfaceId interface, Instant now);
   std::size_t put_record(const Group& group, wire::IgmpRecordKind kind, MutableBytes out) const;
-  std::size_t put_whole_group(const Group& group, bool change, MutableBytes out) const;
   std::optional<Reply> reply_to(InterfaceId interface, const IpAddress& to, Frame frame);
 
   const Interfaces& interfaces_;
