@@ -34,6 +34,11 @@ struct UpOptions {
   std::optional<std::string> peer;        // --peer 10.0.0.2/24: the kernel's end of the TAP
   std::optional<std::string> gateway;     // --gateway 10.0.0.2
   std::optional<std::uint32_t> mtu;       // --mtu, bytes of IP packet
+  std::vector<std::string> also;          // --also tapB=10.2.0.1/24: another interface; may be repeated
+  std::optional<std::string> topology;    // --topology local|bridge
+  std::optional<std::string> uplink;      // --uplink eth0: of the bridge
+  std::optional<std::uint32_t> vlan;      // --vlan 5: 802.1Q
+  bool detect_conflicts = false;          // --detect-conflicts: RFC 5227
   std::vector<std::string> serve;         // --serve echo:7,discard:9,chargen:19,http:80=DIR: already split at commas
   std::optional<std::string> pcap;        // --pcap FILE
   std::optional<std::string> impair;      // --impair "loss 1%, delay 10ms"

@@ -31,6 +31,22 @@ class Reader {
     if (name == "dev") return one(name, value, options.device);
     if (name == "peer") return one(name, value, options.peer);
     if (name == "gateway") return one(name, value, options.gateway);
+    if (name == "topology") return one(name, value, options.topology);
+    if (name == "uplink") return one(name, value, options.uplink);
+    if (name == "also") return many(name, value, options.also, false);
+    if (name == "detect-conflicts") {
+      const auto wanted = value.value_exact<bool>();
+      if (!wanted) return wrong(value, "detect-conflicts is true or false");
+      options.detect_conflicts = *wanted;
+      return {};
+    }
+    if (name == "vlan") {
+      const auto number = value.value_exact<std::int64_t>();
+      if (!number || *number < 1 || *number > 4094) return wrong(value, "vlan is a number from 1 to 4094");
+      options.vlan = static_cast<std::uint32_t>(*number);
+      note(name, std::to_string(*number), value);
+      return {};
+    }
     if (name == "pcap") return one(name, value, options.pcap);
     if (name == "impair") return one(name, value, options.impair);
     if (name == "control") return one(name, value, options.control);
@@ -47,7 +63,7 @@ class Reader {
     return wrong(
         value,
         fmt::format(
-            "there is no option '{}' (dev, addr, peer, gateway, mtu, serve, pcap, impair, sysctl, control)",
+            "there is no option '{}' (dev, addr, also, peer, gateway, topology, uplink, vlan, detect-conflicts, mtu, serve, pcap, impair, sysctl, control)",
             name));
   }
 
@@ -127,6 +143,11 @@ void prefer(Configured& configured, const UpOptions& command_line) {
   one("peer", &UpOptions::peer);
   one("gateway", &UpOptions::gateway);
   one("mtu", &UpOptions::mtu);
+  one("topology", &UpOptions::topology);
+  one("uplink", &UpOptions::uplink);
+  one("vlan", &UpOptions::vlan);
+  many("also", &UpOptions::also);
+  options.detect_conflicts = options.detect_conflicts || command_line.detect_conflicts;
   one("pcap", &UpOptions::pcap);
   one("impair", &UpOptions::impair);
   one("control", &UpOptions::control);

@@ -113,6 +113,15 @@ void add_stack_options(CLI::App* command, UpOptions& options) {
 void add_up(CLI::App& app, Run& run) {
   auto [command, options] = add_command(app, run, "up", "run a stack in the foreground, until Ctrl-C", up_main);
   add_stack_options(command, *options);
+  command->add_option("--also", options->also, "another interface, e.g. tapB=10.2.0.1/24 (to route between them: --sysctl net.ipv4.ip_forward=1)")
+      ->type_name("DEV=ADDRESS/LENGTH");
+  command->add_option("--topology", options->topology,
+                      "local: the kernel is the stack's gateway; bridge: the stack takes the place of the kernel's on a bridge")
+      ->type_name("local|bridge");
+  command->add_option("--uplink", options->uplink, "of --topology bridge: the kernel's interface (default: that of its default route)")
+      ->type_name("INTERFACE");
+  command->add_option("--vlan", options->vlan, "send and take frames with this 802.1Q tag only")->type_name("ID");
+  command->add_flag("--detect-conflicts", options->detect_conflicts, "ask for each address before it is used, and defend it (RFC 5227)");
   command->add_option("--control", options->control, "where the tools ask: " + default_control_path())->type_name("SOCKET");
 }
 

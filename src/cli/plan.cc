@@ -34,7 +34,7 @@ class Planner {
 
   std::expected<Plan, std::string> plan() {
     for (const auto step :
-         {&Planner::device, &Planner::addresses, &Planner::peer, &Planner::gateway, &Planner::others})
+         {&Planner::device, &Planner::topology, &Planner::addresses, &Planner::peer, &Planner::gateway, &Planner::others})
       if (auto done = (this->*step)(); !done) return std::unexpected(done.error());
     return std::move(plan_);
   }
@@ -47,26 +47,52 @@ class Planner {
 
   Outcome device() {
     const std::string text = options_.device.value_or(kDeviceDefault);
+    return device_of("dev", text, plan_.wire, plan_.device);
+  }
+
+  Outcome device_of(std::string_view option, const std::string& text, Wire& wire, std::string& name) const {
     const std::size_t colon = text.find(':');
     const std::string kind = colon == std::string::npos ? "tap" : text.substr(0, colon);
-    plan_.device = colon == std::string::npos ? text : text.substr(colon + 1);
-    if (kind != "tap" && kind != "packet")
-      return wrong("dev", text,
-                   fmt::format("'{}' is no device: NAME or tap:NAME makes a TAP interface, packet:NAME uses "
-                               "an interface that is there",
+    name = colon == std::string::npos ? text : text.substr(colon + 1);
+    if (kind != "tap" && kind != "tun" && kind != "packet")
+      return wrong(option, text,
+                   fmt::format("'{}' is no device: NAME or tap:NAME makes a TAP interface, tun:NAME a TUN "
+                               "interface, packet:NAME uses an interface that is there",
                                text));
-    plan_.wire = kind == "tap" ? Wire::kTap : Wire::kPacket;
-    if (plan_.device.empty() || plan_.device.size() >= IFNAMSIZ ||
-        plan_.device.find_first_of("/ ") != std::string::npos)
+    wire = kind == "tap" ? Wire::kTap : kind == "tun" ? Wire::kTun : Wire::kPacket;
+    if (name.empty() || name.size() >= IFNAMSIZ || name.find_first_of("/ ") != std::string::npos)
       return wrong(
-          "dev", text,
+          option, text,
           fmt::format("'{}' is no name for an interface: it has 1 to 15 characters, no blank and no slash",
-                      plan_.device));
+                      name));
+    return {};
+  }
+
+  Outcome topology() {
+    if (options_.topology) {
+      const std::string& text = *options_.topology;
+      if (text != "local" && text != "bridge")
+        return wrong("topology", text,
+                     fmt::format("'{}' is no topology: local makes the kernel the stack's gateway, bridge puts "
+                                 "the stack in the kernel's place",
+                                 text));
+      if (plan_.wire != Wire::kTap)
+        return wrong("topology", text, "it takes a TAP interface (--dev tap:NAME)");
+      plan_.topology = text == "local" ? Topology::kLocal : Topology::kBridge;
+    }
+    if (options_.uplink && plan_.topology != Topology::kBridge)
+      return wrong("uplink", *options_.uplink, "it is for --topology bridge");
+    if (plan_.topology != Topology::kBridge) return {};
+    auto uplink = find_uplink(options_.uplink.value_or(""));
+    if (!uplink) return std::unexpected(uplink.error());
+    plan_.uplink = std::move(*uplink);
     return {};
   }
 
   Outcome addresses() {
     std::vector<std::string> texts = options_.addresses;
+    if (texts.empty() && plan_.uplink)
+      for (const IpPrefix& each : plan_.uplink->addresses) texts.push_back(each.to_string());
     if (texts.empty()) texts.push_back(kAddressDefault);
     for (const std::string& text : texts) {
       const auto address = IpPrefix::parse(text);
@@ -85,8 +111,12 @@ class Planner {
   }
 
   Outcome peer() {
+    if (plan_.topology == Topology::kBridge) {
+      if (options_.peer) return wrong("peer", *options_.peer, "on a bridge the kernel has no address");
+      return {};
+    }
     if (!options_.peer) {
-      if (plan_.wire == Wire::kTap) plan_.peer = other_host(plan_.addresses.front());
+      if (is_tap(plan_.wire)) plan_.peer = other_host(plan_.addresses.front());
       return {};
     }
     const std::string& text = *options_.peer;
@@ -110,7 +140,11 @@ class Planner {
   }
 
   Outcome gateway() {
-    if (!options_.gateway) return {};
+    if (!options_.gateway) {
+      if (plan_.topology == Topology::kLocal && plan_.peer) plan_.gateway = plan_.peer->address;
+      if (plan_.uplink) plan_.gateway = plan_.uplink->gateway;
+      return {};
+    }
     const auto gateway = IpAddress::parse(*options_.gateway);
     if (!gateway || !gateway->is_v4())
       return wrong("gateway", *options_.gateway, fmt::format("'{}' is no IPv4 address", *options_.gateway));
@@ -137,6 +171,23 @@ class Planner {
             fmt::format("{} is no MTU: it is a number of bytes from {} to {}", text, kMtuMin, kMtuMax));
       plan_.mtu = *options_.mtu;
     }
+    for (const std::string& text : options_.also) {
+      const std::size_t equals = text.find('=');
+      const auto address = equals == std::string::npos ? std::nullopt : IpPrefix::parse(text.substr(equals + 1));
+      if (!address || !address->address.is_v4() || !fits_a_host(*address))
+        return wrong("also", text, fmt::format("'{}' is no DEVICE=ADDRESS/LENGTH, like tapB=10.2.0.1/24", text));
+      Plan::Another another;
+      another.address = *address;
+      if (auto named = device_of("also", text.substr(0, equals), another.wire, another.device); !named) return named;
+      plan_.also.push_back(std::move(another));
+    }
+    if (options_.vlan) {
+      const std::string text = std::to_string(*options_.vlan);
+      if (*options_.vlan == 0 || *options_.vlan > 4094 || plan_.wire == Wire::kTun)
+        return wrong("vlan", text, "a VLAN has a number from 1 to 4094, and is on Ethernet");
+      plan_.vlan = static_cast<std::uint16_t>(*options_.vlan);
+    }
+    plan_.detect_conflicts = options_.detect_conflicts;
     for (const std::string& text : options_.serve) {
       auto service = parse_service(text);
       if (!service) return wrong("serve", text, service.error());

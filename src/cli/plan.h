@@ -10,6 +10,7 @@
 
 #include "cli/config.h"
 #include "cli/services.h"
+#include "cli/topology.h"
 #include "inet/ip_address.h"
 #include "link/impair.h"
 
@@ -17,13 +18,26 @@ namespace tapir::cli {
 
 using Outcome = std::expected<void, std::string>;
 
-enum class Wire : std::uint8_t { kTap, kPacket };
+enum class Wire : std::uint8_t { kTap, kTun, kPacket };
+
+// Interfaces of the kernel's making, of which we hold the other end.
+inline bool is_tap(Wire wire) { return wire != Wire::kPacket; }
 
 // What was asked for, understood.
 struct Plan {
   Wire wire = Wire::kTap;
   std::string device;
   std::vector<IpPrefix> addresses;
+  struct Another {
+    Wire wire = Wire::kTap;
+    std::string device;
+    IpPrefix address;
+  };
+  std::vector<Another> also;
+  Topology topology = Topology::kPlain;
+  std::optional<Uplink> uplink;  // of kBridge
+  std::uint16_t vlan = 0;
+  bool detect_conflicts = false;
   std::optional<IpPrefix> peer;  // the kernel's end; none: it is left alone
   std::optional<IpAddress> gateway;
   std::uint32_t mtu = 0;  // 0 = the device's

@@ -48,7 +48,7 @@ class Instance {
   Outcome start() {
     for (const auto step :
          {&Instance::enter_namespace, &Instance::open_pcap, &Instance::make_host, &Instance::make_interface,
-          &Instance::set_knobs, &Instance::start_services, &Instance::open_control})
+          &Instance::make_others, &Instance::set_up_topology, &Instance::set_knobs, &Instance::start_services, &Instance::open_control})
       if (auto done = (this->*step)(); !done) return done;
     return {};
   }
@@ -66,7 +66,14 @@ class Instance {
     for (const IpPrefix& each : plan_.addresses) addresses.push_back(each.to_string());
     std::string text =
         fmt::format("tapir is up: {} on {} ({}), MTU {}.\n", fmt::join(addresses, ", "), device_name_,
-                    plan_.wire == Wire::kTap ? "a TAP interface" : "a packet socket", mtu_);
+                    plan_.wire == Wire::kTap   ? "a TAP interface"
+                    : plan_.wire == Wire::kTun ? "a TUN interface"
+                                               : "a packet socket",
+                    mtu_);
+    if (plan_.topology == Topology::kLocal) text += "The kernel is its gateway, and forwards.\n";
+    if (plan_.uplink)
+      text += fmt::format("It has the place of the kernel's stack on {}; the kernel only bridges.\n",
+                          plan_.uplink->name);
     if (plan_.peer) text += fmt::format("The kernel's end is {}.\n", plan_.peer->to_string());
     std::string enter;
     if (namespace_) {
@@ -76,7 +83,7 @@ class Instance {
           "You have no CAP_NET_ADMIN here, so the interface is in a new {}network namespace; programs get "
           "there with nsenter.\n",
           user ? "user and " : "");
-    } else if (plan_.wire == Wire::kTap) {
+    } else if (is_tap(plan_.wire)) {
       text += "The interface is in this network namespace.\n";
     }
     if (plan_.impair)
@@ -132,8 +139,8 @@ class Instance {
 
   // Before any thread exists: a user namespace cannot be entered after.
   Outcome enter_namespace() {
-    if (plan_.wire != Wire::kTap) return {};
-    if (drivers::has_net_admin()) return check_addresses_free(plan_);
+    if (!is_tap(plan_.wire)) return {};
+    if (drivers::has_net_admin()) return plan_.uplink ? Outcome{} : check_addresses_free(plan_);
     auto entered = drivers::enter_private_network_namespace();
     if (!entered) return std::unexpected(entered.error());
     namespace_ = *entered;
@@ -166,14 +173,44 @@ class Instance {
     if (plan_.impair)
       *device = std::make_unique<link::Impair>(std::move(*device), *plan_.impair, runtime::random_seed());
     if (pcap_) *device = std::make_unique<link::Capture>(std::move(*device), *pcap_, device_name_, epoch_);
-    const InterfaceId id = host_->add_interface({device_name_, plan_.addresses, true},
-                                                captures_.wrap(std::move(*device), device_name_));
+    stack::InterfaceConfig config;
+    config.name = device_name_;
+    config.addresses = plan_.addresses;
+    config.vlan = plan_.vlan;
+    config.announce = true;
+    config.detect_conflicts = plan_.detect_conflicts;
+    const InterfaceId id =
+        host_->add_interface(std::move(config), captures_.wrap(std::move(*device), device_name_));
     if (id == kNoInterface)
       return std::unexpected(fmt::format(
           "the stack cannot have an interface named {}: choose another name with --dev", device_name_));
     if (plan_.gateway && !host_->add_route(IpPrefix{IpAddress::any_v4(), 0}, *plan_.gateway, id))
       return std::unexpected(
           fmt::format("the default route over {} cannot be added", plan_.gateway->to_string()));
+    return {};
+  }
+
+  Outcome make_others() {
+    for (const Plan::Another& another : plan_.also) {
+      const stack::InterfaceConfig config{.name = another.device, .addresses = {another.address}, .announce = true};
+      const auto added =
+          another.wire == Wire::kPacket
+              ? host_->add_packet({.interface = another.device}, config)
+              : host_->add_tap({.type = another.wire == Wire::kTun ? link::LinkType::kRawIp : link::LinkType::kEthernet,
+                                .name = another.device},
+                               config);
+      if (!added) return std::unexpected(added.error());
+      if (is_tap(another.wire))
+        if (auto up = drivers::set_link_up(another.device); !up) return std::unexpected(up.error());
+    }
+    return {};
+  }
+
+  Outcome set_up_topology() {
+    if (plan_.topology == Topology::kPlain) return {};
+    auto made = plan_.uplink ? set_up_bridge(*plan_.uplink, device_name_) : set_up_local();
+    if (!made) return std::unexpected(made.error());
+    topology_ = std::move(*made);
     return {};
   }
 
@@ -192,7 +229,8 @@ class Instance {
       device_name_ = (*packet)->name();
       return std::move(*packet);
     }
-    auto tap = drivers::open_tap({.name = plan_.device, .mtu = plan_.mtu});
+    const auto type = plan_.wire == Wire::kTun ? link::LinkType::kRawIp : link::LinkType::kEthernet;
+    auto tap = drivers::open_tap({.type = type, .name = plan_.device, .mtu = plan_.mtu});
     if (!tap) return std::unexpected(tap.error());
     count_drops(**tap);
     device_name_ = (*tap)->name();
@@ -228,6 +266,7 @@ class Instance {
   const Plan& plan_;
   const Duration epoch_;                         // from Instants to the time since 1970
   std::optional<drivers::Namespace> namespace_;  // the one that was made; none: the caller's
+  std::unique_ptr<TopologySetup> topology_;
   std::string device_name_;
   std::uint32_t mtu_ = 0;
   std::unique_ptr<runtime::FileSink> pcap_sink_;

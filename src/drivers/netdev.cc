@@ -179,6 +179,42 @@ NetdevResult add_address(const std::string& name, const IpPrefix& address) {
   return verdict(error, "the address " + address.to_string() + " cannot be given to " + name);
 }
 
+NetdevResult remove_address(const std::string& name, const IpPrefix& address) {
+  const int index = index_of(name);
+  if (index == 0) return no_interface(name);
+  ifaddrmsg header{};
+  header.ifa_family = family_of(address.address);
+  header.ifa_prefixlen = address.length;
+  header.ifa_index = static_cast<std::uint32_t>(index);
+  Request request(RTM_DELADDR, 0, header);
+  request.attribute(IFA_LOCAL, address.address);
+  return verdict(request.perform(), "the address " + address.to_string() + " cannot be taken from " + name);
+}
+
+NetdevResult create_bridge(const std::string& name) {
+  Request request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, link_header(0));
+  request.attribute(IFLA_IFNAME, name);
+  const std::size_t info = request.open(IFLA_LINKINFO);
+  request.attribute(IFLA_INFO_KIND, std::string("bridge"));
+  const std::size_t data = request.open(IFLA_INFO_DATA);
+  request.attribute(IFLA_BR_FORWARD_DELAY, std::uint32_t{0});
+  request.attribute(IFLA_BR_STP_STATE, std::uint32_t{0});
+  request.close(data);
+  request.close(info);
+  const int error = request.perform();
+  if (error == EEXIST) return std::unexpected("an interface named " + name + " exists already: remove it first (ip link del " + name + ")");
+  return verdict(error, "the bridge " + name + " cannot be made");
+}
+
+NetdevResult set_master(const std::string& name, const std::string& bridge) {
+  const int index = index_of(name);
+  const int master = index_of(bridge);
+  if (index == 0 || master == 0) return no_interface(index == 0 ? name : bridge);
+  Request request(RTM_NEWLINK, 0, link_header(index));
+  request.attribute(IFLA_MASTER, static_cast<std::uint32_t>(master));
+  return verdict(request.perform(), name + " cannot be put on the bridge " + bridge);
+}
+
 NetdevResult add_route(const IpPrefix& destination, const IpAddress& gateway, const std::string& name) {
   const int index = index_of(name);
   if (index == 0) return no_interface(name);

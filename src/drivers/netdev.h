@@ -28,6 +28,12 @@ NetdevResult add_route(const IpPrefix& destination, const IpAddress& gateway, co
 // `ip route replace DESTINATION dev NAME congctl ALGORITHM`: what TCP connections of the kernel over it use. `source` unspecified:
 // the kernel's choice.
 NetdevResult replace_route_congctl(const IpPrefix& destination, const IpAddress& source, const std::string& name, const std::string& algorithm);
+// `ip addr del ADDRESS/LENGTH dev NAME`.
+NetdevResult remove_address(const std::string& name, const IpPrefix& address);
+// `ip link add NAME type bridge`, without spanning tree and its delay.
+NetdevResult create_bridge(const std::string& name);
+// `ip link set NAME master BRIDGE`.
+NetdevResult set_master(const std::string& name, const std::string& bridge);
 // `ip link add NAME type veth peer name PEER`.
 NetdevResult create_veth_pair(const std::string& name, const std::string& peer);
 NetdevResult delete_link(const std::string& name);

@@ -76,8 +76,9 @@ std::expected<std::unique_ptr<TapDevice>, std::string> attached(KernelDescriptor
   }
   const auto mtu = get_mtu(name);
   if (!mtu) return sentence(mtu.error());
-  const link::MacAddress mac = config.mac ? *config.mac : derive_mac(name, config.mac_seed);
-  return std::make_unique<TapDevice>(std::move(fd), std::move(name), mac, *mtu, offloads, vnet_size);
+  link::MacAddress mac{};
+  if (config.type == link::LinkType::kEthernet) mac = config.mac ? *config.mac : derive_mac(name, config.mac_seed);
+  return std::make_unique<TapDevice>(std::move(fd), std::move(name), mac, *mtu, offloads, vnet_size, config.type);
 }
 
 }  // namespace
@@ -90,7 +91,8 @@ std::expected<std::unique_ptr<TapDevice>, std::string> open_tap(const TapConfig&
 
   ifreq request{};
   std::memcpy(request.ifr_name, config.name.data(), config.name.size());
-  request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  const bool tun = config.type == link::LinkType::kRawIp;
+  request.ifr_flags = static_cast<short>((tun ? IFF_TUN : IFF_TAP) | IFF_NO_PI | IFF_VNET_HDR);
   if (::ioctl(fd.get(), TUNSETIFF, &request) != 0) return sentence(attach_failure(config.name, errno));
   std::string name = request.ifr_name;
   if (::ioctl(fd.get(), TUNSETPERSIST, config.persist ? 1UL : 0UL) != 0)
@@ -106,8 +108,8 @@ std::expected<std::unique_ptr<TapDevice>, std::string> adopt_tap(KernelDescripto
 }
 
 TapDevice::TapDevice(KernelDescriptor fd, std::string name, link::MacAddress mac, std::uint32_t mtu, link::Offloads offloads,
-                     std::size_t vnet_size)
-    : fd_(std::move(fd)), name_(std::move(name)), mac_(mac), mtu_(mtu), offloads_(offloads), vnet_size_(vnet_size) {}
+                     std::size_t vnet_size, link::LinkType type)
+    : fd_(std::move(fd)), name_(std::move(name)), mac_(mac), mtu_(mtu), offloads_(offloads), vnet_size_(vnet_size), type_(type) {}
 
 std::size_t TapDevice::room() const { return kTransmitRoom; }
 
@@ -128,7 +130,7 @@ std::size_t TapDevice::transmit(std::span<const OutgoingFrame> batch, Instant) {
 }
 
 std::size_t TapDevice::receive(std::span<Frame> batch, FramePool& pool, Instant now) {
-  VnetReceiver receiver(pool, vnet_size_, counters_, now);
+  VnetReceiver receiver(pool, vnet_size_, counters_, now, type_);
   std::size_t count = 0;
   std::size_t bytes = 0;
   // Refused frames count against the batch too: a peer that sends nothing else must not hold the turn.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A TAP interface: the kernel is at the other end of the wire (linux/drivers/net/tun.c). With a virtio_net_hdr before each
+// A TAP or TUN interface: the kernel is at the other end of the wire (linux/drivers/net/tun.c). With a virtio_net_hdr before each
 // frame, so that checksums are left out and TCP super-segments of 64 KiB cross in one system call, both ways.
 #pragma once
 
@@ -16,6 +16,7 @@
 namespace tapir::drivers {
 
 struct TapConfig {
+  link::LinkType type = link::LinkType::kEthernet;   // kRawIp: a TUN interface, whose frames are bare IP packets
   std::string name = "tap%d";              // of the kernel's interface, at most 15 characters; "%d" is numbered by the kernel
   std::optional<link::MacAddress> mac = {};     // ours; none: derived from the name and mac_seed
   std::uint64_t mac_seed = 0;
@@ -26,7 +27,8 @@ struct TapConfig {
 class TapDevice final : public link::Device {
  public:
   // For open_tap(). `vnet_size` is 10 or 12.
-  TapDevice(KernelDescriptor fd, std::string name, link::MacAddress mac, std::uint32_t mtu, link::Offloads offloads, std::size_t vnet_size);
+  TapDevice(KernelDescriptor fd, std::string name, link::MacAddress mac, std::uint32_t mtu, link::Offloads offloads, std::size_t vnet_size,
+            link::LinkType type = link::LinkType::kEthernet);
 
   // The kernel's interface ("tap0").
   const std::string& name() const { return name_; }
@@ -35,6 +37,7 @@ class TapDevice final : public link::Device {
 
   std::uint32_t mtu() const override { return mtu_; }
   link::MacAddress mac() const override { return mac_; }
+  link::LinkType link_type() const override { return type_; }
   link::Offloads offloads() const override { return offloads_; }
   std::size_t room() const override;
   std::size_t transmit(std::span<const OutgoingFrame> batch, Instant now) override;
@@ -48,6 +51,7 @@ class TapDevice final : public link::Device {
   std::uint32_t mtu_;
   link::Offloads offloads_;
   std::size_t vnet_size_;
+  link::LinkType type_;
   trace::Counters* counters_ = nullptr;
 };
 

@@ -90,9 +90,9 @@ std::optional<Frame> VnetReceiver::refuse(trace::DropReason reason) {
 }
 
 std::optional<Frame> VnetReceiver::take(std::size_t size) {
-  if (size < vnet_size_ + wire::kEthernetHeaderLength) return refuse(trace::DropReason::kPktTooSmall);
+  if (size <= vnet_size_ || size < vnet_size_ + link_header_) return refuse(trace::DropReason::kPktTooSmall);
   const MutableBytes bytes = large_.mutable_bytes().first(size - vnet_size_);
-  const auto verdict = wire::validate_vnet(*wire::parse_vnet(vnet_, vnet_size_), bytes, wire::kEthernetHeaderLength);
+  const auto verdict = wire::validate_vnet(*wire::parse_vnet(vnet_, vnet_size_), bytes, link_header_);
   if (!verdict) return refuse(trace::DropReason::kVnetHdr);
   if (verdict->checksum == wire::VnetChecksum::kElsewhere)
     wire::complete_checksum(bytes, verdict->checksum_start, verdict->checksum_offset);

@@ -53,8 +53,9 @@ class OutgoingPieces {
 // receive() call, so that no frame outlives a device's stack.
 class VnetReceiver {
  public:
-  VnetReceiver(FramePool& pool, std::size_t vnet_size, trace::Counters* counters, Instant now)
-      : pool_(pool), vnet_size_(vnet_size), counters_(counters), now_(now) {}
+  VnetReceiver(FramePool& pool, std::size_t vnet_size, trace::Counters* counters, Instant now,
+               link::LinkType type = link::LinkType::kEthernet)
+      : pool_(pool), vnet_size_(vnet_size), link_header_(type == link::LinkType::kEthernet ? kEthernetHeader : 0), counters_(counters), now_(now) {}
 
   // Where to read the next one: two pieces, vnet header and frame. Null when the pool answers none.
   iovec* buffers();
@@ -65,8 +66,11 @@ class VnetReceiver {
  private:
   std::optional<Frame> refuse(trace::DropReason reason);
 
+  static constexpr std::size_t kEthernetHeader = 14;
+
   FramePool& pool_;
   std::size_t vnet_size_;
+  std::size_t link_header_;   // bytes before the IP header
   trace::Counters* counters_;
   Instant now_;
   Frame large_;

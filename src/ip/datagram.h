@@ -12,7 +12,8 @@
 namespace tapir::ip {
 
 // Whom the link-layer destination named (Linux's pkt_type).
-enum class LinkDestination : std::uint8_t { kHost, kBroadcast, kMulticast, kOtherHost };
+// kLooped: our own group or broadcast packet, given back to us (PACKET_LOOPBACK).
+enum class LinkDestination : std::uint8_t { kHost, kBroadcast, kMulticast, kOtherHost, kLooped };
 
 // The header's fields with the payload. `frame` begins at the transport header and ends where the datagram
 // does; the IP header's bytes still lie in front of it, so that the whole can be quoted or given to a raw

@@ -18,6 +18,7 @@ using wire::IcmpType;
 // Linux's NR_ICMP_TYPES and NR_ICMP_UNREACH: what is above is unknown.
 constexpr std::uint8_t kTypeMax = 18;
 constexpr std::uint8_t kUnreachableCodeMax = 15;
+constexpr std::uint8_t kRedirectCodeMax = 3;
 // DSCP bits that an error keeps (IPTOS_TOS_MASK without ECN), and the precedence it gets (RFC 1812 §4.3.2.5).
 constexpr std::uint8_t kTosKept = 0x1c;
 constexpr std::uint8_t kInternetControl = 0xc0;
@@ -68,6 +69,8 @@ void count_out(trace::Counters& counters, IcmpType type) {
     case IcmpType::kUnreachable:
       counters.add(Counter::kIcmpOutDestUnreachs);
       return counters.add(Counter::kIcmpMsgOutType3);
+    case IcmpType::kRedirect:
+      return counters.add(Counter::kIcmpOutRedirects);
     case IcmpType::kTimeExceeded:
       counters.add(Counter::kIcmpOutTimeExcds);
       return counters.add(Counter::kIcmpMsgOutType11);
@@ -240,7 +243,7 @@ IcmpOutcome Icmp::input(const Datagram& datagram, Instant now) {
     case IcmpType::kTimeExceeded:
     case IcmpType::kParameterProblem: {
       if (!kind_of(*message)) return dropped(DropReason::kIcmpType);
-      auto error = delivery_error(datagram, *message);
+      auto error = delivery_error(datagram, *message, *kind_of(*message));
       if (!error) {
         if (error.error() == DropReason::kIcmpInvalid) counters_.add(Counter::kIcmpInErrors);
         return dropped(error.error());
@@ -248,8 +251,19 @@ IcmpOutcome Icmp::input(const Datagram& datagram, Instant now) {
       outcome.error = *error;
       return outcome;
     }
+    case IcmpType::kRedirect: {
+      // RFC 792 has codes 0 to 3; those of nets are taken as of hosts (RFC 1122 §3.2.2.2).
+      if (message->code > kRedirectCodeMax) return dropped(DropReason::kIcmpType);
+      auto flow = delivery_error(datagram, *message, DeliveryErrorKind::kHostUnreachable);
+      if (!flow) {
+        if (flow.error() == DropReason::kIcmpInvalid) counters_.add(Counter::kIcmpInErrors);
+        return dropped(flow.error());
+      }
+      outcome.redirect = RedirectReceived{flow->quoted.remote.address, message->gateway(), datagram.source, *flow};
+      return outcome;
+    }
     default:
-      // Source quench (RFC 6633), redirects, router discovery, timestamps, masks: not answered, not obeyed.
+      // Source quench (RFC 6633), router discovery, timestamps, masks: not answered, not obeyed.
       return dropped(DropReason::kIcmpType);
   }
 }
@@ -279,7 +293,8 @@ std::optional<Reply> Icmp::echo_reply(const Datagram& datagram, Instant now) {
 }
 
 std::expected<DeliveryError, DropReason> Icmp::delivery_error(const Datagram& datagram,
-                                                              const wire::IcmpMessage& message) const {
+                                                              const wire::IcmpMessage& message,
+                                                              DeliveryErrorKind kind) const {
   const auto quoted = wire::parse_ipv4(message.payload);
   if (!quoted || message.payload.size() < quoted->header_length + kQuoteMin)
     return std::unexpected(DropReason::kIcmpInvalid);
@@ -291,7 +306,7 @@ std::expected<DeliveryError, DropReason> Icmp::delivery_error(const Datagram& da
   const Bytes transport = message.payload.subspan(quoted->header_length);
 
   DeliveryError error;
-  error.kind = *kind_of(message);
+  error.kind = kind;
   error.icmp_type = static_cast<std::uint8_t>(message.type);
   error.icmp_code = message.code;
   error.from_icmp = true;

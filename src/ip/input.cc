@@ -12,8 +12,6 @@ namespace {
 using trace::Counter;
 using trace::DropReason;
 
-constexpr IpAddress kAllHosts = IpAddress::v4(224, 0, 0, 1);
-
 void count_ecn(trace::Counters& counters, Ecn ecn) {
   switch (ecn) {
     case Ecn::kNotEct:
@@ -80,25 +78,38 @@ DropReason check_source(const wire::Ipv4Header& header, AddressKind source, Addr
   return DropReason::kIpMartian;
 }
 
-DropReason check_destination(const wire::Ipv4Header& header, AddressKind destination, bool from_wire) {
+}  // namespace
+
+DropReason Ipv4Input::check_destination(const wire::Ipv4Header& header, AddressKind destination,
+                                        InterfaceId arrived_on, bool from_wire) const {
   switch (destination) {
     case AddressKind::kLocal:
       return from_wire && header.dst.is_loopback() ? DropReason::kIpMartian : DropReason::kNone;
     case AddressKind::kBroadcast:
       return DropReason::kNone;
     case AddressKind::kMulticast:
-      return header.dst == kAllHosts ? DropReason::kNone : DropReason::kMulticastNotJoined;
+      return groups_.accepts(arrived_on, header.dst, header.src, header.protocol)
+                 ? DropReason::kNone
+                 : DropReason::kMulticastNotJoined;
     case AddressKind::kUnspecified:
       return DropReason::kIpMartian;
     case AddressKind::kReserved:
       return header.dst.v4_bits() >> 24 == 0 ? DropReason::kIpMartian : DropReason::kIpInAddrErrors;
     case AddressKind::kElsewhere:
-      return DropReason::kIpInAddrErrors;
+      return knobs_.ip_forward && from_wire ? DropReason::kNone : DropReason::kIpInAddrErrors;
   }
   return DropReason::kIpInAddrErrors;
 }
 
-}  // namespace
+// RFC 3704: would an answer to `source` leave by the interface the packet came in on (strict), or at all
+// (loose)? Linux's fib_validate_source.
+bool Ipv4Input::comes_the_right_way(const IpAddress& source, InterfaceId arrived_on) const {
+  if (knobs_.rp_filter == 0) return true;
+  const Route* back = routes_.lookup(source, knobs_.rp_filter == 1 ? kNoInterface : arrived_on);
+  if (back == nullptr && knobs_.rp_filter != 1) back = routes_.lookup(source);
+  if (back == nullptr || back->kind != RouteKind::kUnicast) return false;
+  return knobs_.rp_filter != 1 || back->interface == arrived_on;
+}
 
 std::unexpected<Rejected> Ipv4Input::drop(const Frame& frame, DropReason reason, Instant now) {
   counters_.drop(reason);
@@ -146,16 +157,22 @@ std::expected<Datagram, Rejected> Ipv4Input::input(Frame frame, LinkDestination 
   count_ecn(counters_, header->ecn());
 
   // Who to, who from (Linux's ip_route_input_slow).
-  const bool from_wire = interface->kind != LinkKind::kLoopback;
+  const bool from_wire =
+      interface->kind != LinkKind::kLoopback && link_destination != LinkDestination::kLooped;
   const AddressKind destination = interfaces_.classify(header->dst, arrived_on);
   if (from_wire) {
-    const DropReason martian = check_source(*header, interfaces_.classify(header->src), destination);
+    const AddressKind source = interfaces_.classify(header->src);
+    const DropReason martian = check_source(*header, source, destination);
     if (martian != DropReason::kNone) {
       counters_.add(Counter::kIpInAddrErrors);
       return drop(frame, martian, now);
     }
+    if (source == AddressKind::kElsewhere && !comes_the_right_way(header->src, arrived_on)) {
+      counters_.add(Counter::kTcpExtIPReversePathFilter);
+      return drop(frame, DropReason::kIpRpFilter, now);
+    }
   }
-  const DropReason misdirected = check_destination(*header, destination, from_wire);
+  const DropReason misdirected = check_destination(*header, destination, arrived_on, from_wire);
   if (misdirected != DropReason::kNone) {
     counters_.add(misdirected == DropReason::kIpMartian ? Counter::kIpInHdrErrors : Counter::kIpInAddrErrors);
     return drop(frame, misdirected, now);
@@ -179,6 +196,13 @@ std::expected<Datagram, Rejected> Ipv4Input::input(Frame frame, LinkDestination 
       }
       return rejected;
     }
+  }
+
+  if (destination == AddressKind::kElsewhere) {
+    Rejected onward;
+    onward.forward = true;
+    onward.frame = std::move(frame);
+    return std::unexpected(std::move(onward));
   }
 
   bool reassembled = false;

@@ -74,6 +74,10 @@ class Interfaces {
   bool is_local_address(const IpAddress& address) const { return classify(address) == AddressKind::kLocal; }
   // The interface that owns `address` (127.0.0.0/8 belongs to loopback), or null.
   const Interface* owner_of(const IpAddress& address) const;
+  // True when `address` is 255.255.255.255, or the broadcast or network address of one of our nets.
+  bool is_broadcast(const IpAddress& address) const {
+    return address.is_broadcast() || classify(address) == AddressKind::kBroadcast;
+  }
   // True when `address` is a broadcast of this interface's nets, or 255.255.255.255 (Linux's inet_ifa_match
   // on brd).
   bool is_broadcast_on(const IpAddress& address, const Interface& interface) const;

@@ -42,6 +42,17 @@ struct Knobs {
   std::uint32_t icmp_ratelimit_ms =
       1000;  // net.ipv4.icmp_ratelimit: one per so many ms and destination; 0 = no limit
   std::uint32_t icmp_ratemask = 6168;  // net.ipv4.icmp_ratemask: bit n limits ICMP type n (3, 4, 11, 12)
+  bool ip_forward = false;                      // net.ipv4.ip_forward
+  bool send_redirects = true;                   // net.ipv4.conf.all.send_redirects
+  bool accept_redirects = false;                // net.ipv4.conf.all.accept_redirects (Linux: 1)
+  std::uint8_t rp_filter = 0;                   // net.ipv4.conf.all.rp_filter: 1 strict, 2 loose (RFC 3704)
+  bool proxy_arp = false;                       // net.ipv4.conf.all.proxy_arp
+  bool arp_notify = false;                      // net.ipv4.conf.all.arp_notify: announce addresses on up
+  std::uint8_t force_igmp_version = 0;          // net.ipv4.conf.all.force_igmp_version; 0 = as routers speak
+  bool igmp_link_local_mcast_reports = true;    // net.ipv4.igmp_link_local_mcast_reports: also of 224.0.0.x
+  std::uint32_t igmp_max_memberships = 20;      // net.ipv4.igmp_max_memberships, per socket
+  std::uint32_t igmp_max_msf = 10;              // net.ipv4.igmp_max_msf: sources per filter
+  std::uint8_t igmp_qrv = 2;                    // net.ipv4.igmp_qrv: times a change is reported
   std::array<std::uint32_t, 2> ping_group_range = {1, 0};  // net.ipv4.ping_group_range: nobody
   NeighborKnobs neighbor;
 };

@@ -366,7 +366,7 @@ void Neighbors::answer(const Interface& interface, const wire::ArpPacket& reques
 
 std::optional<DropReason> Neighbors::on_arp(InterfaceId id, const wire::ArpPacket& packet,
                                             const MacAddress& link_source, LinkDestination link_destination,
-                                            Instant now) {
+                                            Instant now, bool proxied) {
   const auto dropped = [&](DropReason reason) {
     counters_.drop(reason);
     tracer_.emit(now, Event::kDropped, id, static_cast<std::uint64_t>(reason), trace_word(packet.sender_ip),
@@ -390,7 +390,7 @@ std::optional<DropReason> Neighbors::on_arp(InterfaceId id, const wire::ArpPacke
   tracer_.emit(now, Event::kArpReceived, id, trace_word(packet.sender_ip),
                static_cast<std::uint64_t>(packet.operation));
 
-  const bool for_us = interfaces_.is_local_address(packet.target_ip);
+  const bool for_us = interfaces_.is_local_address(packet.target_ip) || proxied;
   if (sender == AddressKind::kUnspecified) {
     // Duplicate address detection (RFC 5227): defend what is ours, learn nothing.
     if (!request || !for_us) return dropped(DropReason::kArpNotOurs);
@@ -511,7 +511,7 @@ std::optional<Released> Neighbors::poll_released() {
   return released;
 }
 
-std::optional<DeliveryError> Neighbors::poll_failure() {
+std::optional<DeliveryError> Neighbors::poll_failure(Frame* packet) {
   Frame frame = failed_.pop_front();
   if (!frame) return std::nullopt;
   parked_bytes_ -= frame.meta().true_size;
@@ -526,12 +526,14 @@ std::optional<DeliveryError> Neighbors::poll_failure() {
   error.quoted.local.address = header->src;
   error.quoted.remote.address = header->dst;
   const Bytes transport = frame.bytes().subspan(header->header_length);
-  if (header->fragment_offset != 0 || transport.size() < 8) return error;
-  if (header->protocol == IpProtocol::kTcp || header->protocol == IpProtocol::kUdp) {
+  const bool ports_seen = header->fragment_offset == 0 && transport.size() >= 8;
+  if (ports_seen && (header->protocol == IpProtocol::kTcp || header->protocol == IpProtocol::kUdp)) {
     error.quoted.local.port = load_be<std::uint16_t>(transport, 0);
     error.quoted.remote.port = load_be<std::uint16_t>(transport, 2);
   }
-  if (header->protocol == IpProtocol::kTcp) error.quoted_seq = SeqNum(load_be<std::uint32_t>(transport, 4));
+  if (ports_seen && header->protocol == IpProtocol::kTcp)
+    error.quoted_seq = SeqNum(load_be<std::uint32_t>(transport, 4));
+  if (packet != nullptr) *packet = std::move(frame);
   return error;
 }
 

@@ -130,9 +130,10 @@ class Neighbors {
   // - a new address for a REACHABLE neighbour is not believed at once: the old one is probed first (RFC 4861
   // §7.2.5's override flag clear), and
   //   only when it is silent is everybody asked again.
+  // `proxied`: the target is reached through us, who answers for it (RFC 1027; proxy_arp).
   std::optional<trace::DropReason> on_arp(InterfaceId interface, const wire::ArpPacket& packet,
                                           const MacAddress& link_source, LinkDestination link_destination,
-                                          Instant now);
+                                          Instant now, bool proxied = false);
 
   Instant next_timeout() const;
   void on_timeout(Instant now);
@@ -143,7 +144,8 @@ class Neighbors {
   std::optional<Released> poll_released();
   // A packet that waited for a neighbour who did not answer: kHostUnreachable with the tuple (and TCP's
   // sequence number) that it had.
-  std::optional<DeliveryError> poll_failure();
+  // `packet`, when given, gets the packet itself, from its IP header on.
+  std::optional<DeliveryError> poll_failure(Frame* packet = nullptr);
 
   // ---- `ip neigh` ----
   // A permanent entry; false when the table is full.

@@ -36,6 +36,8 @@ struct Ipv4Fields {
   PathMtuDiscovery discovery = PathMtuDiscovery::kWant;
   bool may_fragment = true;  // false for TCP: a segment too big for DF is an error even with kWant
   Bytes options;             // IP_OPTIONS, at most 40 bytes
+  bool loop = true;          // IP_MULTICAST_LOOP: who joined the group on this host gets it too
+  bool host_only = false;    // IP_MULTICAST_TTL 0: it does not leave this host
 };
 
 // What is to be done with the packet.

@@ -23,7 +23,7 @@ struct Reply {
   Ecn ecn = Ecn::kNotEct;
   // kIp
   Path path;
-  Ipv4Fields fields;  // options empty
+  Ipv4Fields fields;  // options: of static lifetime, or empty
   // kLink
   InterfaceId interface = kNoInterface;
   wire::MacAddress mac{};

@@ -39,6 +39,7 @@ std::expected<void, RouteError> Routes::check(Route& route) const {
 
 void Routes::changed() {
   ++generation_;
+  redirects_.clear();
   runs_.clear();
   for (std::uint32_t i = 0; i < routes_.size(); ++i) {
     const IpPrefix& prefix = routes_[i].destination;
@@ -223,6 +224,8 @@ std::expected<Path, RouteError> Routes::finish(const RouteQuery& query, const In
   path.destination = query.destination;
   const bool via = route != nullptr && !route->gateway.is_unspecified() && !group;
   path.next_hop = via ? route->gateway : query.destination;
+  if (route != nullptr && !group)
+    if (const auto better = redirects_.find(query.destination, interface.id, now)) path.next_hop = *better;
   path.interface = interface.id;
   path.local = interface.kind == LinkKind::kLoopback;
   if (query.source) {

@@ -15,6 +15,7 @@
 #include "ip/interfaces.h"
 #include "ip/knobs.h"
 #include "ip/path_mtu.h"
+#include "ip/redirects.h"
 
 namespace tapir::ip {
 
@@ -83,8 +84,8 @@ class Routes {
   // Linux's IP_MAX_MTU: no IPv4 packet is longer, whatever the interface's MTU.
   static constexpr std::uint32_t kPacketMax = 65535;
 
-  Routes(const Interfaces& interfaces, PathMtuCache& path_mtu, const Knobs& knobs)
-      : interfaces_(interfaces), path_mtu_(path_mtu), knobs_(knobs) {}
+  Routes(const Interfaces& interfaces, PathMtuCache& path_mtu, const Knobs& knobs, SipKey redirects_key = {})
+      : interfaces_(interfaces), path_mtu_(path_mtu), knobs_(knobs), redirects_(redirects_key) {}
 
   // `ip route add | replace | del`. The prefix's host bits are cleared. del: matches prefix, and metric,
   // gateway and interface where given.
@@ -105,12 +106,17 @@ class Routes {
   const Route* lookup(const IpAddress& destination, InterfaceId bound_interface = kNoInterface) const;
   // The path to send by, everything filled in. Linux's ip_route_output_key.
   std::expected<Path, RouteError> resolve(const RouteQuery& query, Instant now) const;
+  // A redirect that was believed: `destination` goes by `gateway` for a while (not shown in list()).
+  void learn_redirect(const IpAddress& destination, const IpAddress& gateway, InterfaceId interface,
+                      Instant now) {
+    redirects_.learn(destination, gateway, interface, now);
+  }
   // The route's congestion control for `path` ("" = the default).
   std::string_view congestion_control(const Path& path) const;
 
   // Moves whenever an answer may have changed: routes, interfaces, or the path MTU cache. A Path with another
   // one is to be asked for anew.
-  std::uint32_t generation() const { return generation_ + interfaces_.generation() + path_mtu_.generation(); }
+  std::uint32_t generation() const { return generation_ + interfaces_.generation() + path_mtu_.generation() + redirects_.generation(); }
 
  private:
   // Routes of one prefix length: routes_[begin, end).
@@ -128,6 +134,7 @@ class Routes {
   const Interfaces& interfaces_;
   PathMtuCache& path_mtu_;
   const Knobs& knobs_;
+  RedirectCache redirects_;
   std::vector<Route> routes_;  // sorted: version, length (longest first), prefix, metric
   std::vector<Run> runs_;
   std::uint32_t generation_ = 1;

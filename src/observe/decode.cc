@@ -129,6 +129,10 @@ void decode_stack(const trace::Record& record, Decoded& out) {
       out.event = "reply queued";
       out.fields = {{"waiting", w.a}};
       return;
+    case stack::Event::kAddressClaimed:
+      out.event = w.b != 0 ? "address claimed" : "address conflict";
+      out.fields = {{"address", address_text(w.a)}};
+      return;
     case stack::Event::kPortBound:
       out.event = "port bound";
       out.fields = {{"protocol", protocol_text(w.a)}, {"port", w.b}};

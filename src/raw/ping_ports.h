@@ -36,6 +36,7 @@ struct PingPort {
   std::uint16_t identifier() const { return identifier_; }
   bool connected() const { return !remote.is_unspecified(); }
 
+  GroupMemberships groups;
   ReceiveQueue queue;  // ICMP messages without the IP header
   std::optional<DeliveryError> error;
 

@@ -53,7 +53,8 @@ void RawPorts::close(RawHandle handle) {
 bool RawPorts::matches(const RawPort& port, const RawArrival& arrival) {
   return port.protocol == arrival.protocol && (!port.connected() || port.remote == arrival.source) &&
          (port.local.is_unspecified() || port.local == arrival.destination) &&
-         (port.interface == kNoInterface || port.interface == arrival.interface);
+         (port.interface == kNoInterface || port.interface == arrival.interface) &&
+         port.groups.allow(arrival.interface, arrival.destination, arrival.source);
 }
 
 // Linux's icmp_filter: types from 32 on are never kept out; what has no ICMP header is.

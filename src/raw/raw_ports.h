@@ -11,6 +11,7 @@
 #include "base/slab.h"
 #include "frame/frame_pool.h"
 #include "inet/delivery_error.h"
+#include "inet/multicast.h"
 #include "raw/queue.h"
 #include "raw/touched.h"
 #include "trace/counters.h"
@@ -31,6 +32,7 @@ struct RawPort : ListLink<> {
   bool receive_errors = false;             // IP_RECVERR: soft errors count too, and unconnected
   bool path_mtu_discovery = true;          // false (IP_PMTUDISC_DONT): "fragmentation needed" is no error
   std::uint32_t owner = 0;                 // the owner's own name for it
+  GroupMemberships groups;                 // IP_ADD_MEMBERSHIP …
 
   ReceiveQueue queue;
   std::optional<DeliveryError> error;  // pending (SO_ERROR)

@@ -71,6 +71,7 @@ Result<int> Sockets::State::connect(DatagramSocket& s, const sockaddr* address, 
   const IpAddress local = parts.udp.get(s.port)->local().address;
   if (!local.is_unspecified()) query.source = local;
   query.bound_interface = s.interface;
+  if (remote->address.is_multicast()) use_multicast_interface(s, query);
   query.allow_broadcast = s.broadcast;
   query.source_may_be_foreign = s.free_bind;
   const auto path = parts.routes.resolve(query, now);
@@ -131,6 +132,7 @@ Result<std::size_t> Sockets::State::send(DatagramSocket& s, const msghdr& messag
   // A group address bound to is for receiving; the source is the device's then (Linux: inet_saddr stays 0).
   if (parts.interfaces.is_local_address(local.address) || s.free_bind) query.source = local.address;
   query.bound_interface = s.interface;
+  if (remote.address.is_multicast()) use_multicast_interface(s, query);
   query.allow_broadcast = s.broadcast;
   query.source_may_be_foreign = s.free_bind;
   const auto path = parts.routes.resolve(query, now);
@@ -181,8 +183,10 @@ Result<std::size_t> Sockets::State::send(DatagramSocket& s, const msghdr& messag
   ip::Ipv4Fields fields;
   fields.protocol = IpProtocol::kUdp;
   fields.tos = s.tos;
-  // IP_MULTICAST_TTL's default is 1.
-  fields.hop_limit = s.hop_limit == 0 && remote.address.is_multicast() ? std::uint8_t{1} : s.hop_limit;
+  const bool group = remote.address.is_multicast();
+  fields.hop_limit = group ? s.multicast.hop_limit : s.hop_limit;
+  fields.loop = s.multicast.loop;
+  fields.host_only = group && s.multicast.hop_limit == 0;
   fields.discovery = static_cast<ip::PathMtuDiscovery>(s.mtu_discover);
   const FourTuple tuple{{path->source, s.local.port}, {path->destination, remote.port}};
   const auto sent = parts.send_datagram(tuple, *path, std::span(spans).first(count), options, fields, now);
@@ -312,6 +316,7 @@ Result<int> Sockets::State::shutdown(DatagramSocket& s, int how, Instant) {
 
 void Sockets::State::close(DatagramSocket& s, Instant now) {
   s.corked = {};
+  leave_groups(s, now);
   const udp::PortHandle port = s.port;
   detach_port(s);
   parts.udp.close(port);

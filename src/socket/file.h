@@ -11,7 +11,9 @@
 #include "base/time.h"
 #include "frame/frame.h"
 #include "inet/endpoint.h"
+#include "inet/multicast.h"
 #include "inet/protocol.h"
+#include "ip/groups.h"
 #include "raw/packet_ports.h"
 #include "raw/ping_ports.h"
 #include "raw/raw_ports.h"
@@ -135,9 +137,13 @@ struct StreamSocket : SocketFile {
 struct MulticastOptions {
   std::uint8_t hop_limit = 1;            // IP_MULTICAST_TTL
   bool loop = true;                      // IP_MULTICAST_LOOP
-  bool all = true;                       // IP_MULTICAST_ALL
   InterfaceId interface = kNoInterface;  // IP_MULTICAST_IF; kNoInterface: the route's
   IpAddress source;                      // IP_MULTICAST_IF by address; unspecified: the path's
+};
+
+// A socket in a group, with its part of the host's membership.
+struct Membership : GroupMembership {
+  ip::MemberId member;
 };
 
 struct DatagramSocket : SocketFile {

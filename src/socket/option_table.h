@@ -39,6 +39,7 @@ std::span<const Option> ip_level_options();
 std::span<const Option> tcp_level_options();
 std::span<const Option> raw_level_options();
 std::span<const Option> packet_level_options();
+std::span<const Option> multicast_options();  // of SOL_IP too
 
 // ---- what rows are made of ----
 

@@ -35,6 +35,13 @@ std::span<const Option> options_of_level(const SocketFile& s, int level) {
   }
 }
 
+const Option* find_option(const SocketFile& s, int level, int name) {
+  const Option* option = find_option(options_of_level(s, level), s, name);
+  if (option == nullptr && level == SOL_IP && s.kind != FileKind::kPacket)
+    option = find_option(multicast_options(), s, name);
+  return option;
+}
+
 // UDP's own level is known, though nothing of it is there.
 bool knows_level(const SocketFile& s, int level) {
   return !options_of_level(s, level).empty() || (level == SOL_UDP && s.kind == FileKind::kDatagram);
@@ -48,7 +55,7 @@ Result<int> get_option(Sockets::State& state, SocketFile& s, int level, int name
   if (!knows_level(s, level)) return fail(EOPNOTSUPP);
   if (length == nullptr) return fail(EFAULT);
   if (static_cast<int>(*length) < 0) return fail(EINVAL);
-  const Option* option = find_option(options_of_level(s, level), s, name);
+  const Option* option = find_option(s, level, name);
   if (option != nullptr && option->get_value != nullptr)
     return option->get_value(state, s, value, length, now);
   if (option == nullptr || option->get == nullptr) return fail(ENOPROTOOPT);
@@ -65,7 +72,7 @@ Result<int> get_option(Sockets::State& state, SocketFile& s, int level, int name
 Result<int> set_option(Sockets::State& state, SocketFile& s, int level, int name, const void* value,
                        socklen_t length, Instant now) {
   if (static_cast<int>(length) < 0) return fail(EINVAL);
-  const Option* option = find_option(options_of_level(s, level), s, name);
+  const Option* option = find_option(s, level, name);
   if (option != nullptr && option->set_value != nullptr)
     return option->set_value(state, s, value, length, now);
 

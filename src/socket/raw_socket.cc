@@ -136,6 +136,7 @@ Result<Path> Sockets::State::raw_path(const DatagramSocket& s, const IpAddress& 
   // A group address bound to is for receiving.
   if (parts.interfaces.is_local_address(s.local.address) || s.free_bind) query.source = s.local.address;
   query.bound_interface = s.interface;
+  if (to.is_multicast()) use_multicast_interface(s, query);
   query.allow_broadcast = s.broadcast;
   query.source_may_be_foreign = s.free_bind;
   const auto path = parts.routes.resolve(query, now);
@@ -218,6 +219,8 @@ Result<std::size_t> Sockets::State::send_raw(DatagramSocket& s, const msghdr& me
   fields.hop_limit =
       is_group(out.remote.address) && out.remote.address.is_multicast() ? s.multicast.hop_limit : s.hop_limit;
   fields.discovery = static_cast<ip::PathMtuDiscovery>(s.mtu_discover);
+  fields.loop = s.multicast.loop;
+  fields.host_only = out.remote.address.is_multicast() && s.multicast.hop_limit == 0;
   // What goes out is the program's bytes; of an echo request, ours: the identifier and the checksum are set.
   Frame echo;
   std::array<Bytes, 1> whole;
@@ -271,6 +274,7 @@ Result<std::size_t> Sockets::State::receive_raw(DatagramSocket& s, msghdr& messa
 }
 
 void Sockets::State::close_raw(DatagramSocket& s) {
+  leave_groups(s, parts.seen_now());
   if (s.kind == FileKind::kRaw)
     parts.raw_ports.close(static_cast<RawSocket&>(s).port_of_raw);
   else if (s.kind == FileKind::kPing)

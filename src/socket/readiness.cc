@@ -21,7 +21,9 @@ std::uint32_t Sockets::State::readiness(const StreamSocket& s) const {
   if (state != tcp::State::kSynSent && (state != tcp::State::kSynReceived || begun_by_syn)) {
     if (connection != nullptr) {
       const auto target = static_cast<std::size_t>(std::max(connection->options().receive_low_water, 1));
-      const std::size_t queued = connection->readable_bytes();
+      // A byte that a read would step over is not one to read.
+      const bool stepping = connection->at_mark() && !connection->options().urgent_inline;
+      const std::size_t queued = connection->readable_bytes() - (stepping && connection->readable_bytes() != 0 ? 1 : 0);
       // SO_RCVLOWAT above what the buffer can hold would never be reached (Linux: tcp_stream_is_readable,
       // tcp_rmem_pressure).
       const auto limit =
@@ -33,6 +35,7 @@ std::uint32_t Sockets::State::readiness(const StreamSocket& s) const {
     else
       connection->ask_for_room();
   }
+  if (connection != nullptr && connection->urgent_waiting()) events |= EPOLLPRI;
   if (pending_error(s) != 0) events |= EPOLLERR;
   return events;
 }

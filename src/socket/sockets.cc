@@ -275,6 +275,8 @@ Result<int> Sockets::ioctl(Descriptor fd, unsigned long request, void* argument,
     switch (request) {
       case SIOCINQ:
         count = connection != nullptr ? connection->readable_bytes() : 0;
+        if (connection != nullptr && !connection->options().urgent_inline)
+          count = std::min(count, connection->bytes_before_mark());
         break;
       case SIOCOUTQ:
         count = connection != nullptr ? connection->unacked_bytes() : 0;
@@ -283,6 +285,7 @@ Result<int> Sockets::ioctl(Descriptor fd, unsigned long request, void* argument,
         count = connection != nullptr ? connection->unsent_bytes() : 0;
         break;
       case SIOCATMARK:
+        count = connection != nullptr && connection->at_mark() ? 1 : 0;
         break;
       default:
         return fail(ENOTTY);

@@ -37,6 +37,7 @@ Sockets::State::State(stack::Stack& stack_, int first_descriptor, std::size_t de
       raws(raw::kRawPortsMax, parts.budget.hook()),
       pings(raw::kPingPortsMax, parts.budget.hook()),
       packets(raw::kPacketPortsMax, parts.budget.hook()),
+      memberships(ip::Groups::kMembersMax, parts.budget.hook()),
       sets(kFilesMax, parts.budget.hook()),
       items(kFilesMax, parts.budget.hook()),
       lingerings(kLingeringMax, parts.budget.hook()),

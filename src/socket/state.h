@@ -95,6 +95,7 @@ struct Sockets::State {
   void disconnect(StreamSocket& s, int error, Instant now);
   Result<std::size_t> send(StreamSocket& s, const msghdr& message, int flags, Instant now);
   Result<std::size_t> receive(StreamSocket& s, msghdr& message, int flags, Instant now);
+  Result<std::size_t> receive_urgent(StreamSocket& s, msghdr& message, std::span<const iovec> pieces, int flags);
   Result<int> shutdown(StreamSocket& s, int how, Instant now);
   // EINPROGRESS: lingers.
   Result<int> close(StreamSocket& s, Instant now);
@@ -133,7 +134,24 @@ struct Sockets::State {
   Result<std::size_t> receive_raw(DatagramSocket& s, msghdr& message, int flags, Instant now);
   Result<Path> raw_path(const DatagramSocket& s, const IpAddress& to, Instant now);
   bool ping_autobind(DatagramSocket& s);
+  // IP_MULTICAST_IF, where neither device nor source is chosen otherwise.
+  static void use_multicast_interface(const DatagramSocket& s, ip::RouteQuery& query) {
+    if (query.bound_interface == kNoInterface) query.bound_interface = s.multicast.interface;
+    if (!query.source && !s.multicast.source.is_unspecified()) query.source = s.multicast.source;
+  }
   void close_raw(DatagramSocket& s);
+
+  // ---- group_memberships.cc: Linux's errors ----
+  // Null for sockets that have none.
+  GroupMemberships* groups_of(DatagramSocket& s);
+  Result<InterfaceId> group_interface(const IpAddress& group, InterfaceId id, const IpAddress& address,
+                                      Instant now) const;
+  Result<int> join_group(DatagramSocket& s, InterfaceId interface, const IpAddress& group,
+                         SourceFilter::Mode mode, Instant now);
+  Result<int> leave_group(DatagramSocket& s, InterfaceId interface, const IpAddress& group, Instant now);
+  void leave_groups(DatagramSocket& s, Instant now);
+  Result<int> change_source(DatagramSocket& s, InterfaceId interface, const IpAddress& group,
+                            const IpAddress& source, SourceFilter::Mode mode, bool add, Instant now);
 
   // ---- packet_socket.cc ----
   Result<int> bind_packet(PacketSocket& s, const sockaddr* address, socklen_t length);
@@ -207,6 +225,7 @@ struct Sockets::State {
   Slab<RawSocket> raws;
   Slab<PingSocket> pings;
   Slab<PacketSocket> packets;
+  Slab<Membership> memberships;
   Slab<EpollSet> sets;
   Slab<EpollItem> items;
   Slab<Lingering> lingerings;

@@ -381,16 +381,41 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
   return written;
 }
 
+// Linux's tcp_recv_urg.
+Result<std::size_t> Sockets::State::receive_urgent(StreamSocket& s, msghdr& message,
+                                                   std::span<const iovec> pieces, int flags) {
+  tcp::Connection* connection = connection_of(s);
+  message.msg_namelen = 0;
+  message.msg_controllen = 0;
+  message.msg_flags = 0;
+  if (connection == nullptr || !connection->urgent_ahead() || connection->urgent_taken() ||
+      connection->options().urgent_inline)
+    return fail(EINVAL);
+  if (const auto byte = connection->take_urgent((flags & MSG_PEEK) != 0)) {
+    message.msg_flags = MSG_OOB;
+    if (total_size(pieces) == 0) {
+      message.msg_flags |= MSG_TRUNC;
+      return 0;
+    }
+    const std::uint8_t value = *byte;
+    if ((flags & MSG_TRUNC) == 0)
+      if (const auto copied = scatter(Bytes(&value, 1), pieces, 0); !copied) return copied;
+    return 1;
+  }
+  if (tcp_state(s) == tcp::State::kClosed || (shutdown_of(s) & kReceiveShutdown) != 0) return 0;
+  return fail(EAGAIN);
+}
+
 // Linux's tcp_recvmsg_locked: what is queued first; then the error, once; then the end.
 Result<std::size_t> Sockets::State::receive(StreamSocket& s, msghdr& message, int flags, Instant now) {
   const auto pieces = pieces_of(message);
   if (!pieces) return std::unexpected(pieces.error());
   if ((flags & MSG_ERRQUEUE) != 0) return fail(EAGAIN);
   if (s.listener) return fail(ENOTCONN);
-  if ((flags & MSG_OOB) != 0) return fail(EINVAL);
+  if ((flags & MSG_OOB) != 0) return receive_urgent(s, message, *pieces, flags);
   tcp::Connection* connection = connection_of(s);
   const Instant head_received_at = connection != nullptr ? connection->head_received_at() : Instant{};
-  const std::size_t queued = connection != nullptr ? connection->readable_bytes() : 0;
+  std::size_t queued = connection != nullptr ? connection->readable_bytes() : 0;
   message.msg_namelen = 0;
   message.msg_flags = 0;
   ControlWriter control(message);
@@ -402,10 +427,21 @@ Result<std::size_t> Sockets::State::receive(StreamSocket& s, msghdr& message, in
   }
 
   const bool peeks = (flags & MSG_PEEK) != 0;
+  // At the mark, the byte behind it is stepped over, unless it is read in line; a read ends before the next.
+  std::size_t stepped = 0;
+  if (connection->at_mark() && !connection->options().urgent_inline) {
+    if (peeks)
+      stepped = 1;
+    else
+      parts.tcp.discard(s.connection, 1, now);
+    if (--queued == 0) return connection->peer_fin() ? Result<std::size_t>(0) : fail(EAGAIN);
+  }
+  const std::size_t before_mark = connection->bytes_before_mark();
+  if (before_mark != 0 && stepped == 0) queued = std::min(queued, before_mark);
   // SO_PEEK_OFF: peeks go on where the last one ended.
-  const std::size_t skipped = peeks ? static_cast<std::size_t>(std::max(s.peek_offset, 0)) : 0;
-  if (skipped >= queued) return fail(EAGAIN);
-  const std::size_t wanted = std::min(total_size(*pieces), queued - skipped);
+  const std::size_t skipped = stepped + (peeks ? static_cast<std::size_t>(std::max(s.peek_offset, 0)) : 0);
+  if (skipped >= queued + stepped) return fail(EAGAIN);
+  const std::size_t wanted = std::min(total_size(*pieces), queued + stepped - skipped);
   const auto move_peek_offset = [&s, peeks](std::size_t count) {
     if (s.peek_offset < 0) return;
     const auto moved = static_cast<std::int32_t>(count);

@@ -17,6 +17,7 @@ enum class Event : std::uint16_t {
   kDropped = static_cast<std::uint16_t>(trace::EventBase::kStack),  // words: DropReason, bytes
   kReplyQueued,                                                     // words: replies that wait
   kPortBound,                                                       // words: protocol, port
+  kAddressClaimed,  // words: address, 1 = nobody has it and it is ours, 0 = somebody has it
 };
 
 }  // namespace tapir::stack

@@ -5,11 +5,13 @@
 #include <array>
 #include <utility>
 
+#include "link/vlan.h"
 #include "stack/events.h"
 #include "stack/parts.h"
 #include "wire/arp.h"
 #include "wire/ethernet.h"
 #include "wire/ipv4.h"
+#include "wire/vlan.h"
 
 namespace tapir::stack {
 namespace {
@@ -74,8 +76,14 @@ void Stack::Parts::input_ethernet(InterfaceId interface, Frame frame, Instant no
     case wire::kEtherTypeArp:
       frame.trim_front(wire::kEthernetHeaderLength);
       return input_arp(interface, frame, *header, to, now);
-    case wire::kEtherTypeVlan:
-      return drop(DropReason::kVlan, interface, frame.size(), now);
+    case wire::kEtherTypeVlan: {
+      // A tag of VLAN 0 only carries a priority: the frame is ours.
+      const auto tag = wire::parse_vlan(frame.bytes().subspan(wire::kEthernetHeaderLength));
+      if (!tag || tag->id != 0 || tag->ethertype == wire::kEtherTypeVlan)
+        return drop(DropReason::kVlan, interface, frame.size(), now);
+      link::strip_vlan_tag(frame);
+      return input_ethernet(interface, std::move(frame), now);
+    }
     default:
       if (tapped) return;
       return drop(DropReason::kL2Unknown, interface, frame.size(), now);
@@ -87,14 +95,24 @@ void Stack::Parts::input_arp(InterfaceId interface, const Frame& frame, const wi
   const auto packet = wire::parse_arp(frame.bytes());
   if (!packet) return drop(DropReason::kArpInvalid, interface, frame.size(), now);
   // Neighbors counts and traces what it drops.
-  neighbors.on_arp(interface, *packet, header.src, to, now);
+  claims.on_arp(interface, *packet, now);
+  // RFC 1027: who asks for a host that is reached through us, by another interface, gets our address (Linux's
+  // arp_fwd_proxy).
+  bool proxied = false;
+  if (ip_knobs.proxy_arp && ip_knobs.ip_forward && packet->operation == wire::ArpOperation::kRequest &&
+      interfaces.classify(packet->target_ip) == ip::AddressKind::kElsewhere) {
+    const ip::Route* onward = routes.lookup(packet->target_ip);
+    proxied = onward != nullptr && onward->kind == ip::RouteKind::kUnicast && onward->interface != interface;
+  }
+  neighbors.on_arp(interface, *packet, header.src, to, now, proxied);
 }
 
 void Stack::Parts::input_ipv4(Frame frame, ip::LinkDestination to, Instant now) {
   const InterfaceId arrived_on = frame.meta().interface;
   auto datagram = ipv4_input.input(std::move(frame), to, now);
   if (datagram) return deliver(std::move(*datagram), now);
-  const ip::Rejected& rejected = datagram.error();
+  ip::Rejected& rejected = datagram.error();
+  if (rejected.forward) return forward(std::move(rejected.frame), to, now);
   if (rejected.error && rejected.frame)
     send_icmp_error(*rejected.error, rejected.frame.bytes(), to, arrived_on, now);
 }
@@ -123,6 +141,11 @@ void Stack::Parts::deliver(ip::Datagram datagram, Instant now) {
       return deliver_udp(std::move(datagram), now);
     case IpProtocol::kIcmp:
       return deliver_icmp(datagram, now);
+    case IpProtocol::kIgmp:
+      counters.add(Counter::kIpInDelivers);
+      if (const auto refused = groups.input(datagram, now); refused && !known)
+        drop(*refused, datagram.interface, datagram.frame.size(), now);
+      return;
     default:
       if (known) return counters.add(Counter::kIpInDelivers);
       counters.add(Counter::kIpInUnknownProtos);
@@ -138,10 +161,28 @@ void Stack::Parts::deliver_icmp(const ip::Datagram& datagram, Instant now) {
   ip::IcmpOutcome outcome = icmp.input(datagram, now);
   if (outcome.reply) queue_reply(std::move(*outcome.reply), now);
   if (outcome.error) deliver_error(*outcome.error, datagram.interface, now);
+  if (outcome.redirect) {
+    if (!flow_is_ours(outcome.redirect->flow, datagram.interface))
+      return drop(DropReason::kIcmpNoFlow, datagram.interface, datagram.frame.size(), now);
+    return on_redirect(*outcome.redirect, datagram.interface, now);
+  }
   if (!outcome.for_sockets) return;
   const bool asked = pings.on_reply(datagram, now);
   if (!ping_ports.deliver(raw_arrival(datagram), datagram.frame.bytes(), now) && !asked)
     drop(DropReason::kNoSocket, datagram.interface, datagram.frame.size(), now);
+}
+
+bool Stack::Parts::flow_is_ours(const DeliveryError& error, InterfaceId arrived_on) {
+  switch (error.protocol) {
+    case IpProtocol::kTcp:
+      return tcp.quotes_in_flight(error);
+    case IpProtocol::kUdp:
+      return static_cast<bool>(udp.lookup(error.quoted.local, error.quoted.remote, arrived_on));
+    case IpProtocol::kIcmp:
+      return pings.waits_for(error.quoted.remote.address) || raw_ports.size() != 0 || ping_ports.size() != 0;
+    default:
+      return raw_ports.size() != 0;
+  }
 }
 
 void Stack::Parts::deliver_udp(ip::Datagram datagram, Instant now) {
@@ -220,6 +261,8 @@ void Stack::Parts::deliver_error(const DeliveryError& error, InterfaceId arrived
 // into.
 void Stack::Parts::after_input(Instant now) {
   drain_neighbors(now);
+  drain_claims(now);
+  send_group_reports(now);
   send_replies(now);
   if (tcp.output_due()) send_segments(true, now);
 }

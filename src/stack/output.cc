@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "ip/events.h"
 #include "ip/fragmenter.h"
 #include "stack/events.h"
 #include "stack/parts.h"
@@ -97,6 +98,10 @@ std::expected<void, DeliveryError> Stack::Parts::send_slot(const Path& path, con
                                                            Frame kept, Instant now) {
   const auto verdict = ipv4_output.push_header(batch.slot(), path, fields, now);
   if (!verdict) return std::unexpected(verdict.error());
+  if (!path.local && fields.protocol != IpProtocol::kTcp &&
+      (path.destination.is_multicast() || interfaces.is_broadcast(path.destination)))
+    loop_back(path, fields, now);
+  if (fields.host_only) return {};
   if (*verdict == ip::OutputVerdict::kFragment) {
     if (whole_ == nullptr) whole_ = std::make_unique<OutgoingFrame>();
     *whole_ = batch.slot();
@@ -250,8 +255,41 @@ void Stack::Parts::drain_neighbors(Instant now) {
     else
       drop(DropReason::kDevRefused, released->interface, batch.slot().size(), now);
   }
-  while (const auto failure = neighbors.poll_failure()) deliver_error(*failure, kNoInterface, now);
+  for (Frame packet; const auto failure = neighbors.poll_failure(&packet);) {
+    // What we only passed on is reported to its sender (RFC 1812 §5.2.7.1).
+    if (interfaces.is_local_address(failure->quoted.local.address))
+      deliver_error(*failure, kNoInterface, now);
+    else
+      send_icmp_error(ip::IcmpErrorSpec::host_unreachable(), packet.bytes(), ip::LinkDestination::kHost,
+                      kNoInterface, now);
+  }
   draining_neighbors_ = false;
+}
+
+// Probes and announcements; addresses that turned out to be free are ours now.
+void Stack::Parts::drain_claims(Instant now) {
+  while (const auto arp = claims.poll_arp()) {
+    if (attached(arp->interface) == nullptr) continue;
+    OutgoingFrame& out = slot(now);
+    wire::emit_arp(arp->packet, out.append_header(wire::kArpLength));
+    push_ethernet(arp->destination, arp->packet.sender_mac, wire::kEtherTypeArp);
+    if (make_room(arp->interface, now))
+      commit(arp->interface, {}, now);
+    else
+      drop(DropReason::kDevRefused, arp->interface, wire::kArpLength, now);
+  }
+  while (const auto outcome = claims.poll_outcome()) {
+    tracer.emit(now, Event::kAddressClaimed, outcome->interface, ip::trace_word(outcome->address.address),
+                outcome->granted ? 1 : 0);
+    if (outcome->granted && interfaces.add_address(outcome->interface, outcome->address)) {
+      (void)routes.add_connected(outcome->interface, outcome->address);
+      groups.announce(outcome->interface, now);
+    }
+  }
+}
+
+void Stack::Parts::send_group_reports(Instant now) {
+  while (auto report = groups.poll_report(now)) queue_reply(std::move(*report), now);
 }
 
 // Connections ask for a new path when they next send.
@@ -287,13 +325,16 @@ void Stack::Parts::poll_output(Instant now) {
   std::size_t loopback_left = kLoopbackFramesPerPoll;
   const InterfaceId loopback = interfaces.loopback();
   for (;;) {
+    drain_claims(now);
+    send_group_reports(now);
     drain_neighbors(now);
     send_replies(now);
     send_segments(false, now);
     drain_neighbors(now);
     flush(now);
     // What went to ourselves comes back now: the program's next look finds it arrived, as in Linux.
-    const std::size_t fed = loopback_left == 0 ? 0 : receive_from(loopback, loopback_left, now);
+    std::size_t fed = loopback_left == 0 ? 0 : receive_from(loopback, loopback_left, now);
+    fed += feed_looped(loopback_left - fed, now);
     if (fed == 0) return;
     loopback_left -= fed;
   }

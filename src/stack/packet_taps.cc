@@ -11,6 +11,7 @@ namespace {
 raw::PacketType packet_type(ip::LinkDestination to) {
   switch (to) {
     case ip::LinkDestination::kHost:
+    case ip::LinkDestination::kLooped:
       return raw::PacketType::kHost;
     case ip::LinkDestination::kBroadcast:
       return raw::PacketType::kBroadcast;

@@ -12,13 +12,16 @@
 #include <vector>
 
 #include "inet/delivery_error.h"
+#include "ip/address_claims.h"
 #include "ip/fragments.h"
+#include "ip/groups.h"
 #include "ip/icmp.h"
 #include "ip/input.h"
 #include "ip/interfaces.h"
 #include "ip/neighbors.h"
 #include "ip/output.h"
 #include "ip/path_mtu.h"
+#include "ip/redirects.h"
 #include "ip/reply.h"
 #include "ip/routes.h"
 #include "raw/packet_ports.h"
@@ -125,6 +128,9 @@ struct Stack::Parts {
   };
   TouchedPorts take_touched_ports();
 
+  // An address is ours from now on: it is added with its route, and announced if `announce`.
+  void take_address(InterfaceId interface, const IpPrefix& address, bool announce, Instant now);
+
   // `now` of a call that does nothing else with it.
   void seen_at(Instant now) { seen_now_ = now; }
   Instant seen_now() const { return seen_now_; }
@@ -151,6 +157,9 @@ struct Stack::Parts {
   ip::Routes routes;
   ip::Neighbors neighbors;
   ip::Fragments fragments;
+  ip::Groups groups;
+  ip::AddressClaims claims;
+  ip::RedirectLimit redirect_limit;
   ip::Ipv4Input ipv4_input;
   ip::Ipv4Output ipv4_output;
   ip::Icmp icmp;
@@ -183,6 +192,15 @@ struct Stack::Parts {
   void drop(trace::DropReason reason, InterfaceId interface, std::size_t bytes, Instant now);
   void after_input(Instant now);
   // packet_taps.cc: copies for packet sockets. True when one wanted just this protocol.
+  // forward.cc
+  void forward(Frame frame, ip::LinkDestination to, Instant now);
+  void forward_in_fragments(const Path& path, std::uint32_t mtu, Instant now);
+  void send_redirect(const wire::Ipv4Header& header, Bytes packet, const Path& path, InterfaceId arrived_on,
+                     Instant now);
+  void on_redirect(const ip::RedirectReceived& redirect, InterfaceId arrived_on, Instant now);
+  static ip::IcmpErrorSpec unreachable_spec(ip::RouteError error);
+  // Did a socket of ours send what `error` quotes?
+  bool flow_is_ours(const DeliveryError& error, InterfaceId arrived_on);
   bool tap_received(InterfaceId interface, const Frame& frame, ip::LinkDestination to, Instant now);
   void tap_sent(InterfaceId interface, std::span<const OutgoingFrame> sent, Instant now);
   std::size_t receive_from(InterfaceId id, std::size_t frames_max, Instant now);
@@ -200,6 +218,11 @@ struct Stack::Parts {
   void push_ethernet(const link::MacAddress& destination, const link::MacAddress& source,
                      std::uint16_t ethertype);
   void drain_neighbors(Instant now);
+  void drain_claims(Instant now);
+  void send_group_reports(Instant now);
+  // group_loop.cc: the packet in the slot, which begins at its IP header, comes back to whoever joined here.
+  void loop_back(const Path& path, const ip::Ipv4Fields& fields, Instant now);
+  std::size_t feed_looped(std::size_t frames_max, Instant now);
   void send_replies(Instant now);
   void send_tcp_replies(Instant now);
   void send_segments(bool only_due, Instant now);
@@ -208,7 +231,9 @@ struct Stack::Parts {
 
   std::uint32_t routes_generation_ = 0;
   raw::PacketHandle sending_port_;        // whose frame leaves just now
-  std::unique_ptr<OutgoingFrame> whole_;  // a packet while it is cut to fragments
+  std::unique_ptr<OutgoingFrame> whole_;    // a packet while it is cut to fragments
+  std::unique_ptr<OutgoingFrame> segment_;  // a segment of a super-segment while it is cut to fragments
+  FrameQueue looped_;                       // group packets on their way back to us; IP packets
   std::array<Frame, link::kTurnFramesMax> received_;
   std::array<TouchedPort, kTouchedPortsMax> touched_ports_{};
   std::size_t touched_port_count_ = 0;

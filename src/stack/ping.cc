@@ -100,6 +100,12 @@ bool Pings::on_reply(const ip::Datagram& datagram, Instant now) {
   return true;
 }
 
+bool Pings::waits_for(const IpAddress& destination) const {
+  return std::any_of(slots_.begin(), slots_.end(), [&](const Slot& slot) {
+    return slot.phase == Phase::kWaiting && slot.destination == destination;
+  });
+}
+
 bool Pings::on_error(const DeliveryError& error, Instant now) {
   const auto concerns = [&](const Slot& slot) {
     if (slot.phase != Phase::kWaiting || slot.destination != error.quoted.remote.address) return false;

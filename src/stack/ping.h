@@ -60,6 +60,8 @@ class Pings {
   std::expected<ip::Reply, ip::RouteError> start(const PingRequest& request, Instant now);
   // An echo reply arrived. True when it answered a request.
   bool on_reply(const ip::Datagram& datagram, Instant now);
+  // Is an answer from `destination` awaited?
+  bool waits_for(const IpAddress& destination) const;
   // An error about an ICMP packet of ours: it ends the oldest request to where that went; about a UDP datagram: it ends
   // the request from and to its ports. True when there was one.
   bool on_error(const DeliveryError& error, Instant now);

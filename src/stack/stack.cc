@@ -6,6 +6,7 @@
 
 #include "link/loopback.h"
 #include "link/offload.h"
+#include "link/vlan.h"
 #include "stack/parts.h"
 
 namespace tapir::stack {
@@ -27,6 +28,10 @@ enum class Stream : std::uint64_t {
   kTcp,
   kPingKey,
   kPing,
+  kGroupsKey,
+  kGroups,
+  kRedirectsKey,
+  kClaims,
 };
 
 Rng stream(const Rng& rng, Stream which) { return rng.fork(static_cast<std::uint64_t>(which)); }
@@ -64,11 +69,15 @@ Stack::Parts::Parts(const StackConfig& with, Instant now)
       budget(with.memory_limit),
       frames(budget),
       path_mtu(key(rng, Stream::kPathMtuKey), ip_knobs),
-      routes(interfaces, path_mtu, ip_knobs),
+      routes(interfaces, path_mtu, ip_knobs, key(rng, Stream::kRedirectsKey)),
       neighbors(interfaces, frames, key(rng, Stream::kNeighborsKey), stream(rng, Stream::kNeighbors),
                 ip_knobs, counters, tracer, now),
       fragments(frames, key(rng, Stream::kFragmentsKey), ip_knobs, counters),
-      ipv4_input(interfaces, fragments, counters, tracer),
+      groups(interfaces, frames, key(rng, Stream::kGroupsKey), stream(rng, Stream::kGroups), ip_knobs,
+             budget.hook()),
+      claims(stream(rng, Stream::kClaims)),
+      redirect_limit(key(rng, Stream::kRedirectsKey)),
+      ipv4_input(interfaces, routes, groups, fragments, ip_knobs, counters, tracer),
       ipv4_output(key(rng, Stream::kOutputKey), stream(rng, Stream::kOutput), ip_knobs, counters),
       icmp(interfaces, routes, frames, key(rng, Stream::kIcmpKey), stream(rng, Stream::kIcmp), ip_knobs,
            counters, tracer),
@@ -114,8 +123,10 @@ Stack::Parts::TouchedPorts Stack::Parts::take_touched_ports() {
 
 Instant Stack::Parts::next_timeout() const {
   if (!replies.empty() && output_retry_at_ == kNever) return seen_now_;
+  if (!looped_.empty()) return seen_now_;
   Instant next = std::min({neighbors.next_timeout(), fragments.next_timeout(), path_mtu.next_timeout(),
-                           tcp.next_timeout(), ports.next_timeout(), pings.next_timeout(), output_retry_at_});
+                           tcp.next_timeout(), ports.next_timeout(), pings.next_timeout(), groups.next_timeout(),
+                           claims.next_timeout(), output_retry_at_});
   for (const Attached& each : devices) next = std::min(next, each.device->next_timeout());
   return next;
 }
@@ -133,6 +144,8 @@ void Stack::Parts::on_timeout(Instant now) {
                       ip::LinkDestination::kHost, expired->first.meta().interface, now);
   }
   path_mtu.on_timeout(now);
+  groups.on_timeout(now);
+  claims.on_timeout(now);
   if (batch.borrows()) flush(now);
   tcp.on_timeout(now);
   ports.on_timeout(tcp, now);
@@ -159,6 +172,8 @@ Stack::~Stack() = default;
 
 InterfaceId Stack::add_interface(InterfaceConfig config, std::unique_ptr<link::Device> device, Instant now) {
   const link::Offloads own = device->offloads();
+  if (config.vlan != 0)
+    device = std::make_unique<link::VlanDevice>(std::move(device), config.vlan, &parts_->counters);
   if (!own.tx_checksum || !own.tso) device = std::make_unique<link::Offload>(std::move(device));
 
   ip::Interface interface;
@@ -175,10 +190,24 @@ InterfaceId Stack::add_interface(InterfaceConfig config, std::unique_ptr<link::D
   Parts::Attached& attached = parts_->devices.back();
   attached.link_type = attached.device->link_type();
   attached.mac = attached.device->mac();
-  for (const IpPrefix& address : config.addresses)
-    if (parts_->interfaces.add_address(id, address)) (void)parts_->routes.add_connected(id, address);
   parts_->seen_at(now);
+  const bool ethernet = attached.link_type == link::LinkType::kEthernet;
+  for (const IpPrefix& address : config.addresses) {
+    const bool probing = config.detect_conflicts && ethernet && config.up &&
+                         parts_->claims.claim(id, attached.mac, address, true, true, now);
+    if (!probing) parts_->take_address(id, address, config.announce, now);
+  }
   return id;
+}
+
+void Stack::Parts::take_address(InterfaceId id, const IpPrefix& address, bool announce, Instant now) {
+  if (!interfaces.add_address(id, address)) return;
+  (void)routes.add_connected(id, address);
+  const ip::Interface* interface = interfaces.find(id);
+  const bool announces = interface->kind == ip::LinkKind::kEthernet && interface->up && address.address.is_v4();
+  if ((announce || ip_knobs.arp_notify) && announces)
+    claims.claim(id, interface->mac, address, false, announce, now);
+  groups.announce(id, now);
 }
 
 bool Stack::add_route(IpPrefix destination, IpAddress gateway, InterfaceId interface, std::uint32_t metric,

@@ -41,6 +41,9 @@ struct InterfaceConfig {
   std::string name;                 // "tap0", "lo"
   std::vector<IpPrefix> addresses;  // "10.0.0.1/24"; each adds its connected route
   bool up = true;
+  std::uint16_t vlan = 0;  // 802.1Q: frames carry this tag, others are dropped; 0 = untagged
+  bool announce = false;   // gratuitous ARP for each address, and for who claims it later (RFC 5227 §2.3, §2.4)
+  bool detect_conflicts = false;  // each address is asked for first, and used only when nobody has it (RFC 5227)
 };
 
 class Stack {

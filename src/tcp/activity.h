@@ -20,6 +20,7 @@
 #include "tcp/scoreboard.h"
 #include "tcp/send_buffer.h"
 #include "tcp/unsent_queue.h"
+#include "tcp/urgent.h"
 
 namespace tapir::tcp {
 
@@ -52,7 +53,7 @@ struct Activity {
     if (!scoreboard.empty() || !unsent.empty() || !send_buffer.empty() || !receive_queue.empty() ||
         !reassembly.empty())
       return false;
-    if (reset.owed || fast_open_request != 0 || !dsack.empty() || recovery.remembers()) return false;
+    if (reset.owed || fast_open_request != 0 || !urgent.idle() || !dsack.empty() || recovery.remembers()) return false;
     for (const Instant deadline : deadlines)
       if (deadline != kNever) return false;
     return true;
@@ -67,6 +68,7 @@ struct Activity {
   std::array<Instant, kTimerCount> deadlines;   // by Timer; kKeepalive's place is unused: it runs while the connection is idle too
   OwedReset reset;
   std::uint32_t fast_open_request = 0;   // index + 1 in Env::fast_open_requests, while a server's handshake is unfinished; 0: none
+  Urgent urgent;                   // a byte out of turn, ours or theirs
   SeqRange dsack{};                // a duplicate to report in the next ACK
   Instant probes_began{};          // window probes in a row; zero: none
   Pacer pacer;

@@ -294,6 +294,10 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
   const bool all = copied == data.size() && !flags.follows;
   mid_write_ = !all;
   if (all && flags.end_of_record) tail->end_of_record = true;
+  if (all && flags.urgent) {
+    busy_->urgent.up = busy_->send_buffer.end();
+    busy_->urgent.sending = true;
+  }
   // PSH goes with the end of what the program wrote, and in between once half the peer's window is filled (Linux: forced_push).
   const bool forced = busy_->send_buffer.end() > snd_.pushed + snd_.max_wnd / 2;
   // Until the call is over, a record that became full sends once, if it is the next in line (Linux: tcp_push_one).
@@ -350,6 +354,7 @@ void Connection::shutdown_receive() { receive_shutdown_ = true; }
 std::size_t Connection::read(MutableBytes out, Env& env, Instant now) {
   const std::size_t count = busy_ ? busy_->receive_queue.read(out) : 0;
   if (count == 0) return 0;
+  note_read();
   rcv_.copied += static_cast<std::uint32_t>(count);
   adjust_receive_space(env, now);
   offer_after_read();
@@ -361,6 +366,7 @@ std::size_t Connection::peek(MutableBytes out, std::size_t offset) const { retur
 std::size_t Connection::discard(std::size_t count, Env& env, Instant now) {
   const std::size_t dropped = busy_ ? busy_->receive_queue.discard(count) : 0;
   if (dropped == 0) return 0;
+  note_read();
   rcv_.copied += static_cast<std::uint32_t>(dropped);
   adjust_receive_space(env, now);
   offer_after_read();

@@ -128,6 +128,19 @@ class Connection : public TouchedLink {
   void ask_for_room() { no_space_ = true; }
   std::size_t read(MutableBytes out, Env& env, Instant now);
   std::size_t peek(MutableBytes out, std::size_t offset) const;
+
+  // ---- urgent data (connection_urgent.cc): a read stops at the mark, and steps over the byte behind it unless SO_OOBINLINE ----
+  // The reader stands at the mark (SIOCATMARK).
+  bool at_mark() const;
+  // Bytes up to the mark ahead; the largest number when there is none.
+  std::size_t bytes_before_mark() const;
+  // The urgent byte, if it came and was not taken; `keep`: MSG_PEEK.
+  std::optional<std::uint8_t> take_urgent(bool keep);
+  bool urgent_waiting() const { return busy_->urgent.byte == Urgent::Byte::kWaiting; }   // POLLPRI
+  // A pointer was heard, and the mark is not passed.
+  bool urgent_ahead() const { return busy_->urgent.byte != Urgent::Byte::kNone; }
+  // It was taken already (MSG_OOB answers EINVAL then).
+  bool urgent_taken() const { return busy_->urgent.byte == Urgent::Byte::kRead; }
   std::size_t discard(std::size_t count, Env& env, Instant now);   // MSG_TRUNC
   // The program closed its sending side: a FIN is owed after the data (Linux: tcp_shutdown).
   void shutdown_send(Env& env, Instant now);
@@ -338,6 +351,10 @@ class Connection : public TouchedLink {
   void queue_in_order(Frame frame, std::uint32_t segment_size, bool push, Env& env, Instant now);
   void drain_reassembly(Env& env, Instant now);
   void take_out_of_order(const wire::TcpSegment& segment, SeqNum seq, Ecn ecn, Frame frame, Env& env, Instant now);
+  void check_urg(const wire::TcpSegment& segment, const Env& env);
+  SeqNum read_up_to() const;     // the next byte of the stream that the program will read (Linux: copied_seq)
+  void note_read();              // the reader may have passed the mark
+  void mark_urgent(wire::TcpSegment& segment) const;
   void decide_ack(Env& env, Instant now);
   bool make_room(std::size_t true_size, Env& env);
 

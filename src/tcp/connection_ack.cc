@@ -76,6 +76,7 @@ Connection::Sacks Connection::read_sacks(const TcpSegment& segment, Env& env) {
 }
 
 void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bool ece, Env& env, Instant now) {
+  if (busy_->urgent.sending && snd_.una >= busy_->urgent.up) busy_->urgent.sending = false;
   const bool nothing_out = busy_->scoreboard.empty();
   const SeqNum una_before = snd_.una;
   const bool advanced = segment.ack > una_before;

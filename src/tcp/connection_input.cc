@@ -42,6 +42,7 @@ void Connection::on_segment(const TcpSegment& segment, const SegmentContext& con
   if (check_syn(segment, env, now) == Verdict::kDone) return;
   if (check_ack(segment, env, now) == Verdict::kDone) return;
   if (check_state(segment, env, now) == Verdict::kDone) return;
+  check_urg(segment, env);
   take_payload(segment, context, std::move(frame), env, now);
   if (state_ == State::kClosed || time_wait_owed_) return;
   decide_ack(env, now);

@@ -112,6 +112,7 @@ void Connection::emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRa
     segment.options.sack_count = static_cast<std::uint8_t>(collect_sack_blocks(segment.options));
     busy_->dsack = {};
   }
+  mark_urgent(segment);
   const std::uint32_t window = choose_window(env) >> rcv_.wscale;
   segment.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(window, 65535));
   const std::size_t length = tcp_header_length(segment.options, false);
@@ -308,7 +309,8 @@ void Connection::note_transmission(Transmission& t, std::uint32_t payload, bool 
 
 // Linux: tcp_tso_autosize. About a millisecond of the pacing rate, more when the peer is near, at least tcp_min_tso_segs.
 std::uint32_t Connection::max_segments_per_send(const Env& env) const {
-  if (path_->offloads.gso_max_size == 0) return 1;
+  // The pointer counts from each segment's own start: no device can copy it.
+  if (path_->offloads.gso_max_size == 0 || busy_->urgent.sending) return 1;
   const std::uint64_t gso_max = path_->offloads.gso_max_size;
   std::uint64_t bytes = std::min<std::uint64_t>(window_.pacing_rate >> 10, gso_max);
   if (rtt_.min_rtt() != Duration::max() && env.knobs.tcp_tso_rtt_log > 0) {
@@ -324,7 +326,7 @@ std::uint32_t Connection::max_segments_per_send(const Env& env) const {
 
 // RFC 9293 §3.7.4 with Minshall's change: a partial segment waits while another partial one is in flight, not while any is.
 bool Connection::nagle_holds(bool partial) const {
-  if (!partial || push_now_) return false;
+  if (!partial || push_now_ || busy_->urgent.sending) return false;
   if (options_->cork || corked_now_) return true;
   if (options_->no_delay || busy_->scoreboard.empty()) return false;
   return snd_.sml > snd_.una && snd_.sml <= snd_.nxt;

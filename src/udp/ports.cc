@@ -311,7 +311,8 @@ Outcome UdpPorts::deliver_to_group(const StoredHeader& header, Frame payload, In
     table_.find(hash_of(address, header.to.port), [&](std::uint32_t index) {
       const DatagramPort& port = *ports_.at(index);
       if (port.tuple_.local.port == header.to.port && port.tuple_.local.address == address &&
-          score(port, header.from, header.interface) >= 0 && count < kCopiesMax)
+          score(port, header.from, header.interface) >= 0 &&
+          port.groups.allow(header.interface, header.to.address, header.from.address) && count < kCopiesMax)
         touched_[count++] = ports_.handle_of(port);
       return false;
     });

@@ -16,6 +16,7 @@
 #include "frame/outgoing_frame.h"
 #include "inet/delivery_error.h"
 #include "inet/endpoint.h"
+#include "inet/multicast.h"
 #include "inet/protocol.h"
 #include "trace/counters.h"
 #include "trace/drop_reason.h"
@@ -77,6 +78,7 @@ class DatagramPort {
   bool path_mtu_discovery = true;  // false (IP_PMTUDISC_DONT): "fragmentation needed" is no error
   bool receive_shut = false;       // shutdown(SHUT_RD)
   std::size_t receive_buffer = kReceiveBufferDefault;  // SO_RCVBUF as Linux counts: true size
+  GroupMemberships groups;         // IP_ADD_MEMBERSHIP …
 
   const Endpoint& local() const { return tuple_.local; }
   // Port 0: not connected.

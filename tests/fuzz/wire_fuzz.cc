@@ -12,6 +12,7 @@
 #include "wire/checksum.h"
 #include "wire/ethernet.h"
 #include "wire/icmp.h"
+#include "wire/igmp.h"
 #include "wire/ipv4.h"
 #include "wire/segment_text.h"
 #include "wire/tcp_options.h"
@@ -42,6 +43,21 @@ void link_headers(Bytes bytes) {
     const std::size_t size = wire::emit_arp(*packet, out);
     require(same(Bytes(out).first(size), bytes.first(size)), "ARP is written as it was read");
   }
+}
+
+void igmp(Bytes bytes) {
+  if (const auto message = wire::parse_igmp(bytes)) {
+    for (std::size_t i = 0; i < message->sources.size(); ++i)
+      require(message->sources[i].is_v4(), "a source of an IGMP query is an IPv4 address");
+    require(message->sources.size() * 4 <= bytes.size(), "an IGMP query has no more sources than bytes");
+  }
+  wire::IgmpRecordReader reader(bytes);
+  std::size_t count = 0;
+  while (const auto record = reader.next()) {
+    ++count;
+    require(record->sources.size() * 4 <= bytes.size(), "an IGMP record has no more sources than bytes");
+  }
+  require(count * wire::kIgmpRecordLength <= bytes.size(), "IGMP records take bytes");
 }
 
 void ipv4(Bytes bytes) {
@@ -120,6 +136,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const tapir::Bytes bytes(data, size);
   tapir::fuzz::link_headers(bytes);
   tapir::fuzz::ipv4(bytes);
+  tapir::fuzz::igmp(bytes);
   tapir::fuzz::transport(bytes);
   tapir::fuzz::offloads(bytes);
   tapir::fuzz::text(bytes);

@@ -11,7 +11,8 @@ using trace::DropReason;
 
 struct InputTest : ::testing::Test, Host {
   Fragments fragments{pool, kKey, knobs, counters};
-  Ipv4Input ipv4{interfaces, fragments, counters, tracer};
+  Groups groups{interfaces, pool, kKey, Rng(5), knobs, {}};
+  Ipv4Input ipv4{interfaces, routes, groups, fragments, knobs, counters, tracer};
 
   std::expected<Datagram, Rejected> input(const Data& bytes) {
     return ipv4.input(frame(bytes), LinkDestination::kHost, kStart);
