@@ -175,7 +175,7 @@ void add_ss(CLI::App& app, Run& run) {
 }
 
 void add_ip(CLI::App& app, Run& run) {
-  auto [command, options] = add_command(app, run, "ip", "interfaces, addresses, routes and neighbours of the running stack, in iproute2's words", ip_main);
+  auto [command, options] = add_command(app, run, "ip", "interfaces, addresses, routes, neighbours, in iproute2's words", ip_main);
   command->add_flag("-j", options->json, "JSON, as --json");
   command->add_flag("-s,--stats", options->statistics, "counters too");
   command->add_flag("-b,--brief", options->brief, "a line each; -br too");
@@ -189,7 +189,7 @@ void add_tables(CLI::App& app, Run& run) {
   add_command<ControlOptions>(app, run, "arpcache", "the ARP cache, as tapip's command prints it", [](const ControlOptions& o) { return table_main(TapipTable::kArpCache, o); });
   add_command<ControlOptions>(app, run, "route", "the routing table, as route(8) prints it", [](const ControlOptions& o) { return table_main(TapipTable::kRoute, o); });
   add_command<ControlOptions>(app, run, "ifconfig", "interfaces and what passed them", [](const ControlOptions& o) { return table_main(TapipTable::kIfconfig, o); });
-  add_command<ControlOptions>(app, run, "stat", "what the stack holds: frames, sockets, connections, fragments, memory; a count that stays has leaked", stat_main);
+  add_command<ControlOptions>(app, run, "stat", "what the stack holds; a count that stays has leaked", stat_main);
   auto [netstat, options] = add_command(app, run, "netstat", "counters in netstat's sentences", netstat_main);
   netstat->add_flag("-s,--statistics", options->statistics, "counters, as without an option");
   netstat->add_flag("-r,--route", options->routes, "the routing table");

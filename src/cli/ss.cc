@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
 
 #include <nlohmann/json.hpp>
 
@@ -14,8 +17,12 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 void answer_ss(Running& running, const json&, runtime::ControlReply& reply) {
-  reply.send(json(running.host.with(
-      [](stack::Stack& stack, socket::Sockets&, Instant now) { return observe::sockets_json(stack, now); })));
+  auto rows = running.host.with(
+      [](stack::Stack& stack, socket::Sockets&, Instant now) { return observe::sockets_json(stack, now); });
+  // Every socket is held by the process that the stack is in.
+  for (ordered_json& row : rows)
+    if (!row.value("orphan", false)) row["users"] = fmt::format("users:((\"{}\",pid={}))", program_invocation_short_name, ::getpid());
+  reply.send(json(rows));
 }
 
 int ss_main(const SsOptions& options) {

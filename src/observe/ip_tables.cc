@@ -293,7 +293,7 @@ Json holdings_json(stack::Stack& stack) {
   add("half-open", tcp.half_open, "", "SYN answered, waits for the ACK");
   add("time-wait", tcp.time_wait, "", "TIME-WAIT, and FIN-WAIT-2 without a program");
   add("listeners", tcp.listeners, "", "TCP sockets that accept");
-  add("transmissions", tcp.transmissions, "", "TCP segments sent and not acknowledged, or waiting to be sent");
+  add("transmissions", tcp.transmissions, "", "TCP segments under way, or waiting to be sent");
   add("send chunks", tcp.chunks, "", "pieces of TCP send buffers");
   add("udp ports", parts.udp.size(), "", "UDP sockets");
   add("bound ports", parts.ports.bindings(), "", "sockets that hold a port");
@@ -301,7 +301,7 @@ Json holdings_json(stack::Stack& stack) {
   add("parked", parts.neighbors.parked_bytes(), "bytes", "packets that wait for a neighbour's answer");
   add("datagrams in pieces", parts.fragments.datagrams(), "", "whose fragments are not all here");
   add("fragments", parts.fragments.fragments(), "", "of those");
-  add("fragment bytes", parts.fragments.bytes(), "bytes", "of those, with their frames");
+  add("reassembly", parts.fragments.bytes(), "bytes", "of memory, with their frames");
   add("replies", parts.replies.size(), "", "answers that wait for a device");
   add("budget", parts.budget.used(), "bytes", "of memory, all of the above together", parts.budget.limit());
   add("budget peak", parts.budget.peak(), "bytes", "the most there was");

@@ -184,6 +184,7 @@ std::string extra_text(const Json& row, const SsView& view) {
   std::string text;
   if (const auto timer = row.find("timer"); view.timers && timer != row.end())
     text += fmt::format("timer:({},{},{})", get(*timer, "name"), timer_text(number(*timer, "expires_ms")), number(*timer, "retrans"));
+  if (const std::string users = get(row, "users"); view.processes && !users.empty()) text += (text.empty() ? "" : " ") + users;
   if (view.extended) text += fmt::format("{}sk:{:x}{}", text.empty() ? "" : " ", number(row, "subject"), get(row, "orphan", false) ? " orphan" : "");
   return text;
 }

@@ -34,7 +34,7 @@ struct SsView {
 };
 
 // Every TCP record and UDP port: an array of {"netid", "state" (ss's name), "recv_q", "send_q", "local", "peer", "timer"?,
-// "info"? (figures of TCP_INFO; times in µs unless the name says ms), "mem"?, "subject"}. In the order of the stack's tables.
+// "info"? (figures of TCP_INFO; times in µs unless the name says ms), "mem"?, "subject"}; who knows the process adds "users". In the order of the stack's tables.
 nlohmann::ordered_json sockets_json(stack::Stack& stack, Instant now);
 // The rows of sockets_json() that `view` wants.
 nlohmann::ordered_json select_sockets(const nlohmann::ordered_json& rows, const SsView& view);

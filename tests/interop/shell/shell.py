@@ -697,6 +697,7 @@ def case_ss_has_sss_columns_and_filters():
             expect(len(up.json("ss", "-ta", "sport", "=", ":7")) == 2 and not up.json("ss", "-ta", "sport = :99"), "by port")
             expect(len(up.json("ss", "state", "established", "dst", "10.0.0.0/24")) == 1, "by state and net")
             expect(len(up.json("ss", "-ta", "( sport = :7 or sport = :80 ) and not dst 10.0.0.2")) == 2, "an expression")
+            expect('users:(("tapir",pid=%d))' % up.process.pid in up.text("ss", "-tp"), up.text("ss", "-tp"))
             text = up.text("ss", "-tieom")
             expect("cwnd:" in text and "skmem:(r" in text and "sk:" in text, text)
             for words in (("state", "nosuch"), ("sport", "="), ("(",), ("nosuch",)):
