@@ -86,6 +86,7 @@ void Machine::set_segmentation_offload(bool on) {
 }
 
 void Machine::start() {
+  if (started_) return;
   stack::InterfaceConfig config;
   config.name = "tun0";
   config.addresses = {IpPrefix{settings_.local, settings_.prefix_length}};

@@ -47,7 +47,7 @@ class Machine {
   // ethtool's offload switches.
   void set_segmentation_offload(bool on);
   bool started() const { return started_; }
-  // Brings the interface up: the address, the device and the default route.
+  // Brings the interface up: the address, the device and the default route. Once: a route of the init command may have done it.
   void start();
   // Another address of ours, after start().
   void add_local_address(const IpAddress& address);
