@@ -23,6 +23,8 @@ Topics of_stack(stack::Event event) {
       return bits(Topic::kL2, Topic::kDrop);
     case stack::Event::kReplyQueued:
       return bits(Topic::kL2);
+    case stack::Event::kAddressClaimed:
+      return bits(Topic::kArp);
     case stack::Event::kPortBound:
       return bits(Topic::kSocket);
   }
