@@ -77,7 +77,6 @@ enum class Separator { kEnd, kSequence, kAnd, kOr, kPipe };
 
 struct Command {
   std::vector<std::string> words;
-  std::string target;       // of a redirection
   Separator after = Separator::kEnd;
 };
 
@@ -88,10 +87,7 @@ std::vector<Command> split(std::string_view text) {
   bool in_word = false;
   bool drop_next = false;   // the target of a redirection
   const auto end_word = [&] {
-    if (in_word) {
-      if (drop_next) commands.back().target = word;
-      else commands.back().words.push_back(word);
-    }
+    if (in_word && !drop_next) commands.back().words.push_back(word);
     if (in_word) drop_next = false;
     word.clear();
     in_word = false;
@@ -164,10 +160,7 @@ ShellOutcome Shell::run(std::string_view text) {
     // pipe feeds only looks at what is written.
     const bool runs = before == Separator::kSequence || (before == Separator::kAnd && last.ok()) || (before == Separator::kOr && !last.ok());
     if (before == Separator::kSequence && !last.ok()) return last;
-    // A parameter of the CUBIC module is a knob here.
-    constexpr std::string_view kCubic = "/sys/module/tcp_cubic/parameters/";
-    const bool parameter = next.words[0] == "echo" && next.words.size() == 2 && next.target.starts_with(kCubic);
-    if (runs) last = parameter ? set("tcp_cubic." + next.target.substr(kCubic.size()), next.words[1], Origin::kScript) : command(next.words);
+    if (runs) last = command(next.words);
     before = next.after;
   }
   return last;
@@ -273,9 +266,6 @@ ShellOutcome Shell::ethtool(const Words& words) {
 }
 
 ShellOutcome Shell::traffic_control(const Words& words) {
-  // A fair queue paces; of a plain one nothing can be seen.
-  const auto has = [&](std::string_view word) { return std::find(words.begin(), words.end(), word) != words.end(); };
-  if ((has("add") || has("replace")) && has("root") && words.back() == "fq") return set("net.core.default_qdisc", "fq", Origin::kScript);
   return skip(fmt::format("'{}': the device has no queueing discipline to change", joined(words)));
 }
 
