@@ -184,7 +184,7 @@ void Connection::become_established(Env& env, Instant now) {
   sizing_.seq = rcv_.copied;
   sizing_.began = opened_at_ = now;
   retransmits_began_ = {};
-  if (!rtt_.has_sample()) rto_.set(kRtoWithoutSample, env.knobs);
+  if (!rtt_.has_sample() && !fast_open_pending()) rto_.set(kRtoWithoutSample, env.knobs);
   if (!passive_ && total_retransmits_ > 1) window_.cwnd = 1;
   expand_send_limit(env);
   last_sent_at_ = now;
