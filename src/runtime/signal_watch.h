@@ -15,8 +15,9 @@ struct SignalWatch {
   std::atomic<unsigned> unrestarted = 0;  // of those, without SA_RESTART
   std::atomic<int> bell = -1;             // eventfd that ends the thread's wait; -1: it does not wait on one
   std::atomic<Futex*> futex = nullptr;    // posted instead
-  std::atomic<int> busy = 0;              // locks held: a handler must wait until 0
-  std::atomic<bool> deferred = false;     // one waits
+  int cancel_state = 0;       // the thread's own, while busy: nobody is cancelled in the midst of the stack
+  std::atomic<int> busy = 0;  // locks held: a handler must wait until 0
+  std::atomic<bool> deferred = false;  // one waits
 };
 
 // This thread's. Constant-initialized, so that a handler may ask.

@@ -2,6 +2,7 @@
 #include "runtime/stack_host.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -76,7 +77,8 @@ StackHost::~StackHost() {
 // ---- the lock ------------------------------------------------------------------------------------------------------
 
 void StackHost::Lock::acquire() {
-  signal_watch().busy.fetch_add(1, std::memory_order_relaxed);
+  SignalWatch& signals = signal_watch();
+  if (signals.busy.fetch_add(1, std::memory_order_relaxed) == 0) ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &signals.cancel_state);
   if (host_.mutex_.try_lock()) return;
   host_.contenders_.fetch_add(1, std::memory_order_relaxed);
   host_.mutex_.lock();
@@ -89,8 +91,10 @@ void StackHost::Lock::release() {
   host_.mutex_.unlock();
   for (std::size_t i = 0; i < count; ++i) to_wake[i].send();
   SignalWatch& signals = signal_watch();
-  if (signals.busy.fetch_sub(1, std::memory_order_relaxed) == 1 && signals.deferred.load(std::memory_order_relaxed))
-    run_deferred.load()();
+  const int cancel_state = signals.cancel_state;
+  if (signals.busy.fetch_sub(1, std::memory_order_relaxed) != 1) return;
+  ::pthread_setcancelstate(cancel_state, nullptr);
+  if (signals.deferred.load(std::memory_order_relaxed)) run_deferred.load()();
 }
 
 void StackHost::WakeUp::send() const {

@@ -234,6 +234,47 @@ int main(void) {
         run(tapir(folder / "handlers"))
 
 
+def case_cancelled_threads():
+    """Threads that are cancelled at any moment leave the stack whole."""
+    need("gcc")
+    with Folder() as folder:
+        source = write(folder / "cancel.c", r"""
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+static int a, b;
+static void* busy(void* none) { char byte; for (;;) { if (send(a, "x", 1, 0) != 1 || recv(b, &byte, 1, 0) != 1) return none; } }
+static void* waits(void* none) { char byte; recv(a, &byte, 1, 0); for (;;) pause(); return none; }
+int main(void) {
+  struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  socklen_t size = sizeof name;
+  int listener = socket(AF_INET, SOCK_STREAM, 0);
+  bind(listener, (void*)&name, size); listen(listener, 1); getsockname(listener, (void*)&name, &size);
+  a = socket(AF_INET, SOCK_STREAM, 0);
+  if (connect(a, (void*)&name, size) != 0) return 1;
+  b = accept(listener, 0, 0);
+  for (int i = 0; i < 200; i++) {
+    pthread_t thread; void* result; char bytes[8];
+    pthread_create(&thread, 0, busy, 0);
+    usleep((unsigned)(i % 20) * 50);
+    pthread_cancel(thread);
+    if (pthread_join(thread, &result) != 0 || result != PTHREAD_CANCELED) return 2;
+    recv(b, bytes, sizeof bytes, MSG_DONTWAIT);
+  }
+  pthread_t thread; void* result;
+  pthread_create(&thread, 0, waits, 0);
+  usleep(20000);
+  pthread_cancel(thread);
+  send(b, "y", 1, 0);                  /* it is cancelled when its call is over, at the latest */
+  if (pthread_join(thread, &result) != 0 || result != PTHREAD_CANCELED) return 3;
+  return 0;
+}
+""")
+        run(["gcc", "-O2", "-pthread", "-o", folder / "cancel", source])
+        run(tapir(folder / "cancel"))
+
+
 def case_sigpipe():
     done = python("""
 import signal, socket, time
