@@ -466,7 +466,14 @@ void StackHost::service_turns(Lock& lock) {
     if (!turn(monotonic_now())) break;
     let_others_in(lock);
   }
-  if (driver_ == &service_) driver_ = nullptr;
+  service_leaves();
+}
+
+// Calls that found the service thread driving may sleep: one of them is to drive now, not only at the next tick.
+void StackHost::service_leaves() {
+  if (driver_ != &service_) return;
+  driver_ = nullptr;
+  if (newest_ != nullptr) hand_over();
 }
 
 void StackHost::service_drive(Lock& lock) {
@@ -482,7 +489,7 @@ void StackHost::service_drive(Lock& lock) {
     if (calls_ != calls) break;
     wait_for_devices(lock, service_, stack_.next_timeout(), now);
   }
-  if (driver_ == &service_) driver_ = nullptr;
+  service_leaves();
 }
 
 // ---- set-up --------------------------------------------------------------------------------------------------------

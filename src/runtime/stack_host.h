@@ -277,6 +277,7 @@ class StackHost {
   void serve();
   void service_turns(Lock& lock);
   void service_drive(Lock& lock);
+  void service_leaves();
 
   const HostConfig config_;
   std::mutex mutex_;

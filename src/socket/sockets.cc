@@ -390,6 +390,8 @@ Duration Sockets::send_timeout(Descriptor fd) const {
   return s != nullptr ? s->send_timeout : Duration::zero();
 }
 
+void Sockets::hold_output(bool hold) { state_->output_held = hold; }
+
 bool Sockets::receive_shut(Descriptor fd) const {
   const SocketFile* s = state_->find_socket(fd);
   return s != nullptr && (s->shutdown & kReceiveShutdown) != 0;

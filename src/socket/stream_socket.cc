@@ -359,7 +359,7 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
     if (!rest.empty()) break;
   }
   if (written == 0) return fail(EAGAIN);
-  finish_call(now);
+  finish_transfer(now);
   return written;
 }
 
@@ -401,7 +401,7 @@ Result<std::size_t> Sockets::State::receive(StreamSocket& s, msghdr& message, in
     copied +=
         (flags & MSG_PEEK) != 0 ? connection->peek(out, copied) : parts.tcp.read(s.connection, out, now);
   }
-  if ((flags & MSG_PEEK) == 0) finish_call(now);
+  if ((flags & MSG_PEEK) == 0) finish_transfer(now);
   return copied;
 }
 
