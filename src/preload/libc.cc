@@ -2,6 +2,7 @@
 #include "preload/libc.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 
 #include <atomic>
 #include <cerrno>
@@ -45,5 +46,12 @@ extern "C" int tapir_wrapped_ppoll(pollfd* descriptors, nfds_t count, const time
                                    const sigset_t* mask) __asm__("__wrap_ppoll");
 extern "C" int tapir_wrapped_ppoll(pollfd* descriptors, nfds_t count, const timespec* timeout,
                                    const sigset_t* mask) {
-  return tapir::preload::libc().ppoll(descriptors, count, timeout, mask);
+  // A thread that is cancelled here would leave its call on the stack's list.
+  int before = 0;
+  ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+  const int result = tapir::preload::libc().ppoll(descriptors, count, timeout, mask);
+  const int error = errno;
+  ::pthread_setcancelstate(before, nullptr);
+  errno = error;
+  return result;
 }

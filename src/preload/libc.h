@@ -87,6 +87,7 @@ namespace tapir::preload {
   X(if_nametoindex, unsigned, (const char*))                                                     \
   X(if_indextoname, char*, (unsigned, char*))                                                    \
   X(_exit, void, (int))                                                                          \
+  X(sigaction, int, (int, const struct sigaction*, struct sigaction*))                           \
   X(__read_chk, ssize_t, (int, void*, std::size_t, std::size_t))                                 \
   X(__recv_chk, ssize_t, (int, void*, std::size_t, std::size_t, int))                            \
   X(__recvfrom_chk, ssize_t, (int, void*, std::size_t, std::size_t, int, sockaddr*, socklen_t*)) \

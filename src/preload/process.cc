@@ -198,6 +198,8 @@ bool is_other_process() {
 }
 
 bool usable() {
+  // Most of libc's socket calls are points where a thread may be cancelled; within the stack it cannot be.
+  ::pthread_testcancel();
   if (!is_copy()) [[likely]]
     return true;
   say_once(

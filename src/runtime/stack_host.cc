@@ -2,6 +2,7 @@
 #include "runtime/stack_host.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -13,6 +14,7 @@
 #include "runtime/entropy.h"
 #include "runtime/file_sink.h"
 #include "runtime/restart.h"
+#include "runtime/signal_watch.h"
 
 namespace tapir::runtime {
 namespace {
@@ -75,6 +77,8 @@ StackHost::~StackHost() {
 // ---- the lock ------------------------------------------------------------------------------------------------------
 
 void StackHost::Lock::acquire() {
+  SignalWatch& signals = signal_watch();
+  if (signals.busy.fetch_add(1, std::memory_order_relaxed) == 0) ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &signals.cancel_state);
   if (host_.mutex_.try_lock()) return;
   host_.contenders_.fetch_add(1, std::memory_order_relaxed);
   host_.mutex_.lock();
@@ -86,6 +90,11 @@ void StackHost::Lock::release() {
   const std::size_t count = std::exchange(host_.to_wake_count_, 0);
   host_.mutex_.unlock();
   for (std::size_t i = 0; i < count; ++i) to_wake[i].send();
+  SignalWatch& signals = signal_watch();
+  const int cancel_state = signals.cancel_state;
+  if (signals.busy.fetch_sub(1, std::memory_order_relaxed) != 1) return;
+  ::pthread_setcancelstate(cancel_state, nullptr);
+  if (signals.deferred.load(std::memory_order_relaxed)) run_deferred.load()();
 }
 
 void StackHost::WakeUp::send() const {
@@ -198,6 +207,8 @@ void StackHost::settle(Instant now) {
 // ---- a call that waits ---------------------------------------------------------------------------------------------
 
 Result<long> StackHost::run_to_answer(Waiter& waiter) {
+  waiter.handled_ = signal_watch().handled.load(std::memory_order_relaxed);
+  waiter.unrestarted_ = signal_watch().unrestarted.load(std::memory_order_relaxed);
   Lock lock(*this);
   ++calls_;
   const Instant now = monotonic_now();
@@ -224,7 +235,13 @@ Result<long> StackHost::run_to_answer(Waiter& waiter) {
 }
 
 void StackHost::interrupt(Waiter& waiter) {
-  if (waiter.answer_ || (waiter.restartable() && all_handlers_restart())) return;
+  if (waiter.answer_) return;
+  if (waiter.restartable()) {
+    const SignalWatch& signals = signal_watch();
+    const bool restarts = signals_are_watched() ? signals.unrestarted.load() == waiter.unrestarted_ : all_handlers_restart();
+    waiter.handled_ = signals.handled.load();
+    if (restarts) return;
+  }
   delist(waiter);
   waiter.answer_ = waiter.interrupted();
 }
@@ -238,9 +255,13 @@ void StackHost::sleep(Lock& lock, Waiter& waiter) {
   if (in_kernel) {
     outcome = sleep_in_kernel(lock, waiter, deadline);
   } else {
+    SignalWatch& signals = signal_watch();
+    signals.futex.store(&waiter.futex_);
     lock.release();
-    outcome = waiter.futex_.wait(deadline);
+    outcome = signals.handled.load() != waiter.handled_ ? Futex::Outcome::kInterrupted : waiter.futex_.wait(deadline);
+    signals.futex.store(nullptr);
     lock.acquire();
+    if (signals.handled.load() != waiter.handled_) outcome = Futex::Outcome::kInterrupted;
   }
   if (waiter.answer_) return;
   if (outcome == Futex::Outcome::kInterrupted) return interrupt(waiter);
@@ -271,13 +292,17 @@ Futex::Outcome StackHost::sleep_in_kernel(Lock& lock, Waiter& waiter, Instant de
   std::vector<pollfd> polled{{bell, POLLIN, 0}};
   polled.insert(polled.end(), kernel.begin(), kernel.end());
   const timespec timeout = to_timespec(std::max(deadline - monotonic_now(), Duration::zero()));
+  SignalWatch& signals = signal_watch();
+  signals.bell.store(bell);
   lock.release();
-  const int result = ::ppoll(polled.data(), polled.size(), deadline == kNever ? nullptr : &timeout, waiter.mask());
-  const int error = errno;
+  const bool early = signals.handled.load() != waiter.handled_;
+  const int result = early ? -1 : ::ppoll(polled.data(), polled.size(), deadline == kNever ? nullptr : &timeout, waiter.mask());
+  const int error = early ? EINTR : errno;
+  signals.bell.store(-1);
   lock.acquire();
   waiter.bell_ = -1;
   bells_.push_back(bell);
-  if (result < 0 && error == EINTR) return Futex::Outcome::kInterrupted;
+  if ((result < 0 && error == EINTR) || signals.handled.load() != waiter.handled_) return Futex::Outcome::kInterrupted;
   if (result == 0) return Futex::Outcome::kDeadline;
   take_kernel_readiness(waiter, std::span(polled).subspan(1));
   return Futex::Outcome::kWoken;
@@ -367,14 +392,23 @@ bool StackHost::wait_for_devices(Lock& lock, Driver& driver, Instant until, Inst
   driver.polling = true;
   driver.poll_until = until;
   ++stats_.polls;
+  SignalWatch& signals = signal_watch();
+  // A handler that runs from here on ends the wait, also one that runs before ppoll() has begun.
+  signals.bell.store(kick_.get());
   lock.release();
-  const int result = ::ppoll(descriptors.data(), descriptors.size(), until == kNever ? nullptr : &timeout,
-                             waiter != nullptr ? waiter->mask() : nullptr);
-  const bool interrupted = result < 0 && errno == EINTR;
+  const auto handled = [&] { return waiter != nullptr && signals.handled.load() != waiter->handled_; };
+  int result = -1;
+  bool interrupted = handled();
+  if (!interrupted) {
+    result = ::ppoll(descriptors.data(), descriptors.size(), until == kNever ? nullptr : &timeout,
+                     waiter != nullptr ? waiter->mask() : nullptr);
+    interrupted = (result < 0 && errno == EINTR) || handled();
+  }
+  signals.bell.store(-1);
   lock.acquire();
   driver.polling = false;
   // Only the driver answers a kick: a service thread whose place was taken leaves it to the one who took it.
-  if (driver_ == &driver && std::exchange(kicked_, false)) {
+  if (driver_ == &driver && (std::exchange(kicked_, false) || interrupted)) {
     eventfd_t count_of_kicks = 0;
     ::eventfd_read(kick_.get(), &count_of_kicks);
   }
@@ -438,7 +472,14 @@ void StackHost::service_turns(Lock& lock) {
     if (!turn(monotonic_now())) break;
     let_others_in(lock);
   }
-  if (driver_ == &service_) driver_ = nullptr;
+  service_leaves();
+}
+
+// Calls that found the service thread driving may sleep: one of them is to drive now, not only at the next tick.
+void StackHost::service_leaves() {
+  if (driver_ != &service_) return;
+  driver_ = nullptr;
+  if (newest_ != nullptr) hand_over();
 }
 
 void StackHost::service_drive(Lock& lock) {
@@ -454,7 +495,7 @@ void StackHost::service_drive(Lock& lock) {
     if (calls_ != calls) break;
     wait_for_devices(lock, service_, stack_.next_timeout(), now);
   }
-  if (driver_ == &service_) driver_ = nullptr;
+  service_leaves();
 }
 
 // ---- set-up --------------------------------------------------------------------------------------------------------

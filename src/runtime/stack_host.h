@@ -192,6 +192,8 @@ class StackHost {
     Descriptor fd_;
     int bell_ = -1;                // eventfd that ends its sleep; -1: the futex does
     bool kernel_ready_ = false;    // one of kernel() is; to be stepped
+    unsigned handled_ = 0;         // SignalWatch's counts when the call began, or when it was last restarted
+    unsigned unrestarted_ = 0;
     std::optional<Result<long>> answer_;
     bool enlisted_ = false;
     bool candidate_ = false;       // to be stepped, in complete_ready()
@@ -284,6 +286,7 @@ class StackHost {
   void serve();
   void service_turns(Lock& lock);
   void service_drive(Lock& lock);
+  void service_leaves();
 
   const HostConfig config_;
   std::mutex mutex_;

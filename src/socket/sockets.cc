@@ -426,6 +426,8 @@ void Sockets::set_error(Descriptor fd, Errno error) {
   if (SocketFile* s = state_->find_socket(fd)) s->error = static_cast<std::int32_t>(error);
 }
 
+void Sockets::hold_output(bool hold) { state_->output_held = hold; }
+
 bool Sockets::receive_shut(Descriptor fd) const {
   const SocketFile* s = state_->find_socket(fd);
   return s != nullptr && (s->shutdown & kReceiveShutdown) != 0;

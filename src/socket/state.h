@@ -52,6 +52,10 @@ struct Sockets::State {
   void absorb_touched_of_kind(Ports& from, Slab<Socket>& of);
   // Sends what a call caused.
   void finish_call(Instant now);
+  // The same at the end of a call whose output may wait for that of others (Sockets::OutputHeld).
+  void finish_transfer(Instant now) {
+    if (!output_held) finish_call(now);
+  }
   // The last descriptor is gone. EINPROGRESS: a stream socket lingers; `file` is no more in any case.
   Result<int> destroy(File& file, Instant now);
 
@@ -212,6 +216,7 @@ struct Sockets::State {
   IntrusiveList<File, WokenTag> woken;
   std::vector<Woken> woken_report;
   std::uint64_t last_lingering = 0;
+  bool output_held = false;  // calls leave their output to whoever said so
 };
 
 }  // namespace tapir::socket

@@ -373,7 +373,7 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
     if (!rest.empty()) break;
   }
   if (written == 0) return fail(EAGAIN);
-  finish_call(now);
+  finish_transfer(now);
   return written;
 }
 
@@ -426,7 +426,7 @@ Result<std::size_t> Sockets::State::receive(StreamSocket& s, msghdr& message, in
   }
   move_peek_offset(copied);
   put_timestamp(s, control, head_received_at);
-  if (!peeks) finish_call(now);
+  if (!peeks) finish_transfer(now);
   return copied;
 }
 

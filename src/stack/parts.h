@@ -59,6 +59,7 @@ struct Stack::Parts {
     std::unique_ptr<link::Device> device;
     link::LinkType link_type = link::LinkType::kEthernet;
     link::MacAddress mac{};
+    std::size_t room = 0;   // frames it takes for certain; when they are used up it is asked again
   };
 
   Parts(const StackConfig& with, Instant now);
@@ -94,6 +95,8 @@ struct Stack::Parts {
   void queue_reply(ip::Reply reply, Instant now);
   // Hands the batch to its device.
   void flush(Instant now);
+  // The device takes another frame besides those of the batch.
+  bool has_room(InterfaceId interface);
 
   // What ICMP, the neighbour table or the MTU says of something we sent, to whom it concerns.
   void deliver_error(const DeliveryError& error, InterfaceId arrived_on, Instant now);
@@ -171,10 +174,8 @@ struct Stack::Parts {
   std::size_t receive_from(InterfaceId id, std::size_t frames_max, Instant now);
 
   // output.cc
-  bool has_room(InterfaceId interface);
-  // The same after handing over the batch, where that helps.
+  // The same as has_room() after handing over the batch, where that helps.
   bool make_room(InterfaceId interface, Instant now);
-  bool make_room_everywhere(Instant now);
   OutgoingFrame& slot(Instant now);
   // The packet in the slot, which begins at its transport header: IP header, neighbour, link header, batch.
   std::expected<void, DeliveryError> send_slot(const Path& path, const ip::Ipv4Fields& fields, Frame kept,
@@ -189,6 +190,7 @@ struct Stack::Parts {
   void send_tcp_replies(Instant now);
   void send_segments(bool only_due, Instant now);
   void notice_route_changes(Instant now);
+  bool output_waits(Instant now);
 
   std::uint32_t routes_generation_ = 0;
   raw::PacketHandle sending_port_;        // whose frame leaves just now

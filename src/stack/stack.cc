@@ -84,6 +84,7 @@ Stack::Parts::Parts(const StackConfig& with, Instant now)
       pings(routes, frames, counters),
       seen_now_(now) {
   tcp_knobs.tcp_mem = tcp_mem(with.memory_limit);
+  path_finder.ask_room_of(*this);
 }
 
 Stack::Parts::~Parts() = default;

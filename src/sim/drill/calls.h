@@ -85,6 +85,11 @@ class Calls {
   Prepared make_epoll_create(Arguments& arguments);
   Prepared make_epoll_ctl(Arguments& arguments);
   Prepared make_epoll_wait(Arguments& arguments);
+  Prepared make_open(Arguments& arguments);
+  Prepared make_pipe(Arguments& arguments);
+  Prepared make_sendfile(Arguments& arguments);
+  Prepared make_splice(Arguments& arguments);
+  std::optional<Prepared> on_stream(Arguments& arguments);
 
   Prepared transmit(Arguments& arguments, int fd, std::shared_ptr<CallMemory> memory, int flags);
   Prepared receive(Arguments& arguments, int fd, std::shared_ptr<CallMemory> memory, int flags, Check more);
@@ -100,7 +105,17 @@ class Calls {
   Machine& machine_;
   const Settings& settings_;
   Connections& connections_;
+  // A file or an end of a pipe, by the script's number.
+  struct Stream {
+    std::size_t left = 0;       // bytes of a file
+    std::size_t position = 0;   // in it
+    int pipe = 0;               // which pipe; 0: a file
+  };
+
   std::map<int, int> descriptors_;   // script's to stack's, open ones
+  std::map<int, Stream> streams_;
+  std::map<int, std::size_t> piped_;   // bytes in each pipe
+  int pipes_ = 0;
   std::vector<std::shared_ptr<CallMemory>> memories_;
 };
 

@@ -9,6 +9,14 @@
 
 namespace tapir::sim::drill {
 
+namespace {
+
+// Linux's defaults (GSO_LEGACY_MAX_SIZE, GSO_MAX_SEGS).
+constexpr std::uint32_t kGsoMaxSize = 65536;
+constexpr std::uint16_t kGsoMaxSegments = 65535;
+
+}  // namespace
+
 // The device: keeps what the stack sends, each packet with its time, super-segments whole.
 class Machine::Wire final : public link::Device {
  public:
@@ -21,14 +29,14 @@ class Machine::Wire final : public link::Device {
     link::Offloads offloads;
     offloads.tx_checksum = true;
     offloads.tso = segmentation_;
-    // Linux's defaults (GSO_LEGACY_MAX_SIZE, GSO_MAX_SEGS).
-    offloads.gso_max_size = segmentation_ ? 65536 : 0;
-    offloads.gso_max_segs = segmentation_ ? 65535 : 0;
+    offloads.gso_max_size = segmentation_ ? kGsoMaxSize : 0;
+    offloads.gso_max_segs = segmentation_ ? kGsoMaxSegments : std::uint16_t{0};
     return offloads;
   }
   std::size_t room() const override { return kSentMax - std::min(kSentMax, machine_.sent_.size()); }
   std::size_t transmit(std::span<const OutgoingFrame> batch, Instant now) override {
     for (const OutgoingFrame& frame : batch) {
+      if (machine_.transmit_drop_) continue;
       SentPacket packet;
       packet.at = now;
       packet.order = machine_.next_order();
@@ -64,7 +72,21 @@ Machine::Machine(const Settings& settings) : settings_(settings) {
 
 Machine::~Machine() = default;
 
+void Machine::set_segmentation_offload(bool on) {
+  segmentation_offload_ = on;
+  if (!started_) return;
+  stack::Stack::Parts& parts = stack_->parts();
+  const ip::Interface* interface = parts.interfaces.find(interface_);
+  PathOffloads offloads = interface->offloads;
+  offloads.tcp_segmentation = on;
+  offloads.gso_max_size = on ? kGsoMaxSize : 0;
+  offloads.gso_max_segs = on ? kGsoMaxSegments : std::uint16_t{0};
+  parts.interfaces.set_offloads(interface_, offloads);
+  parts.tcp.on_routes_changed(now_);
+}
+
 void Machine::start() {
+  if (started_) return;
   stack::InterfaceConfig config;
   config.name = "tun0";
   config.addresses = {IpPrefix{settings_.local, settings_.prefix_length}};

@@ -6,8 +6,10 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/time.h"
@@ -42,10 +44,10 @@ class Machine {
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
-  // ethtool's offload switches, before start().
-  void set_segmentation_offload(bool on) { segmentation_offload_ = on; }
+  // ethtool's offload switches.
+  void set_segmentation_offload(bool on);
   bool started() const { return started_; }
-  // Brings the interface up: the address, the device and the default route.
+  // Brings the interface up: the address, the device and the default route. Once: a route of the init command may have done it.
   void start();
   // Another address of ours, after start().
   void add_local_address(const IpAddress& address);
@@ -74,6 +76,12 @@ class Machine {
   // Gives up waiting for it: nothing will be answered.
   void forget_call();
 
+  // Files that shell commands made: their sizes.
+  std::map<std::string, std::size_t>& files() { return files_; }
+  InterfaceId interface() const { return interface_; }
+  // `tc … pfifo limit 0`: nothing that is sent arrives anywhere.
+  void set_transmit_drop(bool drop) { transmit_drop_ = drop; }
+
   // A sentence when the stack broke a rule of the machine (a clock that cannot move on, a queue that overflows).
   const std::string& broken() const { return broken_; }
 
@@ -94,6 +102,8 @@ class Machine {
   std::optional<CallInFlight> in_flight_;
   std::function<void(socket::Result<long>)> answered_;
   std::string broken_;
+  std::map<std::string, std::size_t> files_;
+  bool transmit_drop_ = false;
 };
 
 }  // namespace tapir::sim::drill

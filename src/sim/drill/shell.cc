@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <utility>
 
@@ -77,10 +78,11 @@ enum class Separator { kEnd, kSequence, kAnd, kOr, kPipe };
 
 struct Command {
   std::vector<std::string> words;
+  std::string output;   // the file that its output goes to ("> FILE"); empty: none named
   Separator after = Separator::kEnd;
 };
 
-// Splits a text as sh does, as far as the scripts go: quotes, comments, line continuation, redirections (dropped).
+// Splits a text as sh does, as far as the scripts go: quotes, comments, line continuation, redirections.
 std::vector<Command> split(std::string_view text) {
   std::vector<Command> commands(1);
   std::string word;
@@ -88,6 +90,7 @@ std::vector<Command> split(std::string_view text) {
   bool drop_next = false;   // the target of a redirection
   const auto end_word = [&] {
     if (in_word && !drop_next) commands.back().words.push_back(word);
+    if (in_word && drop_next) commands.back().output = word;
     if (in_word) drop_next = false;
     word.clear();
     in_word = false;
@@ -147,6 +150,13 @@ std::string joined(const std::vector<std::string>& words) {
   return text;
 }
 
+std::optional<std::uint32_t> number(std::string_view text) {
+  std::uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
 ShellOutcome skip(std::string why) { return {std::move(why), std::nullopt}; }
 ShellOutcome fail(std::string why) { return {std::nullopt, std::move(why)}; }
 
@@ -156,17 +166,22 @@ ShellOutcome Shell::run(std::string_view text) {
   Separator before = Separator::kSequence;
   ShellOutcome last;
   for (const Command& next : split(text)) {
-    // As in sh: '&&' goes on after success, '||' after failure; and a command whose failure nothing catches ends the script. What a
-    // pipe feeds only looks at what is written.
-    const bool runs = before == Separator::kSequence || (before == Separator::kAnd && last.ok()) || (before == Separator::kOr && !last.ok());
+    // As in sh: '&&' goes on after success, '||' after failure, and a pipe is worth its last command; a command whose failure nothing
+    // catches ends the script.
+    const bool runs = before == Separator::kSequence || (before == Separator::kAnd && last.ok()) || (before == Separator::kOr && !last.ok()) ||
+                      (before == Separator::kPipe && !last.skip);
     if (before == Separator::kSequence && !last.ok()) return last;
-    if (runs) last = command(next.words);
+    if (runs) {
+      input_ = before == Separator::kPipe ? std::optional(std::exchange(output_, {})) : std::nullopt;
+      output_.clear();
+      last = command(next.words, next.output);
+    }
     before = next.after;
   }
   return last;
 }
 
-ShellOutcome Shell::command(const Words& words) {
+ShellOutcome Shell::command(const Words& words, const std::string& output) {
   const std::string_view path = words[0];
   const std::string_view name = path.substr(path.rfind('/') == std::string_view::npos ? 0 : path.rfind('/') + 1);
   if (name == "defaults.sh") return defaults();
@@ -179,12 +194,11 @@ ShellOutcome Shell::command(const Words& words) {
   if (name == "sysctl") return sysctl(words);
   if (name == "ethtool") return ethtool(words);
   if (name == "tc") return traffic_control(words);
-  if (name == "nstat" || name == "true" || name == ":" || name == "echo") {
-    // nstat only reads. An echo into a file of /sys sets a module's parameter: its target was dropped with the redirection,
-    // and without one it says nothing to anybody.
-    if (name != "echo") return {};
-    return skip(fmt::format("'{}' sets a parameter of a kernel module", joined(words)));
-  }
+  if (name == "true" || name == ":") return {};
+  if (name == "nstat") return nstat();
+  if (name == "grep") return grep(words);
+  if (name == "echo") return echo(words, output);
+  if (name == "rm" || name == "dd") return file(name, words);
   if (name == "ip") return ip(words);
   return skip(fmt::format("no such command here: '{}'", joined(words)));
 }
@@ -249,13 +263,158 @@ ShellOutcome Shell::ip(const Words& words) {
     if (words[2] == "flush" || words[2] == "f") machine_.stack().parts().tcp.fast_open().cache.clear();
     return {};
   }
-  return skip(fmt::format("'{}' changes routes or links", joined(words)));
+  if (words.size() > 3 && words[1] == "route" && (words[2] == "change" || words[2] == "replace" || words[2] == "add")) return route(words);
+  return skip(fmt::format("'{}' is about something that this stack does not have", joined(words)));
+}
+
+// ip route change 192.0.2.1 via 192.168.0.2 dev tun0 advmss 600 mtu lock 640 initcwnd 11
+ShellOutcome Shell::route(const Words& words) {
+  if (!machine_.started()) machine_.start();
+  ip::Route route;
+  route.interface = machine_.interface();
+  const auto bad = [&] { return fail(fmt::format("ip route: cannot read '{}'", joined(words))); };
+  const std::string_view destination = words[3];
+  if (destination == "default") {
+    route.destination = {IpAddress::any_v4(), 0};
+  } else {
+    const std::size_t slash = destination.find('/');
+    const auto address = IpAddress::parse(destination.substr(0, slash));
+    const auto length = slash == std::string_view::npos ? std::optional<std::uint32_t>(32) : number(destination.substr(slash + 1));
+    if (!address || !address->is_v4()) return skip("ip route: only IPv4");
+    if (!length || *length > 32) return bad();
+    route.destination = {*address, static_cast<std::uint8_t>(*length)};
+  }
+  for (std::size_t i = 4; i < words.size(); ++i) {
+    const std::string& key = words[i];
+    if (i + 1 == words.size()) return bad();
+    const bool locked = words[i + 1] == "lock" && i + 2 < words.size();
+    const std::string& value = words[locked ? i + 2 : i + 1];
+    i += locked ? 2 : 1;
+    if (key == "via") {
+      const auto gateway = IpAddress::parse(value);
+      if (!gateway) return bad();
+      route.gateway = *gateway;
+      continue;
+    }
+    if (key == "dev" || key == "proto" || key == "scope") continue;   // there is one device
+    if (key == "src" || key == "congctl") {
+      if (key == "congctl") route.attributes.congctl = value;
+      else route.preferred_source = IpAddress::parse(value);
+      continue;
+    }
+    const auto metric = number(value);
+    if (!metric) return bad();
+    if (key == "mtu") {
+      route.attributes.mtu = *metric;
+      route.attributes.mtu_locked = locked;
+    } else if (key == "advmss") {
+      route.attributes.advmss = static_cast<std::uint16_t>(*metric);
+    } else if (key == "initcwnd") {
+      route.attributes.initcwnd = static_cast<std::uint16_t>(*metric);
+    } else if (key == "initrwnd") {
+      route.attributes.initrwnd = static_cast<std::uint16_t>(*metric);
+    } else if (key == "hoplimit") {
+      route.attributes.hop_limit = static_cast<std::uint8_t>(*metric);
+    } else if (key == "metric") {
+      route.metric = *metric;
+    } else {
+      return skip(fmt::format("ip route: no attribute '{}' here", key));
+    }
+  }
+  if (!machine_.stack().parts().routes.replace(route)) return fail(fmt::format("ip route: refused '{}'", joined(words)));
+  machine_.stack().parts().tcp.on_routes_changed(machine_.now());
+  machine_.settle();
+  return {};
+}
+
+// What has been counted since the last look, "NAME VALUE 0.0" a line.
+ShellOutcome Shell::nstat() {
+  for (std::size_t i = 0; i < trace::kCounters; ++i) {
+    const auto counter = static_cast<trace::Counter>(i);
+    const std::uint64_t value = machine_.stack().counters().get(counter);
+    std::uint64_t& before = counted_[i];
+    if (value != before) output_ += fmt::format("{} {} 0.0\n", trace::to_string(counter), value - before);
+    before = value;
+  }
+  return {};
+}
+
+// /proc/net/tcp as the kernel lays it out, up to the state.
+std::string Shell::proc_net_tcp() const {
+  std::string text = "  sl  local_address rem_address   st\n";
+  struct Lines {
+    std::string& text;
+    int count = 0;
+  } lines{text};
+  machine_.stack().parts().tcp.for_each(
+      [](void* context, const tcp::Engine::Row& row) {
+        auto& all = *static_cast<Lines*>(context);
+        const auto end = [](const Endpoint& endpoint) {
+          const std::uint32_t bits = endpoint.address.is_v4() ? endpoint.address.v4_bits() : 0;
+          return fmt::format("{:08X}:{:04X}", std::byteswap(bits), endpoint.port);
+        };
+        all.text += fmt::format("{:4}: {} {} {:02X} \n", all.count++, end(row.tuple.local), end(row.tuple.remote), static_cast<int>(row.state));
+      },
+      &lines, machine_.now());
+  return text;
+}
+
+// grep [-q] TEXT [/proc/net/tcp …]: fails when no line has it.
+ShellOutcome Shell::grep(const Words& words) {
+  std::size_t at = 1;
+  while (at < words.size() && words[at].starts_with("-")) ++at;
+  if (at == words.size()) return fail("grep: no pattern");
+  const std::string& pattern = words[at++];
+  std::string text = input_.value_or("");
+  for (; at < words.size(); ++at) {
+    if (words[at] == "/proc/net/tcp") text += proc_net_tcp();
+    else if (words[at] != "/proc/net/tcp6") return skip(fmt::format("no such file here: {}", words[at]));
+  }
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string line = text.substr(begin, end - begin);
+    if (line.find(pattern) != std::string::npos) output_ += line + "\n";
+    begin = end + 1;
+  }
+  return output_.empty() ? fail(fmt::format("grep: nothing has '{}'", pattern)) : ShellOutcome{};
+}
+
+// echo N > /sys/module/tcp_cubic/parameters/NAME is a knob of this stack.
+ShellOutcome Shell::echo(const Words& words, const std::string& output) {
+  constexpr std::string_view kModules = "/sys/module/";
+  constexpr std::string_view kParameters = "/parameters/";
+  const std::size_t parameters = output.find(kParameters);
+  if (!output.starts_with(kModules) || parameters == std::string::npos || words.size() != 2) return {};
+  const std::string module = output.substr(kModules.size(), parameters - kModules.size());
+  return set(module + "." + output.substr(parameters + kParameters.size()), words[1], Origin::kScript);
+}
+
+// rm -f FILE; dd bs=1 count=5 if=/dev/zero of=FILE.
+ShellOutcome Shell::file(std::string_view name, const Words& words) {
+  if (name == "rm") {
+    for (std::size_t i = 1; i < words.size(); ++i) machine_.files().erase(words[i]);
+    return {};
+  }
+  std::uint32_t size = 512;
+  std::uint32_t count = 0;
+  std::string to;
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    const std::size_t equals = words[i].find('=');
+    const std::string key = words[i].substr(0, equals);
+    const std::string value = equals == std::string::npos ? "" : words[i].substr(equals + 1);
+    if (key == "bs") size = number(value).value_or(0);
+    else if (key == "count") count = number(value).value_or(0);
+    else if (key == "of") to = value;
+    else if (key == "if" && value != "/dev/zero") return skip(fmt::format("no such file here: {}", value));
+  }
+  if (to.empty() || size == 0) return skip(fmt::format("no such command here: '{}'", joined(words)));
+  machine_.files()[to] = std::size_t{size} * count;
+  return {};
 }
 
 // ethtool -K tun0 gso off tso off
 ShellOutcome Shell::ethtool(const Words& words) {
   if (words.size() < 3 || words[1] != "-K") return skip(fmt::format("no such command here: '{}'", joined(words)));
-  if (machine_.started()) return skip("ethtool changes offloads of a device in use");
   bool on = true;
   for (std::size_t i = 3; i + 1 < words.size(); i += 2) {
     if (words[i] != "gso" && words[i] != "tso" && words[i] != "gro") return skip(fmt::format("no such offload here: '{}'", joined(words)));
@@ -266,7 +425,19 @@ ShellOutcome Shell::ethtool(const Words& words) {
 }
 
 ShellOutcome Shell::traffic_control(const Words& words) {
-  return skip(fmt::format("'{}': the device has no queueing discipline to change", joined(words)));
+  // tc qdisc (add | replace | del) dev tun0 root [pfifo [limit N]]: what is sent leaves at once, or, with no room at all, never.
+  const bool root = words.size() >= 5 && words[1] == "qdisc" && std::find(words.begin(), words.end(), "root") != words.end();
+  if (!root) return skip(fmt::format("no such command here: '{}'", joined(words)));
+  const std::string kind = words.back() == "root" ? "" : *(std::find(words.begin(), words.end(), "root") + 1);
+  if (words[2].starts_with("del") || kind.empty()) {
+    machine_.set_transmit_drop(false);
+    return {};
+  }
+  if (kind != "pfifo" && kind != "bfifo" && kind != "pfifo_fast" && kind != "noqueue")
+    return skip(fmt::format("'{}': there is no such queue on the device", joined(words)));
+  const auto limit = std::find(words.begin(), words.end(), "limit");
+  machine_.set_transmit_drop(limit != words.end() && limit + 1 != words.end() && *(limit + 1) == "0");
+  return {};
 }
 
 }  // namespace tapir::sim::drill

@@ -104,10 +104,12 @@ Server(('0.0.0.0', 8000), Echo).serve_forever()
 
 def case_nginx():
     need("nginx", "curl")
-    with Folder(small=600, file=50 << 20) as folder, nginx(folder, OURS, 8000, tapir):
+    with Folder(small=600, file=50 << 20) as folder, nginx(folder, OURS, 8000, tapir) as server:
         wait_for_port(8000)
         expect(fetch("http://%s:8000/file" % OURS, folder) == folder.hashes["file"], "the download differs")
         many_at_once("/small", folder.hashes["small"])
+        server.send_signal(signal.SIGTERM)
+        expect(server.wait(timeout=4) == 0, "nginx ends on SIGTERM: %s" % server.returncode)
 
 
 def case_nginx_proxy():

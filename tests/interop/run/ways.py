@@ -180,6 +180,101 @@ assert a.recv(1) == b'z' and ran[-1] == 2      # Python repeats what EINTR ended
 """)
 
 
+def case_handlers():
+    """A handler may use sockets whatever it interrupts."""
+    need("gcc")
+    with Folder() as folder:
+        source = write(folder / "handlers.c", r"""
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+static int pair_out, alarm_out;
+static volatile sig_atomic_t runs;
+static void on_alarm(int signal) { (void)signal; runs++; if (send(alarm_out, "!", 1, MSG_DONTWAIT) != 1) _exit(9); }
+static void connected(int* a, int* b) {
+  struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  socklen_t size = sizeof name;
+  int listener = socket(AF_INET, SOCK_STREAM, 0);
+  bind(listener, (void*)&name, size); listen(listener, 1); getsockname(listener, (void*)&name, &size);
+  *a = socket(AF_INET, SOCK_STREAM, 0);
+  if (connect(*a, (void*)&name, size) != 0) _exit(8);
+  *b = accept(listener, 0, 0); close(listener);
+}
+int main(void) {
+  int pair_in, alarm_in; char byte;
+  connected(&pair_out, &pair_in); connected(&alarm_out, &alarm_in);
+  struct sigaction action = {.sa_handler = on_alarm};
+  sigaction(SIGALRM, &action, 0);
+  struct itimerval often = {{0, 500}, {0, 500}}, never = {{0, 0}, {0, 0}};
+  setitimer(ITIMER_REAL, &often, 0);
+  for (int i = 0; i < 20000; i++) {   /* interrupts calls in the midst of their work */
+    while (send(pair_out, "x", 1, 0) != 1) if (errno != EINTR) return 1;
+    while (recv(pair_in, &byte, 1, 0) != 1) if (errno != EINTR) return 2;
+  }
+  setitimer(ITIMER_REAL, &never, 0);
+  if (runs == 0) return 3;
+  action.sa_flags = SA_RESTART; sigaction(SIGALRM, &action, 0);
+  setitimer(ITIMER_REAL, &often, 0);
+  if (fork() == 0) { usleep(100000); _exit(0); }
+  shutdown(pair_out, SHUT_WR);
+  if (recv(pair_in, &byte, 1, 0) != 0) return 5;
+  struct timeval limit = {0, 100000};
+  setsockopt(alarm_in, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  setitimer(ITIMER_REAL, &never, 0);
+  int left = runs;
+  while (left > 0) { char many[4096]; long got = recv(alarm_in, many, sizeof many, 0); if (got <= 0) return 6; left -= (int)got; }
+  return 0;
+}
+""")
+        run(["gcc", "-O2", "-o", folder / "handlers", source])
+        run(tapir(folder / "handlers"))
+
+
+def case_cancelled_threads():
+    """Threads that are cancelled at any moment leave the stack whole."""
+    need("gcc")
+    with Folder() as folder:
+        source = write(folder / "cancel.c", r"""
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+static int a, b;
+static void* busy(void* none) { char byte; for (;;) { if (send(a, "x", 1, 0) != 1 || recv(b, &byte, 1, 0) != 1) return none; } }
+static void* waits(void* none) { char byte; recv(a, &byte, 1, 0); for (;;) pause(); return none; }
+int main(void) {
+  struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  socklen_t size = sizeof name;
+  int listener = socket(AF_INET, SOCK_STREAM, 0);
+  bind(listener, (void*)&name, size); listen(listener, 1); getsockname(listener, (void*)&name, &size);
+  a = socket(AF_INET, SOCK_STREAM, 0);
+  if (connect(a, (void*)&name, size) != 0) return 1;
+  b = accept(listener, 0, 0);
+  for (int i = 0; i < 200; i++) {
+    pthread_t thread; void* result; char bytes[8];
+    pthread_create(&thread, 0, busy, 0);
+    usleep((unsigned)(i % 20) * 50);
+    pthread_cancel(thread);
+    if (pthread_join(thread, &result) != 0 || result != PTHREAD_CANCELED) return 2;
+    recv(b, bytes, sizeof bytes, MSG_DONTWAIT);
+  }
+  pthread_t thread; void* result;
+  pthread_create(&thread, 0, waits, 0);
+  usleep(20000);
+  pthread_cancel(thread);
+  send(b, "y", 1, 0);                  /* it is cancelled when its call is over, at the latest */
+  if (pthread_join(thread, &result) != 0 || result != PTHREAD_CANCELED) return 3;
+  return 0;
+}
+""")
+        run(["gcc", "-O2", "-pthread", "-o", folder / "cancel", source])
+        run(tapir(folder / "cancel"))
+
+
 def case_sigpipe():
     done = python("""
 import signal, socket, time
