@@ -346,10 +346,6 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
 
   std::size_t left = total_size(*pieces);
   if (left == 0) return 0;
-  if (!connection->may_write()) {
-    (void)parts.tcp.write(s.connection, {}, {}, now);  // asks to be told of room
-    return fail(EAGAIN);
-  }
   std::size_t written = 0;
   for (const iovec& piece : *pieces) {
     const std::size_t size = std::min(piece.iov_len, left);

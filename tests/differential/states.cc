@@ -39,9 +39,9 @@ Script operator+(Script first, const Script& second) {
 
 // Slot 1 listens; 0 has connected to it; 2 is what 1 accepted.
 Script active() {
-  return Script{tcp(1)} + before_listen +
-         Script{bound(1, kOwn, kP0),    listens(1),   tcp(0), connects(0, kOwn, kP0),
-                connects(0, kOwn, kP0), accepts(1, 2)};
+  return {tcp(1),       bound(1, kOwn, kP0),    listens(1),
+          tcp(0),       connects(0, kOwn, kP0), connects(0, kOwn, kP0),
+          accepts(1, 2)};
 }
 // The other way round: 0 was accepted, 2 is the client.
 Script passive() {
