@@ -33,7 +33,7 @@ std::uint32_t Sockets::State::readiness(const StreamSocket& s) const {
     else
       connection->ask_for_room();
   }
-  if (pending_error(s) != 0) events |= EPOLLERR;
+  if (pending_error(s) != 0 || (connection != nullptr && connection->has_report())) events |= EPOLLERR;
   return events;
 }
 

@@ -327,7 +327,12 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
   }
 
   std::size_t left = total_size(*pieces);
+  const std::size_t asked = left;
   if (left == 0) return 0;
+  const auto timestamping = timestamping_of(*connection, message);
+  if (!timestamping) return std::unexpected(timestamping.error());
+  const bool zero_copy = (flags & MSG_ZEROCOPY) != 0 && connection->options().zero_copy;
+  if (zero_copy && !parts.tcp.room_for_note(s.connection)) return fail(ENOBUFS);
   if (!connection->may_write()) {
     (void)parts.tcp.write(s.connection, {}, {}, now);  // asks to be told of room
     return fail(EAGAIN);
@@ -359,6 +364,8 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
     if (!rest.empty()) break;
   }
   if (written == 0) return fail(EAGAIN);
+  const bool goes_on = written < asked && (flags & MSG_DONTWAIT) == 0 && !s.nonblocking;
+  note_written(s, zero_copy, goes_on, flags, *timestamping, now);
   finish_call(now);
   return written;
 }
@@ -367,16 +374,21 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
 Result<std::size_t> Sockets::State::receive(StreamSocket& s, msghdr& message, int flags, Instant now) {
   const auto pieces = pieces_of(message);
   if (!pieces) return std::unexpected(pieces.error());
-  if ((flags & MSG_ERRQUEUE) != 0) return fail(EAGAIN);
+  if ((flags & MSG_ERRQUEUE) != 0) return receive_report(s, message, now);
   if (s.listener) return fail(ENOTCONN);
   if ((flags & MSG_OOB) != 0) return fail(EINVAL);
   tcp::Connection* connection = connection_of(s);
   const std::size_t queued = connection != nullptr ? connection->readable_bytes() : 0;
+  const std::size_t control_room = message.msg_controllen;
   message.msg_namelen = 0;
   message.msg_controllen = 0;
   message.msg_flags = 0;
   if (queued == 0) {
-    if (connection != nullptr && connection->peer_fin()) return 0;
+    if (connection != nullptr && connection->peer_fin()) {
+      message.msg_controllen = control_room;
+      tell_with_data(*connection, std::nullopt, message);
+      return 0;
+    }
     if (const int error = take_error(s)) return fail(error);
     if ((shutdown_of(s) & kReceiveShutdown) != 0) return 0;
     return fail(tcp_state(s) == tcp::State::kClosed ? ENOTCONN : EAGAIN);
@@ -389,6 +401,7 @@ Result<std::size_t> Sockets::State::receive(StreamSocket& s, msghdr& message, in
     finish_call(now);
     return dropped;
   }
+  const Instant received_at = connection->head_received_at();
   std::size_t copied = 0;
   for (const iovec& piece : *pieces) {
     const std::size_t size = std::min(piece.iov_len, wanted - copied);
@@ -400,6 +413,10 @@ Result<std::size_t> Sockets::State::receive(StreamSocket& s, msghdr& message, in
     const MutableBytes out{static_cast<std::uint8_t*>(piece.iov_base), size};
     copied +=
         (flags & MSG_PEEK) != 0 ? connection->peek(out, copied) : parts.tcp.read(s.connection, out, now);
+  }
+  if (connection->options().tell_queued || connection->options().timestamping != 0) {
+    message.msg_controllen = control_room;
+    tell_with_data(*connection, received_at, message);
   }
   if ((flags & MSG_PEEK) == 0) finish_call(now);
   return copied;

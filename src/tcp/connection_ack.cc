@@ -56,6 +56,7 @@ void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bo
   busy_->send_buffer.acknowledge(min(max(segment.ack, busy_->send_buffer.begin()), busy_->send_buffer.end()), env.chunks);
   if (advanced) {
     bytes_acked_ += segment.ack - una_before;
+    notes_on_acked(env, now);
     retransmits_ = 0;
   }
   if (segment.payload.empty() && !effects.window_moved) env.counters.add(Counter::kTcpExtTCPPureAcks);
