@@ -37,12 +37,18 @@ template <typename T>
 class Slab {
  public:
   // At most `limit` objects at a time: without a limit, whoever can make the stack create a T takes all memory. `hook` is
-  // charged per chunk, and for the directory of chunks.
-  explicit Slab(std::uint32_t limit, ChargeHook hook = {}) : hook_(hook), limit_(limit) {}
+  // charged per chunk, and for the directory of chunks. `keeps_chunk`: the first chunk is made now and kept to the end; for
+  // objects that come and go at every packet, so that a slab that is often empty does not go to malloc each time.
+  explicit Slab(std::uint32_t limit, ChargeHook hook = {}, bool keeps_chunk = false) : hook_(hook), limit_(limit) {
+    if (keeps_chunk) kept_ = add_chunk() ? 1 : 0;
+  }
   Slab(const Slab&) = delete;
   Slab& operator=(const Slab&) = delete;
   // Destroys what is left, in index order.
-  ~Slab() { clear(); }
+  ~Slab() {
+    kept_ = 0;
+    clear();
+  }
 
   // A new object, or a null handle when the limit is reached or memory is refused. The object is get(handle).
   template <typename... Args>
@@ -109,9 +115,9 @@ class Slab {
     }
     slot.index = chunk.free_head;
     chunk.free_head = index % kSlotsPerChunk;
-    if (--size_ == 0) trim();
+    if (--size_ == 0 && chunks_ > kept_) trim();
   }
-  // Destroys everything and gives all memory back.
+  // Destroys everything and gives all memory back, but the chunk that is kept.
   void clear() {
     for (std::uint32_t c = 0; c < directory_size_ && size_ != 0; ++c) {
       if (directory_[c] == nullptr) continue;
@@ -127,7 +133,7 @@ class Slab {
     trim();
   }
 
-  // Gives the memory of empty chunks back. Happens by itself when the last object goes.
+  // Gives the memory of empty chunks back. Happens by itself when the last object goes. What is kept stays.
   void trim() {
     available_ = kNone;
     for (std::uint32_t c = directory_size_; c-- > 0;) {
@@ -141,11 +147,18 @@ class Slab {
       // Later objects of these indices must not be mistaken for the ones that were here.
       for (std::uint32_t i = 0; i < chunk->fresh; ++i)
         if (chunk->slot(i).generation > generation_floor_) generation_floor_ = chunk->slot(i).generation;
+      if (c < kept_) {
+        *chunk = {};
+        chunk->next_available = available_;
+        available_ = c;
+        continue;
+      }
       ::operator delete(chunk, kChunkBytes, std::align_val_t{kChunkAlign});
       hook_.give_back(kChunkBytes);
       directory_[c] = nullptr;
+      --chunks_;
     }
-    if (size_ == 0 && directory_ != nullptr) {
+    if (size_ == 0 && kept_ == 0 && directory_ != nullptr) {
       delete[] directory_;
       hook_.give_back(directory_size_ * sizeof(Chunk*));
       directory_ = nullptr;
@@ -234,6 +247,7 @@ class Slab {
     }
     directory_[c] = ::new (memory) Chunk;
     available_ = c;
+    ++chunks_;
     return true;
   }
   bool grow_directory() {
@@ -259,6 +273,8 @@ class Slab {
   std::uint32_t size_ = 0;
   std::uint32_t limit_;
   std::uint32_t generation_floor_ = 0;     // where the generations of new chunks start; even
+  std::uint32_t chunks_ = 0;
+  std::uint32_t kept_ = 0;                 // chunks, the first, that trim() leaves
 };
 
 }  // namespace tapir::inline base

@@ -42,6 +42,17 @@ struct UpOptions {
 };
 int up_main(const UpOptions& options);
 
+// `tapir run`: a program whose internet sockets are tapir's. Of UpOptions: device, addresses, peer, gateway, mtu, pcap, sysctls, config.
+// Ends as the program ends; 127 there is no such program, 126 it cannot be executed.
+struct RunOptions : UpOptions {
+  std::vector<std::string> name_servers;  // --dns 10.0.0.2
+  std::vector<std::string> only;          // --only tcp:80,8000-9000: already split at commas
+  std::vector<std::string> except;        // --except 127.0.0.0/8
+  bool quiet = false;                     // -q: does not say where the device is
+  std::vector<std::string> program;       // and its arguments
+};
+int run_main(const RunOptions& options);
+
 // What all commands on the control socket have in common.
 struct ControlOptions {
   std::optional<std::string> control;     // --control SOCKET

@@ -8,6 +8,8 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "cli/commands.h"
 
@@ -80,6 +82,44 @@ void add_up(CLI::App& app, Run& run) {
   command->add_option("--control", options->control, "where the tools ask: " + default_control_path())->type_name("SOCKET");
   command->add_option("--config", options->config, "the same settings from a file; the command line wins")->type_name("FILE.toml");
   command->callback([options, &run] { run = [options] { return up_main(*options); }; });
+}
+
+// The arguments after "--" are `tapir run`'s program and its own: CLI11 must not read them.
+std::vector<std::string>& after_dashes() {
+  static std::vector<std::string> arguments;
+  return arguments;
+}
+
+int cut_at_dashes(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i)
+    if (std::string_view(argv[i]) == "--") {
+      after_dashes().assign(argv + i + 1, argv + argc);
+      return i;
+    }
+  return argc;
+}
+
+void add_run(CLI::App& app, Run& run) {
+  auto options = std::make_shared<RunOptions>();
+  CLI::App* command = add_command(app, "run", "run a program whose internet sockets are tapir's: tapir run [OPTION...] -- PROGRAM [ARGUMENT...]");
+  command->add_option("--dev", options->device, "name of the TAP interface that is made")->type_name("NAME");
+  command->add_option("--addr", options->addresses, "the program's address, e.g. 10.0.0.1/24; may be repeated")->allow_extra_args(false)->type_name("PREFIX");
+  command->add_option("--peer", options->peer, "the kernel's end of the TAP, e.g. 10.0.0.2/24")->type_name("PREFIX");
+  command->add_option("--gateway", options->gateway, "where the default route leads")->type_name("ADDRESS");
+  command->add_option("--mtu", options->mtu, "bytes of IP packet");
+  command->add_option("--dns", options->name_servers, "name servers; else /etc/resolv.conf's")->delimiter(',')->allow_extra_args(false)->type_name("ADDRESS");
+  command->add_option("--only", options->only, "ports that are tapir's, e.g. tcp:80,8000-9000; all others stay the kernel's")->delimiter(',')->allow_extra_args(false)->type_name("PORTS");
+  command->add_option("--except", options->except, "networks that stay the kernel's, e.g. 127.0.0.0/8")->delimiter(',')->allow_extra_args(false)->type_name("PREFIX");
+  command->add_option("--pcap", options->pcap, "capture all frames to a pcapng file")->type_name("FILE");
+  command->add_option("--sysctl", options->sysctls, "a knob, NAME=VALUE; may be repeated")->allow_extra_args(false)->type_name("K=V");
+  command->add_option("--config", options->config, "the same settings from a file; the command line wins")->type_name("FILE.toml");
+  command->add_flag("-q,--quiet", options->quiet, "do not say where the device is");
+  command->callback([options, &run] {
+    run = [options] {
+      options->program = after_dashes();
+      return run_main(*options);
+    };
+  });
 }
 
 void add_control_options(CLI::App* command, ControlOptions& options) {
@@ -176,7 +216,8 @@ int main_of(int argc, char** argv) {
   app.set_help_flag("-h,--help", "print this help");
   app.require_subcommand(1);
   Run run;
-  for (const auto add : {add_demo, add_up, add_ss, add_nstat, add_ping, add_sysctl, add_capture, add_trace, add_drill}) add(app, run);
+  for (const auto add : {add_demo, add_run, add_up, add_ss, add_nstat, add_ping, add_sysctl, add_capture, add_trace, add_drill}) add(app, run);
+  if (argc > 1 && std::string_view(argv[1]) == "run") argc = cut_at_dashes(argc, argv);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

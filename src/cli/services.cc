@@ -103,22 +103,24 @@ std::expected<void, std::string> Services::add(const ServiceSpec& spec) {
     if (!made) return std::unexpected("no epoll set can be made: the stack has no descriptor left");
     set_ = *made;
   }
-  const HttpFolder* folder = nullptr;
+  std::uint8_t folder = 0;
   if (spec.kind == ServiceKind::kHttp) {
+    if (folders_.size() == kFoldersMax)
+      return std::unexpected(fmt::format("at most {} folders can be served", kFoldersMax));
     auto opened = HttpFolder::open(spec.folder);
     if (!opened) return std::unexpected(opened.error());
-    folder = folders_.emplace_back(std::make_unique<HttpFolder>(std::move(*opened))).get();
+    folder = static_cast<std::uint8_t>(folders_.size());
+    folders_.push_back(std::make_unique<HttpFolder>(std::move(*opened)));
   }
   if (auto listening = listen(spec, folder, SOCK_STREAM); !listening) return listening;
   if (spec.kind != ServiceKind::kHttp) {
-    if (auto bound = listen(spec, nullptr, SOCK_DGRAM); !bound) return bound;
+    if (auto bound = listen(spec, 0, SOCK_DGRAM); !bound) return bound;
   }
   specs_.push_back(spec);
   return {};
 }
 
-std::expected<void, std::string> Services::listen(const ServiceSpec& spec, const HttpFolder* folder,
-                                                  int type) {
+std::expected<void, std::string> Services::listen(const ServiceSpec& spec, std::uint8_t folder, int type) {
   const bool stream = type == SOCK_STREAM;
   return host_.with([&](stack::Stack&, Sockets& sockets, Instant now) -> std::expected<void, std::string> {
     const auto failed = [&](socket::Errno error) {
@@ -169,6 +171,7 @@ void Services::run(const volatile std::sig_atomic_t& stop) {
     for (std::size_t i = 0; i < count;) {
       host_.with([&](stack::Stack&, Sockets& sockets, Instant now) {
         moved_ = 0;
+        const Sockets::OutputHeld held(sockets);
         for (; i < count && moved_ < kBytesPerLock; ++i) {
           // Nothing before it in this batch can have closed it: each descriptor is in a batch once.
           if (Endpoint* endpoint = endpoints_[static_cast<std::size_t>(events[i].data.fd)].get();
@@ -208,7 +211,7 @@ void Services::watch(Sockets& sockets, Endpoint& endpoint, std::uint32_t interes
   event.data.fd = endpoint.fd;
   (void)sockets.epoll_ctl(set_, endpoint.interest == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, endpoint.fd, &event,
                           now);
-  endpoint.interest = interest;
+  endpoint.interest = interest & 7U;
 }
 
 void Services::remove(Sockets& sockets, Endpoint& endpoint, Instant now) {
@@ -362,7 +365,7 @@ bool Services::serve_http(Sockets& sockets, Endpoint& stream, Instant now) {
       outbox.answer = {};
     }
     if (auto request = take_http_request(outbox.held)) {
-      outbox.answer = stream.folder->answer(*request, std::time(nullptr));
+      outbox.answer = folders_[stream.folder]->answer(*request, std::time(nullptr));
       outbox.held_sent = 0;
       stream.answering = true;
       continue;

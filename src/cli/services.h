@@ -57,6 +57,8 @@ class Services {
   // Bytes read from a file at a time: about what a send buffer takes.
   static constexpr std::size_t kFileChunk = 128 * 1024;
   static constexpr std::size_t kEventsMax = 256;
+  // http services; an Endpoint names its folder in a byte.
+  static constexpr std::size_t kFoldersMax = 255;
   // Connections taken, or datagrams answered, per event; the set reports what is left again.
   static constexpr int kAcceptsPerEvent = 64;
   static constexpr int kDatagramsPerEvent = 64;
@@ -77,17 +79,17 @@ class Services {
   struct Endpoint {
     Role role = Role::kStream;
     ServiceKind kind = ServiceKind::kEcho;
-    bool input_ended = false;
-    bool answering = false;  // http: the answer is not sent whole
-    bool draining = false;   // http: all said; reads until the client has closed
+    bool input_ended : 1 = false;
+    bool answering : 1 = false;      // http: the answer is not sent whole
+    bool draining : 1 = false;       // http: all said; reads until the client has closed
+    std::uint8_t interest : 3 = 0;   // what the epoll set watches: EPOLLIN, EPOLLOUT
+    std::uint8_t folder = 0;         // kHttp: index in folders_
     runtime::Descriptor fd = -1;
-    std::uint32_t interest = 0;          // what the epoll set watches
-    const HttpFolder* folder = nullptr;  // kHttp
-    std::uint64_t position = 0;          // chargen: bytes sent; kDrain: bytes thrown away
-    std::unique_ptr<Outbox> outbox;      // echo: while the client does not read; http: until all is said
+    std::uint64_t position = 0;      // chargen: bytes sent; kDrain: bytes thrown away
+    std::unique_ptr<Outbox> outbox;  // echo: while the client does not read; http: until all is said
   };
 
-  std::expected<void, std::string> listen(const ServiceSpec& spec, const HttpFolder* folder, int type);
+  std::expected<void, std::string> listen(const ServiceSpec& spec, std::uint8_t folder, int type);
   void serve(socket::Sockets& sockets, Endpoint& endpoint, std::uint32_t events, Instant now);
   void accept_streams(socket::Sockets& sockets, Endpoint& listener, Instant now);
   void answer_datagrams(socket::Sockets& sockets, Endpoint& endpoint, Instant now);

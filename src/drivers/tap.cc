@@ -51,20 +51,8 @@ std::string attach_failure(const std::string& name, int error) {
   }
 }
 
-}  // namespace
-
-std::expected<std::unique_ptr<TapDevice>, std::string> open_tap(const TapConfig& config) {
-  if (config.name.empty() || config.name.size() >= IFNAMSIZ)
-    return sentence("'" + config.name + "' is no name for an interface: it has 1 to 15 characters");
-  KernelDescriptor fd(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
-  if (!fd) return sentence(open_failure(errno));
-
-  ifreq request{};
-  std::memcpy(request.ifr_name, config.name.data(), config.name.size());
-  request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
-  if (::ioctl(fd.get(), TUNSETIFF, &request) != 0) return sentence(attach_failure(config.name, errno));
-  std::string name = request.ifr_name;
-
+// What there is to know of a TAP, and what to negotiate, once the descriptor is attached to it.
+std::expected<std::unique_ptr<TapDevice>, std::string> attached(KernelDescriptor fd, std::string name, const TapConfig& config) {
   std::size_t vnet_size = wire::kVnetHeaderLong;
   if (int size = static_cast<int>(vnet_size); ::ioctl(fd.get(), TUNSETVNETHDRSZ, &size) != 0) vnet_size = wire::kVnetHeaderShort;
 
@@ -82,8 +70,6 @@ std::expected<std::unique_ptr<TapDevice>, std::string> open_tap(const TapConfig&
     offloads.gso_max_size = 65535;  // IPv4's total length; GSO_LEGACY_MAX_SIZE
     offloads.gso_max_segs = 65535;  // GSO_MAX_SEGS
   }
-  if (::ioctl(fd.get(), TUNSETPERSIST, config.persist ? 1UL : 0UL) != 0)
-    return sentence("the TAP interface " + name + " cannot be made persistent: " + std::strerror(errno));
 
   if (config.mtu != 0) {
     if (auto set = set_mtu(name, config.mtu); !set) return sentence(set.error());
@@ -92,6 +78,31 @@ std::expected<std::unique_ptr<TapDevice>, std::string> open_tap(const TapConfig&
   if (!mtu) return sentence(mtu.error());
   const link::MacAddress mac = config.mac ? *config.mac : derive_mac(name, config.mac_seed);
   return std::make_unique<TapDevice>(std::move(fd), std::move(name), mac, *mtu, offloads, vnet_size);
+}
+
+}  // namespace
+
+std::expected<std::unique_ptr<TapDevice>, std::string> open_tap(const TapConfig& config) {
+  if (config.name.empty() || config.name.size() >= IFNAMSIZ)
+    return sentence("'" + config.name + "' is no name for an interface: it has 1 to 15 characters");
+  KernelDescriptor fd(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  if (!fd) return sentence(open_failure(errno));
+
+  ifreq request{};
+  std::memcpy(request.ifr_name, config.name.data(), config.name.size());
+  request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  if (::ioctl(fd.get(), TUNSETIFF, &request) != 0) return sentence(attach_failure(config.name, errno));
+  std::string name = request.ifr_name;
+  if (::ioctl(fd.get(), TUNSETPERSIST, config.persist ? 1UL : 0UL) != 0)
+    return sentence("the TAP interface " + name + " cannot be made persistent: " + std::strerror(errno));
+  return attached(std::move(fd), std::move(name), config);
+}
+
+std::expected<std::unique_ptr<TapDevice>, std::string> adopt_tap(KernelDescriptor fd) {
+  ifreq request{};
+  if (::ioctl(fd.get(), TUNGETIFF, &request) != 0)
+    return sentence("descriptor " + std::to_string(fd.get()) + " is no TAP interface: " + std::strerror(errno));
+  return attached(std::move(fd), request.ifr_name, {});
 }
 
 TapDevice::TapDevice(KernelDescriptor fd, std::string name, link::MacAddress mac, std::uint32_t mtu, link::Offloads offloads,

@@ -54,5 +54,7 @@ class TapDevice final : public link::Device {
 // Makes the interface, or opens a persistent one, in this network namespace; it is not brought up and has no address
 // (netdev.h). What went wrong is one sentence that says what to do.
 std::expected<std::unique_ptr<TapDevice>, std::string> open_tap(const TapConfig& config);
+// A TAP interface that another process has opened and set up (open_tap()) and handed on. Its MAC is that of TapConfig's defaults.
+std::expected<std::unique_ptr<TapDevice>, std::string> adopt_tap(KernelDescriptor fd);
 
 }  // namespace tapir::drivers

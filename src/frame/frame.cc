@@ -6,8 +6,7 @@
 
 namespace tapir::inline frame {
 
-void Frame::reset() {
-  if (header_ == nullptr) return;
+void Frame::give_back() {
   FrameHeader* header = std::exchange(header_, nullptr);
   header->pool->release(header);
 }

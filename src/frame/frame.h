@@ -62,7 +62,9 @@ class Frame {
 
   explicit operator bool() const { return header_ != nullptr; }
   // Gives the buffer back to its pool.
-  void reset();
+  void reset() {
+    if (header_ != nullptr) give_back();
+  }
 
   Bytes bytes() const { return {data(), size()}; }
   MutableBytes mutable_bytes() { return {data(), size()}; }
@@ -83,6 +85,7 @@ class Frame {
   friend class FramePool;
   friend class FrameQueue;
   explicit Frame(FrameHeader* header) : header_(header) {}
+  void give_back();
   std::uint8_t* data() const { return reinterpret_cast<std::uint8_t*>(header_ + 1) + header_->begin; }
 
   FrameHeader* header_ = nullptr;

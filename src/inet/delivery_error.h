@@ -35,7 +35,7 @@ struct DeliveryError {
   IpAddress reporter;                  // who said so
   std::uint32_t mtu = 0;               // bytes of IP packet, for kFragmentationNeeded
   IpProtocol protocol = IpProtocol::kTcp;
-  FourTuple quoted;                    // of the packet that failed, our side is `local`; ports 0 where the protocol has none
+  FourTuple quoted;                    // of the packet that failed, our side is `local`; ports 0 where the protocol has none (an echo's identifier is its local port)
   std::optional<SeqNum> quoted_seq;    // TCP: the sequence number of that segment
 };
 

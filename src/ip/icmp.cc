@@ -304,6 +304,9 @@ std::expected<DeliveryError, DropReason> Icmp::delivery_error(const Datagram& da
     error.quoted.local.port = load_be<std::uint16_t>(transport, 0);
     error.quoted.remote.port = load_be<std::uint16_t>(transport, 2);
   }
+  // The identifier is what an echo has for a port.
+  if (quoted->protocol == IpProtocol::kIcmp && transport[0] == static_cast<std::uint8_t>(IcmpType::kEcho))
+    error.quoted.local.port = load_be<std::uint16_t>(transport, 4);
   if (quoted->protocol == IpProtocol::kTcp) error.quoted_seq = SeqNum(load_be<std::uint32_t>(transport, 4));
   return error;
 }

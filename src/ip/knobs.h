@@ -3,6 +3,7 @@
 // to members; a change takes effect at the next use.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -41,6 +42,7 @@ struct Knobs {
   std::uint32_t icmp_ratelimit_ms =
       1000;  // net.ipv4.icmp_ratelimit: one per so many ms and destination; 0 = no limit
   std::uint32_t icmp_ratemask = 6168;  // net.ipv4.icmp_ratemask: bit n limits ICMP type n (3, 4, 11, 12)
+  std::array<std::uint32_t, 2> ping_group_range = {1, 0};  // net.ipv4.ping_group_range: nobody
   NeighborKnobs neighbor;
 };
 

@@ -137,6 +137,8 @@ class Neighbors {
   Instant next_timeout() const;
   void on_timeout(Instant now);
 
+  // The next three have nothing to tell.
+  bool quiet() const { return arp_count_ == 0 && released_.empty() && failed_.empty(); }
   std::optional<ArpToSend> poll_arp();
   std::optional<Released> poll_released();
   // A packet that waited for a neighbour who did not answer: kHostUnreachable with the tuple (and TCP's

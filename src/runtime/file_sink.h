@@ -21,7 +21,8 @@ class FileSink final : public link::ByteSink {
   drivers::KernelDescriptor fd_;
 };
 
-// Creates the file, or empties it. What went wrong is one sentence. "-" is standard output.
-std::expected<std::unique_ptr<FileSink>, std::string> open_file_sink(const std::string& path);
+// Creates the file, or empties it. What went wrong is one sentence. "-" is standard output. Its
+// descriptor is `first_descriptor` or above.
+std::expected<std::unique_ptr<FileSink>, std::string> open_file_sink(const std::string& path, int first_descriptor = 0);
 
 }  // namespace tapir::runtime

@@ -2,6 +2,7 @@
 #include "runtime/stack_host.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -9,8 +10,11 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "drivers/netdev.h"
 #include "runtime/entropy.h"
+#include "runtime/file_sink.h"
 #include "runtime/restart.h"
+#include "runtime/signal_watch.h"
 
 namespace tapir::runtime {
 namespace {
@@ -30,11 +34,21 @@ HostConfig completed(HostConfig config) {
   return config;
 }
 
+drivers::KernelDescriptor at_or_above(int first, drivers::KernelDescriptor fd) {
+  if (first == 0 || !fd) return fd;
+  drivers::KernelDescriptor moved(::fcntl(fd.get(), F_DUPFD_CLOEXEC, first));
+  return moved ? std::move(moved) : std::move(fd);
+}
+
+drivers::KernelDescriptor make_eventfd(int first) {
+  return at_or_above(first, drivers::KernelDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
+}
+
 }  // namespace
 
 StackHost::StackHost(HostConfig config)
     : config_(completed(std::move(config))), stack_(config_.stack, monotonic_now()),
-      sockets_(stack_, config_.first_descriptor, config_.descriptors_max), kick_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+      sockets_(stack_, config_.first_descriptor, config_.descriptors_max), kick_(make_eventfd(config_.first_kernel_descriptor)) {
   TAPIR_INVARIANT(kick_, "the process has a descriptor left for an eventfd");
   polled_.push_back({kick_.get(), POLLIN, 0});
   device_errors_.push_back(0);
@@ -57,11 +71,14 @@ StackHost::~StackHost() {
     kick();
   }
   if (service_thread_.joinable()) service_thread_.join();
+  for (const int bell : bells_) ::close(bell);
 }
 
 // ---- the lock ------------------------------------------------------------------------------------------------------
 
 void StackHost::Lock::acquire() {
+  SignalWatch& signals = signal_watch();
+  if (signals.busy.fetch_add(1, std::memory_order_relaxed) == 0) ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &signals.cancel_state);
   if (host_.mutex_.try_lock()) return;
   host_.contenders_.fetch_add(1, std::memory_order_relaxed);
   host_.mutex_.lock();
@@ -69,10 +86,23 @@ void StackHost::Lock::acquire() {
 }
 
 void StackHost::Lock::release() {
-  const std::array<const Futex*, 16> to_wake = host_.to_wake_;
+  const std::array<WakeUp, 16> to_wake = host_.to_wake_;
   const std::size_t count = std::exchange(host_.to_wake_count_, 0);
   host_.mutex_.unlock();
-  for (std::size_t i = 0; i < count; ++i) Futex::wake(to_wake[i]);
+  for (std::size_t i = 0; i < count; ++i) to_wake[i].send();
+  SignalWatch& signals = signal_watch();
+  const int cancel_state = signals.cancel_state;
+  if (signals.busy.fetch_sub(1, std::memory_order_relaxed) != 1) return;
+  ::pthread_setcancelstate(cancel_state, nullptr);
+  if (signals.deferred.load(std::memory_order_relaxed)) run_deferred.load()();
+}
+
+void StackHost::WakeUp::send() const {
+  if (bell >= 0) {
+    ::eventfd_write(bell, 1);
+  } else {
+    Futex::wake(futex);
+  }
 }
 
 void StackHost::let_others_in(Lock& lock) {
@@ -82,14 +112,12 @@ void StackHost::let_others_in(Lock& lock) {
   lock.acquire();
 }
 
-void StackHost::wake(Futex& futex) {
+void StackHost::wake(Futex& futex, int bell) {
   ++stats_.wakes;
   futex.post();
-  if (to_wake_count_ == to_wake_.size()) {
-    Futex::wake(&futex);
-    return;
-  }
-  to_wake_[to_wake_count_++] = &futex;
+  const WakeUp wake_up{&futex, bell};
+  if (to_wake_count_ == to_wake_.size()) return wake_up.send();
+  to_wake_[to_wake_count_++] = wake_up;
 }
 
 void StackHost::kick() {
@@ -133,7 +161,7 @@ void StackHost::answer(Waiter& waiter, Result<long> with) {
   waiter.answer_ = with;
   delist(waiter);
   if (driver_ != &waiter) {
-    wake(waiter.futex_);
+    wake(waiter.futex_, waiter.bell_);
   } else if (waiter.polling) {
     kick();
   }
@@ -173,6 +201,8 @@ void StackHost::settle(Instant now) {
 // ---- a call that waits ---------------------------------------------------------------------------------------------
 
 Result<long> StackHost::run_to_answer(Waiter& waiter) {
+  waiter.handled_ = signal_watch().handled.load(std::memory_order_relaxed);
+  waiter.unrestarted_ = signal_watch().unrestarted.load(std::memory_order_relaxed);
   Lock lock(*this);
   ++calls_;
   const Instant now = monotonic_now();
@@ -199,7 +229,13 @@ Result<long> StackHost::run_to_answer(Waiter& waiter) {
 }
 
 void StackHost::interrupt(Waiter& waiter) {
-  if (waiter.answer_ || (waiter.restartable() && all_handlers_restart())) return;
+  if (waiter.answer_) return;
+  if (waiter.restartable()) {
+    const SignalWatch& signals = signal_watch();
+    const bool restarts = signals_are_watched() ? signals.unrestarted.load() == waiter.unrestarted_ : all_handlers_restart();
+    waiter.handled_ = signals.handled.load();
+    if (restarts) return;
+  }
   delist(waiter);
   waiter.answer_ = waiter.interrupted();
 }
@@ -208,12 +244,22 @@ void StackHost::sleep(Lock& lock, Waiter& waiter) {
   ++stats_.sleeps;
   waiter.futex_.arm();
   const Instant deadline = waiter.deadline();
-  lock.release();
-  const Futex::Outcome outcome = waiter.futex_.wait(deadline);
-  lock.acquire();
+  const bool in_kernel = !waiter.kernel().empty() || waiter.mask() != nullptr;
+  Futex::Outcome outcome;
+  if (in_kernel) {
+    outcome = sleep_in_kernel(lock, waiter, deadline);
+  } else {
+    SignalWatch& signals = signal_watch();
+    signals.futex.store(&waiter.futex_);
+    lock.release();
+    outcome = signals.handled.load() != waiter.handled_ ? Futex::Outcome::kInterrupted : waiter.futex_.wait(deadline);
+    signals.futex.store(nullptr);
+    lock.acquire();
+    if (signals.handled.load() != waiter.handled_) outcome = Futex::Outcome::kInterrupted;
+  }
   if (waiter.answer_) return;
   if (outcome == Futex::Outcome::kInterrupted) return interrupt(waiter);
-  if (outcome == Futex::Outcome::kDeadline) {
+  if (std::exchange(waiter.kernel_ready_, false) || outcome == Futex::Outcome::kDeadline) {
     const Instant now = monotonic_now();
     if (auto answered = waiter.step(sockets_, now)) {
       delist(waiter);
@@ -223,13 +269,51 @@ void StackHost::sleep(Lock& lock, Waiter& waiter) {
   }
 }
 
+int StackHost::borrow_bell() {
+  if (bells_.empty()) return make_eventfd(config_.first_kernel_descriptor).release();
+  const int bell = bells_.back();
+  bells_.pop_back();
+  // A wake-up that came late, for another's sleep.
+  eventfd_t value = 0;
+  ::eventfd_read(bell, &value);
+  return bell;
+}
+
+Futex::Outcome StackHost::sleep_in_kernel(Lock& lock, Waiter& waiter, Instant deadline) {
+  const int bell = waiter.bell_ = borrow_bell();
+  TAPIR_INVARIANT(bell >= 0, "the process has a descriptor left for an eventfd");
+  const std::span<pollfd> kernel = waiter.kernel();
+  std::vector<pollfd> polled{{bell, POLLIN, 0}};
+  polled.insert(polled.end(), kernel.begin(), kernel.end());
+  const timespec timeout = to_timespec(std::max(deadline - monotonic_now(), Duration::zero()));
+  SignalWatch& signals = signal_watch();
+  signals.bell.store(bell);
+  lock.release();
+  const bool early = signals.handled.load() != waiter.handled_;
+  const int result = early ? -1 : ::ppoll(polled.data(), polled.size(), deadline == kNever ? nullptr : &timeout, waiter.mask());
+  const int error = early ? EINTR : errno;
+  signals.bell.store(-1);
+  lock.acquire();
+  waiter.bell_ = -1;
+  bells_.push_back(bell);
+  if ((result < 0 && error == EINTR) || signals.handled.load() != waiter.handled_) return Futex::Outcome::kInterrupted;
+  if (result == 0) return Futex::Outcome::kDeadline;
+  take_kernel_readiness(waiter, std::span(polled).subspan(1));
+  return Futex::Outcome::kWoken;
+}
+
+void StackHost::take_kernel_readiness(Waiter& waiter, std::span<const pollfd> polled) {
+  std::copy(polled.begin(), polled.end(), waiter.kernel().begin());
+  waiter.kernel_ready_ = std::any_of(polled.begin(), polled.end(), [](const pollfd& one) { return one.revents != 0; });
+}
+
 void StackHost::drive(Lock& lock, Waiter& waiter, bool looked) {
   driver_ = &waiter;
   while (!waiter.answer_) {
     Instant now = monotonic_now();
     bool more = !std::exchange(looked, false) && turn(now);
     if (waiter.answer_) break;
-    if (now >= waiter.deadline()) {
+    if (now >= waiter.deadline() || std::exchange(waiter.kernel_ready_, false)) {
       if (auto answered = waiter.step(sockets_, now)) {
         delist(waiter);
         waiter.answer_ = answered;
@@ -243,7 +327,7 @@ void StackHost::drive(Lock& lock, Waiter& waiter, bool looked) {
       continue;
     }
     const Instant until = std::min(stack_.next_timeout(), waiter.deadline());
-    if (!wait_for_devices(lock, waiter, until, now)) interrupt(waiter);
+    if (!wait_for_devices(lock, waiter, until, now, &waiter)) interrupt(waiter);
   }
   driver_ = nullptr;
 }
@@ -251,7 +335,7 @@ void StackHost::drive(Lock& lock, Waiter& waiter, bool looked) {
 void StackHost::hand_over() {
   // The one that came last: its thread's caches are the warmest.
   if (newest_ != nullptr) {
-    wake(newest_->futex_);
+    wake(newest_->futex_, newest_->bell_);
   } else if (service_.polling) {
     // It has not noticed yet that its place was taken: it has it back.
     driver_ = &service_;
@@ -280,30 +364,52 @@ bool StackHost::spin(Lock& lock, const Waiter* waiter, Instant now) {
   return false;
 }
 
-bool StackHost::wait_for_devices(Lock& lock, Driver& driver, Instant until, Instant now) {
+bool StackHost::wait_for_devices(Lock& lock, Driver& driver, Instant until, Instant now, Waiter* waiter) {
   if (until <= now) {
     let_others_in(lock);
     return true;
   }
   // The devices may change while the lock is free; more than a stack has is not needed.
-  std::array<pollfd, 65> descriptors;
-  const std::size_t count = std::min(polled_.size(), descriptors.size());
+  std::array<pollfd, 128> few;
+  std::vector<pollfd> many;
+  const std::span<pollfd> kernel = waiter != nullptr ? waiter->kernel() : std::span<pollfd>();
+  const std::size_t count = std::min<std::size_t>(polled_.size(), 64);
+  std::span<pollfd> descriptors(few);
+  if (count + kernel.size() > few.size()) {
+    many.resize(count + kernel.size());
+    descriptors = many;
+  }
+  descriptors = descriptors.first(count + kernel.size());
   std::copy_n(polled_.begin(), count, descriptors.begin());
+  std::copy(kernel.begin(), kernel.end(), descriptors.begin() + static_cast<std::ptrdiff_t>(count));
   const timespec timeout = to_timespec(until - now);
   driver.polling = true;
   driver.poll_until = until;
   ++stats_.polls;
+  SignalWatch& signals = signal_watch();
+  // A handler that runs from here on ends the wait, also one that runs before ppoll() has begun.
+  signals.bell.store(kick_.get());
   lock.release();
-  const int result = ::ppoll(descriptors.data(), count, until == kNever ? nullptr : &timeout, nullptr);
-  const bool interrupted = result < 0 && errno == EINTR;
+  const auto handled = [&] { return waiter != nullptr && signals.handled.load() != waiter->handled_; };
+  int result = -1;
+  bool interrupted = handled();
+  if (!interrupted) {
+    result = ::ppoll(descriptors.data(), descriptors.size(), until == kNever ? nullptr : &timeout,
+                     waiter != nullptr ? waiter->mask() : nullptr);
+    interrupted = (result < 0 && errno == EINTR) || handled();
+  }
+  signals.bell.store(-1);
   lock.acquire();
   driver.polling = false;
   // Only the driver answers a kick: a service thread whose place was taken leaves it to the one who took it.
-  if (driver_ == &driver && std::exchange(kicked_, false)) {
+  if (driver_ == &driver && (std::exchange(kicked_, false) || interrupted)) {
     eventfd_t count_of_kicks = 0;
     ::eventfd_read(kick_.get(), &count_of_kicks);
   }
-  if (result > 0) notice_errors(std::span(descriptors).first(count));
+  if (result > 0) {
+    notice_errors(descriptors.first(count));
+    if (!kernel.empty()) take_kernel_readiness(*waiter, descriptors.subspan(count));
+  }
   return !interrupted;
 }
 
@@ -360,7 +466,14 @@ void StackHost::service_turns(Lock& lock) {
     if (!turn(monotonic_now())) break;
     let_others_in(lock);
   }
-  if (driver_ == &service_) driver_ = nullptr;
+  service_leaves();
+}
+
+// Calls that found the service thread driving may sleep: one of them is to drive now, not only at the next tick.
+void StackHost::service_leaves() {
+  if (driver_ != &service_) return;
+  driver_ = nullptr;
+  if (newest_ != nullptr) hand_over();
 }
 
 void StackHost::service_drive(Lock& lock) {
@@ -376,7 +489,7 @@ void StackHost::service_drive(Lock& lock) {
     if (calls_ != calls) break;
     wait_for_devices(lock, service_, stack_.next_timeout(), now);
   }
-  if (driver_ == &service_) driver_ = nullptr;
+  service_leaves();
 }
 
 // ---- set-up --------------------------------------------------------------------------------------------------------
@@ -384,6 +497,9 @@ void StackHost::service_drive(Lock& lock) {
 InterfaceId StackHost::add_interface(stack::InterfaceConfig config, std::unique_ptr<link::Device> device) {
   Entry entry(*this);
   const int descriptor = device->wait_descriptor();
+  if (capture_)
+    device = std::make_unique<link::Capture>(std::move(device), *capture_, config.name,
+                                             Duration(static_cast<std::int64_t>(wall_clock_offset_ns())));
   const InterfaceId id = stack_.add_interface(std::move(config), std::move(device), entry.now);
   if (descriptor >= 0 && id != kNoInterface) {
     polled_.push_back({descriptor, POLLIN, 0});
@@ -409,6 +525,32 @@ std::expected<InterfaceId, std::string> StackHost::add_tap(const drivers::TapCon
   (*device)->count_into(&stack_.counters());
   const std::string name = interface.name;
   return added(add_interface(std::move(interface), std::move(*device)), name);
+}
+
+std::expected<InterfaceId, std::string> StackHost::add_inherited_tap(drivers::KernelDescriptor tap, stack::InterfaceConfig interface) {
+  auto device = drivers::adopt_tap(at_or_above(config_.first_kernel_descriptor, std::move(tap)));
+  if (!device) return std::unexpected(device.error());
+  interface.name = (*device)->name();
+  (*device)->count_into(&stack_.counters());
+  const std::string name = interface.name;
+  return added(add_interface(std::move(interface), std::move(*device)), name);
+}
+
+std::expected<void, std::string> StackHost::set_up_kernel_end(const std::string& tap, const std::optional<IpPrefix>& address) {
+  if (address) {
+    if (auto set = drivers::add_address(tap, *address); !set) return set;
+  }
+  return drivers::set_link_up(tap);
+}
+
+std::expected<void, std::string> StackHost::capture_to(const std::string& path) {
+  auto sink = open_file_sink(path, config_.first_kernel_descriptor);
+  if (!sink) return std::unexpected(sink.error());
+  const Lock lock(*this);
+  capture_sink_ = std::move(*sink);
+  capture_.emplace(*capture_sink_);
+  capture_->begin();
+  return {};
 }
 
 std::expected<InterfaceId, std::string> StackHost::add_packet(const drivers::PacketConfig& packet, stack::InterfaceConfig interface) {

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <poll.h>
+#include <signal.h>
 
 #include <array>
 #include <atomic>
@@ -30,6 +31,7 @@
 #include "drivers/descriptor.h"
 #include "drivers/packet.h"
 #include "drivers/tap.h"
+#include "link/capture.h"
 #include "runtime/clock.h"
 #include "runtime/futex.h"
 #include "socket/blocking_call.h"
@@ -48,6 +50,7 @@ struct HostConfig {
   bool service_thread = true;                  // without it the stack stands still while no call waits
   Descriptor first_descriptor = 3;             // see socket::Sockets
   std::size_t descriptors_max = 65536;
+  int first_kernel_descriptor = 0;             // the host's own kernel descriptors are numbered from here on
 };
 
 // What running cost, since the start.
@@ -74,6 +77,12 @@ class StackHost {
   // Opens the device (drivers/) and makes an interface of it; `interface.name` empty = the device's. Errors are one sentence.
   std::expected<InterfaceId, std::string> add_tap(const drivers::TapConfig& tap, stack::InterfaceConfig interface);
   std::expected<InterfaceId, std::string> add_packet(const drivers::PacketConfig& packet, stack::InterfaceConfig interface);
+  // A TAP that another process has opened and set up; takes the descriptor.
+  std::expected<InterfaceId, std::string> add_inherited_tap(drivers::KernelDescriptor tap, stack::InterfaceConfig interface);
+  // The kernel's end of a TAP: its address, if any, and up.
+  static std::expected<void, std::string> set_up_kernel_end(const std::string& tap, const std::optional<IpPrefix>& address);
+  // Writes the frames of interfaces that are added from now on to a pcapng file. Once, before any interface.
+  std::expected<void, std::string> capture_to(const std::string& path);
   // As stack::Stack.
   bool add_route(IpPrefix destination, IpAddress gateway, InterfaceId interface, std::uint32_t metric = 0);
   std::expected<std::string, std::string> sysctl_get(std::string_view name);
@@ -92,6 +101,26 @@ class StackHost {
   }
 
   HostStats stats();
+
+  // What a program may ask of interfaces; the kernel's numbers count from 1, so do these.
+  struct InterfaceView {
+    InterfaceId id = kNoInterface;
+    std::string name;
+    bool loopback = false;
+    bool up = false;
+    std::uint32_t mtu = 0;
+    link::MacAddress mac{};
+    std::vector<IpPrefix> addresses;
+  };
+  std::vector<InterfaceView> interfaces();
+  // close(), but what lingers (SO_LINGER) goes on by itself.
+  Result<int> abandon(Descriptor fd);
+  // Connections without a descriptor that still have something to deliver to their peers.
+  std::size_t unfinished();
+
+  // Around fork(2): no other thread is in the stack meanwhile. In the child the stack may not be used any more.
+  void lock_for_fork() { mutex_.lock(); }
+  void unlock_after_fork() { mutex_.unlock(); }
 
   // ---- socket calls: as socket::Sockets, and those that Linux lets block do ----
   Result<Descriptor> socket(int domain, int type, int protocol);
@@ -147,10 +176,17 @@ class StackHost {
     virtual bool restartable() const = 0;
     // It asks what is ready: the devices are looked at first.
     virtual bool looks() const = 0;
+    // Descriptors of the kernel that it waits for too, and the signal mask of its wait (null: the thread's own).
+    virtual std::span<pollfd> kernel() = 0;
+    virtual const sigset_t* mask() const = 0;
 
    private:
     friend class StackHost;
     Descriptor fd_;
+    int bell_ = -1;                // eventfd that ends its sleep; -1: the futex does
+    bool kernel_ready_ = false;    // one of kernel() is; to be stepped
+    unsigned handled_ = 0;         // SignalWatch's counts when the call began, or when it was last restarted
+    unsigned unrestarted_ = 0;
     std::optional<Result<long>> answer_;
     bool enlisted_ = false;
     bool candidate_ = false;       // to be stepped, in complete_ready()
@@ -172,7 +208,17 @@ class StackHost {
       return socket::fail(EINTR);
     }
     bool restartable() const override { return !looks() && call_.deadline() == kNever; }
-    bool looks() const override { return std::is_same_v<Call, socket::BlockingPoll> || std::is_same_v<Call, socket::BlockingEpollWait>; }
+    bool looks() const override {
+      return std::is_same_v<Call, socket::BlockingPoll> || std::is_same_v<Call, socket::BlockingEpollWait> || requires { call_.kernel(); };
+    }
+    std::span<pollfd> kernel() override {
+      if constexpr (requires { call_.kernel(); }) return call_.kernel();
+      return {};
+    }
+    const sigset_t* mask() const override {
+      if constexpr (requires { call_.mask(); }) return call_.mask();
+      return nullptr;
+    }
 
    private:
     Call& call_;
@@ -205,11 +251,14 @@ class StackHost {
   // `looked`: the devices had nothing more just now.
   void drive(Lock& lock, Waiter& waiter, bool looked);
   void sleep(Lock& lock, Waiter& waiter);
+  Futex::Outcome sleep_in_kernel(Lock& lock, Waiter& waiter, Instant deadline);
+  void take_kernel_readiness(Waiter& waiter, std::span<const pollfd> polled);
+  int borrow_bell();
   void hand_over();
   // One turn and its consequences; true when a device may have more.
   bool turn(Instant now);
   // Polls the devices until `until`, without the lock. False when a signal ended it.
-  bool wait_for_devices(Lock& lock, Driver& driver, Instant until, Instant now);
+  bool wait_for_devices(Lock& lock, Driver& driver, Instant until, Instant now, Waiter* waiter = nullptr);
   bool spin(Lock& lock, const Waiter* waiter, Instant now);
   // After every call into the stack: output, and the calls that can go on.
   void settle(Instant now);
@@ -221,13 +270,14 @@ class StackHost {
   void notice_errors(std::span<const pollfd> polled);
   void enlist(Waiter& waiter);
   void delist(Waiter& waiter);
-  void wake(Futex& futex);
+  void wake(Futex& futex, int bell = -1);
   void kick();
   void let_others_in(Lock& lock);
 
   void serve();
   void service_turns(Lock& lock);
   void service_drive(Lock& lock);
+  void service_leaves();
 
   const HostConfig config_;
   std::mutex mutex_;
@@ -244,7 +294,16 @@ class StackHost {
   Waiter* anywhere_ = nullptr;           // waiters for any descriptor
   Waiter* newest_ = nullptr;             // of all waiters
   std::vector<Waiter*> candidates_;      // scratch of complete_ready()
-  std::array<const Futex*, 16> to_wake_; // posted; woken when the lock is released. More are woken at once
+  std::vector<int> bells_;               // eventfds that nobody sleeps on; never closed before the host, as a wake-up may be late
+  std::unique_ptr<link::ByteSink> capture_sink_;
+  std::optional<link::PcapngWriter> capture_;
+  // Posted; woken when the lock is released. More are woken at once.
+  struct WakeUp {
+    const Futex* futex;
+    int bell;
+    void send() const;
+  };
+  std::array<WakeUp, 16> to_wake_;
   std::size_t to_wake_count_ = 0;
   HostStats stats_;
   std::uint64_t calls_ = 0;              // that the program made

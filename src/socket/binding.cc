@@ -7,6 +7,9 @@ namespace tapir::socket {
 
 // Linux's inet_bind and __inet_bind.
 Result<int> Sockets::State::bind(SocketFile& s, const sockaddr* address, socklen_t length, Instant now) {
+  if (s.kind == FileKind::kPacket) return bind_packet(static_cast<PacketSocket&>(s), address, length);
+  if (s.kind == FileKind::kRaw || s.kind == FileKind::kPing)
+    return bind_raw(static_cast<DatagramSocket&>(s), address, length);
   const Result<Endpoint> local = endpoint_of(address, length);
   if (!local) return std::unexpected(local.error());
   const sa_family_t family = *family_of(address, length);
@@ -70,7 +73,9 @@ std::optional<Endpoint> Sockets::State::peer_name(const SocketFile& s) const {
       return std::nullopt;
     return connection->tuple().remote;
   }
-  const udp::DatagramPort* port = parts.udp.get(static_cast<const DatagramSocket&>(s).port);
+  const auto& datagram = static_cast<const DatagramSocket&>(s);
+  if (datagram.remote.port != 0) return datagram.remote;
+  const udp::DatagramPort* port = parts.udp.get(datagram.port);
   if (port == nullptr || !port->connected()) return std::nullopt;
   return port->remote();
 }

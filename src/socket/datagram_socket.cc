@@ -12,6 +12,10 @@ namespace tapir::socket {
 
 int Sockets::State::take_error(DatagramSocket& s) {
   if (s.error != 0) return std::exchange(s.error, 0);
+  if (std::optional<DeliveryError>* pending = raw_error(s)) {
+    const auto error = std::exchange(*pending, std::nullopt);
+    return error ? linux_errno(*error) : 0;
+  }
   udp::DatagramPort* port = parts.udp.get(s.port);
   if (port == nullptr) return 0;
   const auto error = port->take_error();
@@ -19,6 +23,7 @@ int Sockets::State::take_error(DatagramSocket& s) {
 }
 
 bool Sockets::State::has_error(const DatagramSocket& s) const {
+  if (const std::optional<DeliveryError>* pending = raw_error(s)) return s.error != 0 || pending->has_value();
   const udp::DatagramPort* port = parts.udp.get(s.port);
   return s.error != 0 || (port != nullptr && port->has_error());
 }
@@ -42,6 +47,8 @@ bool Sockets::State::autobind(DatagramSocket& s, Instant now) {
 // Linux's inet_dgram_connect and ip4_datagram_connect.
 Result<int> Sockets::State::connect(DatagramSocket& s, const sockaddr* address, socklen_t length,
                                     Instant now) {
+  if (s.kind == FileKind::kPacket) return fail(EOPNOTSUPP);
+  if (s.kind != FileKind::kDatagram) return connect_raw(s, address, length, now);
   const Result<sa_family_t> family = family_of(address, length);
   if (!family) return std::unexpected(family.error());
   if (*family == AF_UNSPEC) {
@@ -85,6 +92,8 @@ void Sockets::State::disconnect(DatagramSocket& s, Instant now) {
 
 // Linux's udp_sendmsg.
 Result<std::size_t> Sockets::State::send(DatagramSocket& s, const msghdr& message, int flags, Instant now) {
+  if (s.kind == FileKind::kPacket) return send_packet(static_cast<PacketSocket&>(s), message, flags, now);
+  if (s.kind != FileKind::kDatagram) return send_raw(s, message, flags, now);
   const auto pieces = pieces_of(message);
   if (!pieces) return std::unexpected(pieces.error());
   if (!autobind(s, now)) return fail(EAGAIN);
@@ -160,7 +169,9 @@ Result<std::size_t> Sockets::State::send(DatagramSocket& s, const msghdr& messag
 }
 
 // Linux's udp_recvmsg: a pending error comes before what is queued.
-Result<std::size_t> Sockets::State::receive(DatagramSocket& s, msghdr& message, int flags, Instant) {
+Result<std::size_t> Sockets::State::receive(DatagramSocket& s, msghdr& message, int flags, Instant now) {
+  if (s.kind == FileKind::kPacket) return receive_packet(static_cast<PacketSocket&>(s), message, flags, now);
+  if (s.kind != FileKind::kDatagram) return receive_raw(s, message, flags, now);
   const auto pieces = pieces_of(message);
   if (!pieces) return std::unexpected(pieces.error());
   if ((flags & (MSG_ERRQUEUE | MSG_OOB)) != 0) return fail((flags & MSG_ERRQUEUE) != 0 ? EAGAIN : EOPNOTSUPP);
@@ -189,12 +200,14 @@ Result<std::size_t> Sockets::State::receive(DatagramSocket& s, msghdr& message, 
 
 // Linux's inet_shutdown.
 Result<int> Sockets::State::shutdown(DatagramSocket& s, int how, Instant) {
+  if (s.kind == FileKind::kPacket) return fail(EOPNOTSUPP);
   if (how < SHUT_RD || how > SHUT_RDWR) return fail(EINVAL);
   s.shutdown |= static_cast<std::uint8_t>(how + 1);
   udp::DatagramPort* port = parts.udp.get(s.port);
   if (port != nullptr && (s.shutdown & kReceiveShutdown) != 0) port->receive_shut = true;
   wake(s, kWakeAll);
-  if (port == nullptr || !port->connected()) return fail(ENOTCONN);
+  const bool connected = port != nullptr ? port->connected() : !s.remote.address.is_unspecified();
+  if (!connected) return fail(ENOTCONN);
   return 0;
 }
 

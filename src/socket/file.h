@@ -11,6 +11,9 @@
 #include "base/time.h"
 #include "inet/endpoint.h"
 #include "inet/protocol.h"
+#include "raw/packet_ports.h"
+#include "raw/ping_ports.h"
+#include "raw/raw_ports.h"
 #include "stack/ports.h"
 #include "tcp/engine.h"
 #include "tcp/options.h"
@@ -44,7 +47,8 @@ struct EpollItem : ListLink<WatchTag>, ListLink<MemberTag>, ListLink<ReadyTag> {
   epoll_data_t data{};
 };
 
-enum class FileKind : std::uint8_t { kStream, kDatagram, kEpoll };
+// kRaw, kPing and kPacket are DatagramSockets too, without a UDP port.
+enum class FileKind : std::uint8_t { kStream, kDatagram, kRaw, kPing, kPacket, kEpoll };
 
 struct File : ListLink<WokenTag> {
   explicit File(FileKind k) : kind(k) {}
@@ -107,6 +111,15 @@ struct StreamSocket : SocketFile {
   Handle<tcp::SocketOptions> options;
 };
 
+// IP_MULTICAST_*.
+struct MulticastOptions {
+  std::uint8_t hop_limit = 1;            // IP_MULTICAST_TTL
+  bool loop = true;                      // IP_MULTICAST_LOOP
+  bool all = true;                       // IP_MULTICAST_ALL
+  InterfaceId interface = kNoInterface;  // IP_MULTICAST_IF; kNoInterface: the route's
+  IpAddress source;                      // IP_MULTICAST_IF by address; unspecified: the path's
+};
+
 struct DatagramSocket : SocketFile {
   DatagramSocket() : SocketFile(FileKind::kDatagram) {}
 
@@ -116,6 +129,37 @@ struct DatagramSocket : SocketFile {
   std::uint8_t hop_limit = 0;     // IP_TTL; 0 = the path's
   std::uint8_t mtu_discover = 1;  // IP_PMTUDISC_*
   bool no_check = false;          // SO_NO_CHECK
+  std::uint8_t type = 2;          // SO_TYPE: SOCK_DGRAM or SOCK_RAW
+  std::uint16_t protocol = 17;    // SO_PROTOCOL; of a packet socket in network order, as socket(2) takes it
+  MulticastOptions multicast;
+  Endpoint remote;  // of connect(); a UDP socket's is its port's
+
+ protected:
+  explicit DatagramSocket(FileKind kind_) : SocketFile(kind_) {}
+};
+
+// SOCK_RAW. local.port is the protocol, as Linux shows it.
+struct RawSocket : DatagramSocket {
+  RawSocket() : DatagramSocket(FileKind::kRaw) {}
+
+  raw::RawHandle port_of_raw;
+  bool header_included = false;  // IP_HDRINCL
+};
+
+// SOCK_DGRAM with IPPROTO_ICMP. local.port is the identifier.
+struct PingSocket : DatagramSocket {
+  PingSocket() : DatagramSocket(FileKind::kPing) {}
+
+  raw::PingHandle port_of_ping;
+};
+
+// AF_PACKET.
+struct PacketSocket : DatagramSocket {
+  PacketSocket() : DatagramSocket(FileKind::kPacket) {}
+
+  raw::PacketHandle port_of_packet;
+  std::uint64_t arrivals_seen = 0;  // PACKET_STATISTICS
+  std::uint64_t drops_seen = 0;     // PACKET_STATISTICS
 };
 
 // Linux's struct eventpoll.

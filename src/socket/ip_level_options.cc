@@ -80,6 +80,16 @@ constexpr Option kOptions[] = {
            port->receive_errors = s.receive_errors;
        return 0;
      }},
+    {IP_HDRINCL, Sorts::kDatagram,
+     [](State&, SocketFile& s, Instant) -> Result<int> {
+       if (s.kind != FileKind::kRaw) return fail(ENOPROTOOPT);
+       return static_cast<RawSocket&>(s).header_included ? 1 : 0;
+     },
+     [](State&, SocketFile& s, int value, Instant) -> Result<int> {
+       if (s.kind != FileKind::kRaw) return fail(ENOPROTOOPT);
+       static_cast<RawSocket&>(s).header_included = value != 0;
+       return 0;
+     }},
     {IP_FREEBIND, Sorts::kAll, get_flag<&SocketFile::free_bind>, set_flag<&SocketFile::free_bind>},
     {IP_TRANSPARENT, Sorts::kAll, [](State&, SocketFile&, Instant) -> Result<int> { return 0; },
      [](State&, SocketFile&, int value, Instant) -> Result<int> {

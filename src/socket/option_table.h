@@ -30,10 +30,12 @@ struct Option {
   Result<int> (*set_value)(State&, SocketFile&, const void* value, socklen_t length, Instant) = nullptr;
 };
 
-// The levels: socket_level_options.cc, ip_level_options.cc, tcp_level_options.cc.
+// The levels: socket_level_options.cc, ip_level_options.cc, tcp_level_options.cc, raw_level_options.cc.
 std::span<const Option> socket_level_options();
 std::span<const Option> ip_level_options();
 std::span<const Option> tcp_level_options();
+std::span<const Option> raw_level_options();
+std::span<const Option> packet_level_options();
 
 // ---- what rows are made of ----
 

@@ -22,9 +22,13 @@ std::span<const Option> options_of_level(const SocketFile& s, int level) {
     case SOL_SOCKET:
       return socket_level_options();
     case SOL_IP:
-      return ip_level_options();
+      return s.kind == FileKind::kPacket ? std::span<const Option>() : ip_level_options();
     case SOL_TCP:
       return is_stream(s) ? tcp_level_options() : std::span<const Option>();
+    case SOL_RAW:
+      return s.kind == FileKind::kRaw ? raw_level_options() : std::span<const Option>();
+    case SOL_PACKET:
+      return s.kind == FileKind::kPacket ? packet_level_options() : std::span<const Option>();
     default:
       return {};
   }

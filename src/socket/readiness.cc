@@ -45,6 +45,8 @@ std::uint32_t Sockets::State::readiness(const DatagramSocket& s) const {
   if (s.shutdown == kBothShutdown) events |= EPOLLHUP;
   const udp::DatagramPort* port = parts.udp.get(s.port);
   if (port != nullptr && port->readable()) events |= EPOLLIN | EPOLLRDNORM;
+  const raw::ReceiveQueue* queue = raw_queue(s);
+  if (queue != nullptr && !queue->empty()) events |= EPOLLIN | EPOLLRDNORM;
   return events;
 }
 
@@ -53,6 +55,9 @@ std::uint32_t Sockets::State::readiness(const File& file, int depth) const {
     case FileKind::kStream:
       return readiness(static_cast<const StreamSocket&>(file));
     case FileKind::kDatagram:
+    case FileKind::kRaw:
+    case FileKind::kPing:
+    case FileKind::kPacket:
       return readiness(static_cast<const DatagramSocket&>(file));
     case FileKind::kEpoll:
       break;

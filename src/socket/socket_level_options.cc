@@ -40,6 +40,7 @@ Result<int> set_receive_buffer(State& state, SocketFile& s, int value, std::int6
   if (!is_stream(s)) {
     if (udp::DatagramPort* port = state.parts.udp.get(datagram(s).port))
       port->receive_buffer = static_cast<std::size_t>(kept);
+    if (raw::ReceiveQueue* queue = state.raw_queue(datagram(s))) queue->limit = static_cast<std::size_t>(kept);
     return 0;
   }
   tcp_options(state, s).receive_buffer = kept;
@@ -58,6 +59,8 @@ std::int64_t send_buffer(State& state, SocketFile& s) {
 
 std::int64_t receive_buffer(State& state, SocketFile& s) {
   if (!is_stream(s)) {
+    if (const raw::ReceiveQueue* queue = state.raw_queue(datagram(s)))
+      return static_cast<std::int64_t>(queue->limit);
     const udp::DatagramPort* port = state.parts.udp.get(datagram(s).port);
     return port != nullptr ? static_cast<std::int64_t>(port->receive_buffer) : 0;
   }
@@ -131,7 +134,7 @@ Result<int> set_device(State& state, SocketFile& s, const void* value, socklen_t
   if (s.interface != kNoInterface && id != s.interface && !state.parts.config.privileged) return fail(EPERM);
   s.interface = id;
   state.parts.ports.set_interface(s.binding, id);
-  if (!is_stream(s)) state.parts.udp.bind_interface(datagram(s).port, id);
+  if (s.kind == FileKind::kDatagram) state.parts.udp.bind_interface(datagram(s).port, id);
   return 0;
 }
 
@@ -149,6 +152,9 @@ Result<int> get_memory_info(State& state, SocketFile& s, void* value, socklen_t*
   } else if (const udp::DatagramPort* port = state.parts.udp.get(datagram(s).port)) {
     info[0] = static_cast<std::uint32_t>(port->queued_true_size());
     info[8] = static_cast<std::uint32_t>(port->drops());
+  } else if (const raw::ReceiveQueue* queue = state.raw_queue(datagram(s))) {
+    info[0] = static_cast<std::uint32_t>(queue->true_size());
+    info[8] = static_cast<std::uint32_t>(queue->drops());
   }
   return store(info.data(), sizeof(info), value, length);
 }
@@ -288,12 +294,15 @@ constexpr Option kOptions[] = {
      }},
     {SO_TYPE, Sorts::kAll,
      [](State&, SocketFile& s, Instant) -> Result<int> {
-       return is_stream(s) ? static_cast<int>(SOCK_STREAM) : static_cast<int>(SOCK_DGRAM);
+       return is_stream(s) ? static_cast<int>(SOCK_STREAM) : static_cast<int>(datagram(s).type);
      }},
-    {SO_DOMAIN, Sorts::kAll, [](State&, SocketFile&, Instant) -> Result<int> { return AF_INET; }},
+    {SO_DOMAIN, Sorts::kAll,
+     [](State&, SocketFile& s, Instant) -> Result<int> {
+       return s.kind == FileKind::kPacket ? AF_PACKET : AF_INET;
+     }},
     {SO_PROTOCOL, Sorts::kAll,
      [](State&, SocketFile& s, Instant) -> Result<int> {
-       return is_stream(s) ? static_cast<int>(IPPROTO_TCP) : static_cast<int>(IPPROTO_UDP);
+       return is_stream(s) ? static_cast<int>(IPPROTO_TCP) : static_cast<int>(datagram(s).protocol);
      }},
     {SO_ACCEPTCONN, Sorts::kAll,
      [](State&, SocketFile& s, Instant) -> Result<int> {

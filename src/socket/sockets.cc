@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "socket/address.h"
+#include "socket/interface_ioctls.h"
 #include "socket/options.h"
 #include "socket/state.h"
 
@@ -23,19 +24,16 @@ constexpr int kProtocolMax = IPPROTO_MPTCP + 1;
 constexpr int kFamilyMax = AF_MAX;
 
 // Linux's inet_create, the look-up in inetsw: 0, or why there is no such socket.
-int check_kind(int type, int protocol, bool privileged) {
+int check_kind(int type, int protocol) {
   if (type < 0 || type >= kTypeMax) return EINVAL;
   if (protocol < 0 || protocol >= kProtocolMax) return EINVAL;
   switch (type) {
     case SOCK_STREAM:
       return protocol == 0 || protocol == IPPROTO_TCP ? 0 : EPROTONOSUPPORT;
     case SOCK_DGRAM:
-      // Ping sockets: net.ipv4.ping_group_range is empty.
-      if (protocol == IPPROTO_ICMP) return EACCES;
-      return protocol == 0 || protocol == IPPROTO_UDP ? 0 : EPROTONOSUPPORT;
+      return protocol == 0 || protocol == IPPROTO_ICMP || protocol == IPPROTO_UDP ? 0 : EPROTONOSUPPORT;
     case SOCK_RAW:
-      if (protocol == 0) return EPROTONOSUPPORT;
-      return privileged ? ESOCKTNOSUPPORT : EPERM;
+      return protocol == 0 ? EPROTONOSUPPORT : 0;
     default:
       return ESOCKTNOSUPPORT;
   }
@@ -63,12 +61,18 @@ Result<Descriptor> Sockets::socket(int domain, int type, int protocol, Instant n
   if ((flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) != 0) return fail(EINVAL);
   if (domain < 0 || domain >= kFamilyMax) return fail(EAFNOSUPPORT);
   if (type >= kTypeMax) return fail(EINVAL);
-  if (domain != AF_INET) return fail(EAFNOSUPPORT);
+  if (domain != AF_INET && domain != AF_PACKET) return fail(EAFNOSUPPORT);
   State& state = *state_;
-  if (const int error = check_kind(type, protocol, state.parts.config.privileged)) return fail(error);
+  if (domain == AF_INET)
+    if (const int error = check_kind(type, protocol)) return fail(error);
 
   File* file = nullptr;
-  if (type == SOCK_STREAM) {
+  if (domain == AF_PACKET || type == SOCK_RAW || protocol == IPPROTO_ICMP) {
+    const Result<File*> opened =
+        domain == AF_PACKET ? state.open_packet(type, protocol) : state.open_raw(type, protocol);
+    if (!opened) return std::unexpected(opened.error());
+    file = *opened;
+  } else if (type == SOCK_STREAM) {
     const auto handle = state.streams.emplace();
     if (!handle) return fail(ENOBUFS);
     StreamSocket& s = *state.streams.get(handle);
@@ -196,12 +200,15 @@ Result<Descriptor> Sockets::dup(Descriptor fd) {
 Result<int> Sockets::getsockname(Descriptor fd, sockaddr* address, socklen_t* length) {
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
+  if (s->kind == FileKind::kPacket)
+    return state_->packet_name(static_cast<const PacketSocket&>(*s), address, length);
   return store_endpoint(state_->local_name(*s), address, length);
 }
 
 Result<int> Sockets::getpeername(Descriptor fd, sockaddr* address, socklen_t* length) {
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
+  if (s->kind == FileKind::kPacket) return fail(EOPNOTSUPP);
   const auto peer = state_->peer_name(*s);
   if (!peer) return fail(ENOTCONN);
   return store_endpoint(*peer, address, length);
@@ -222,6 +229,7 @@ Result<int> Sockets::setsockopt(Descriptor fd, int level, int name, const void* 
   if (s == nullptr) return fail(state_->why_no_socket(fd));
   const Result<int> set = set_option(*state_, *s, level, name, value, length, now);
   state_->settle_options(*s);
+  if (s->kind != FileKind::kStream) state_->raw_options_changed(static_cast<DatagramSocket&>(*s));
   return set;
 }
 
@@ -235,6 +243,9 @@ Result<int> Sockets::ioctl(Descriptor fd, unsigned long request, void* argument,
     return 0;
   }
   if (file->kind == FileKind::kEpoll) return fail(ENOTTY);
+  if (const auto answered = interface_ioctl(state_->parts, request, argument);
+      answered || answered.error() != Errno{ENOTTY})
+    return answered;
   std::size_t count = 0;
   if (file->kind == FileKind::kStream) {
     const auto& s = static_cast<const StreamSocket&>(*file);
@@ -259,9 +270,10 @@ Result<int> Sockets::ioctl(Descriptor fd, unsigned long request, void* argument,
   } else {
     const auto& s = static_cast<const DatagramSocket&>(*file);
     const udp::DatagramPort* port = state_->parts.udp.get(s.port);
+    const raw::ReceiveQueue* queue = state_->raw_queue(s);
     switch (request) {
       case SIOCINQ:
-        count = port->first_size();
+        count = queue != nullptr ? queue->first_size() : port->first_size();
         break;
       case SIOCOUTQ:
         break;
@@ -377,6 +389,8 @@ Duration Sockets::send_timeout(Descriptor fd) const {
   const SocketFile* s = state_->find_socket(fd);
   return s != nullptr ? s->send_timeout : Duration::zero();
 }
+
+void Sockets::hold_output(bool hold) { state_->output_held = hold; }
 
 bool Sockets::receive_shut(Descriptor fd) const {
   const SocketFile* s = state_->find_socket(fd);

@@ -45,6 +45,20 @@ class Sockets {
 
   stack::Stack& stack() { return stack_; }
 
+  // A program that answers many sockets in one go: until it ends, calls leave their output to the poll_output() that follows it, so
+  // that it leaves in one batch, and what is sent after what is read carries its ACK. Only the end of a send or receive is meant: a
+  // send() larger than a record lets go of full ones as ever.
+  class OutputHeld {
+   public:
+    explicit OutputHeld(Sockets& sockets) : sockets_(sockets) { sockets_.hold_output(true); }
+    ~OutputHeld() { sockets_.hold_output(false); }
+    OutputHeld(const OutputHeld&) = delete;
+    OutputHeld& operator=(const OutputHeld&) = delete;
+
+   private:
+    Sockets& sockets_;
+  };
+
   // ---- the calls; arguments and results are those of the manual pages of section 2 ----
   Result<Descriptor> socket(int domain, int type, int protocol, Instant now);
   Result<int> bind(Descriptor fd, const sockaddr* address, socklen_t length, Instant now);
@@ -113,6 +127,7 @@ class Sockets {
   struct State;  // socket/state.h
 
  private:
+  void hold_output(bool hold);
   stack::Stack& stack_;
   std::unique_ptr<State> state_;
 };

@@ -34,6 +34,9 @@ Sockets::State::State(stack::Stack& stack_, int first_descriptor, std::size_t de
       own_options(kFilesMax, parts.budget.hook()),
       fast_open_keys(kFilesMax, parts.budget.hook()),
       datagrams(kFilesMax, parts.budget.hook()),
+      raws(raw::kRawPortsMax, parts.budget.hook()),
+      pings(raw::kPingPortsMax, parts.budget.hook()),
+      packets(raw::kPacketPortsMax, parts.budget.hook()),
       sets(kFilesMax, parts.budget.hook()),
       items(kFilesMax, parts.budget.hook()),
       lingerings(kLingeringMax, parts.budget.hook()),
@@ -133,7 +136,24 @@ void Sockets::State::absorb_touched(Instant now) {
     if (DatagramSocket* s = by_port(touched.port)) wake(*s, wake_key(touched.events));
   if (touched_ports.all)
     datagrams.for_each([this](DatagramSocket& s) { wake(s, kWakeReadable | kWakeError); });
+  absorb_touched_of_kind(parts.raw_ports, raws);
+  absorb_touched_of_kind(parts.ping_ports, pings);
+  absorb_touched_of_kind(parts.packet_ports, packets);
   if (!lingerings.empty()) end_lingerings(now);
+}
+
+// A port's owner is the index of its socket.
+template <typename Ports, typename Socket>
+void Sockets::State::absorb_touched_of_kind(Ports& from, Slab<Socket>& of) {
+  from.touched.take(
+      [&](auto handle, std::uint8_t events) {
+        const auto* port = from.get(handle);
+        Socket* s = port != nullptr ? of.at(port->owner) : nullptr;
+        if (s == nullptr) return;
+        if ((events & raw::kTouchedReadable) != 0) wake(*s, kWakeReadable);
+        if ((events & raw::kTouchedError) != 0) wake(*s, kWakeError);
+      },
+      [&] { of.for_each([this](Socket& s) { wake(s, kWakeReadable | kWakeError); }); });
 }
 
 void Sockets::State::finish_call(Instant now) { stack.poll_output(now); }
@@ -156,6 +176,17 @@ Result<int> Sockets::State::destroy(File& file, Instant now) {
       datagrams.erase(s);
       return 0;
     }
+    case FileKind::kRaw:
+    case FileKind::kPing:
+    case FileKind::kPacket:
+      close_raw(static_cast<DatagramSocket&>(file));
+      if (file.kind == FileKind::kRaw)
+        raws.erase(static_cast<RawSocket&>(file));
+      else if (file.kind == FileKind::kPing)
+        pings.erase(static_cast<PingSocket&>(file));
+      else
+        packets.erase(static_cast<PacketSocket&>(file));
+      return 0;
     case FileKind::kEpoll: {
       auto& set = static_cast<EpollSet&>(file);
       while (EpollItem* item = set.items.front()) epoll_remove(*item);

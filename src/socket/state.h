@@ -47,8 +47,14 @@ struct Sockets::State {
   void wake(File& file, std::uint32_t key);
   // Moves what the stack touched to the files concerned.
   void absorb_touched(Instant now);
+  template <typename Ports, typename Socket>
+  void absorb_touched_of_kind(Ports& from, Slab<Socket>& of);
   // Sends what a call caused.
   void finish_call(Instant now);
+  // The same at the end of a call whose output may wait for that of others (Sockets::OutputHeld).
+  void finish_transfer(Instant now) {
+    if (!output_held) finish_call(now);
+  }
   // The last descriptor is gone. EINPROGRESS: a stream socket lingers; `file` is no more in any case.
   Result<int> destroy(File& file, Instant now);
 
@@ -108,6 +114,38 @@ struct Sockets::State {
   bool autobind(DatagramSocket& s, Instant now);
   bool bound_socket(DatagramSocket& s, const Endpoint& local, Instant now);
 
+  // ---- raw_socket.cc: RAW and ping sockets; the first two and close_raw() of packet sockets too ----
+  raw::ReceiveQueue* raw_queue(const DatagramSocket& s);
+  const raw::ReceiveQueue* raw_queue(const DatagramSocket& s) const {
+    return const_cast<State*>(this)->raw_queue(s);
+  }
+  std::optional<DeliveryError>* raw_error(const DatagramSocket& s);
+  const std::optional<DeliveryError>* raw_error(const DatagramSocket& s) const {
+    return const_cast<State*>(this)->raw_error(s);
+  }
+  void raw_options_changed(DatagramSocket& s);
+  Result<int> bind_raw(DatagramSocket& s, const sockaddr* address, socklen_t length);
+  Result<int> connect_raw(DatagramSocket& s, const sockaddr* address, socklen_t length, Instant now);
+  Result<std::size_t> send_raw(DatagramSocket& s, const msghdr& message, int flags, Instant now);
+  Result<std::size_t> send_headed(RawSocket& s, const Path& path, std::span<const Bytes> spans,
+                                  std::size_t size, Instant now);
+  Result<std::size_t> receive_raw(DatagramSocket& s, msghdr& message, int flags, Instant now);
+  Result<Path> raw_path(const DatagramSocket& s, const IpAddress& to, Instant now);
+  bool ping_autobind(DatagramSocket& s);
+  void close_raw(DatagramSocket& s);
+
+  // ---- packet_socket.cc ----
+  Result<int> bind_packet(PacketSocket& s, const sockaddr* address, socklen_t length);
+  Result<int> packet_name(const PacketSocket& s, sockaddr* address, socklen_t* length) const;
+  Result<std::size_t> send_packet(PacketSocket& s, const msghdr& message, int flags, Instant now);
+  Result<std::size_t> receive_packet(PacketSocket& s, msghdr& message, int flags, Instant now);
+
+  // ---- open_raw.cc: socket(2) of these kinds; null with `error` set ----
+  Result<File*> open_raw(int type, int protocol);
+  Result<File*> open_packet(int type, int protocol);
+  // May this stack's user open ping sockets (net.ipv4.ping_group_range)?
+  bool may_ping() const;
+
   // ---- binding.cc ----
   Result<int> bind(SocketFile& s, const sockaddr* address, socklen_t length, Instant now);
   // Takes `local` from the port table into s; EADDRINUSE, ENOBUFS.
@@ -165,6 +203,9 @@ struct Sockets::State {
   tcp::SocketOptions no_options;         // stands in for one of them when memory is refused
   Slab<tcp::FastOpenKeys> fast_open_keys;
   Slab<DatagramSocket> datagrams;
+  Slab<RawSocket> raws;
+  Slab<PingSocket> pings;
+  Slab<PacketSocket> packets;
   Slab<EpollSet> sets;
   Slab<EpollItem> items;
   Slab<Lingering> lingerings;
@@ -174,6 +215,7 @@ struct Sockets::State {
   IntrusiveList<File, WokenTag> woken;
   std::vector<Woken> woken_report;
   std::uint64_t last_lingering = 0;
+  bool output_held = false;  // calls leave their output to whoever said so
 };
 
 }  // namespace tapir::socket

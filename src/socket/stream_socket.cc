@@ -366,7 +366,7 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
   if (written == 0) return fail(EAGAIN);
   const bool goes_on = written < asked && (flags & MSG_DONTWAIT) == 0 && !s.nonblocking;
   note_written(s, zero_copy, goes_on, flags, *timestamping, now);
-  finish_call(now);
+  finish_transfer(now);
   return written;
 }
 
@@ -418,7 +418,7 @@ Result<std::size_t> Sockets::State::receive(StreamSocket& s, msghdr& message, in
     message.msg_controllen = control_room;
     tell_with_data(*connection, received_at, message);
   }
-  if ((flags & MSG_PEEK) == 0) finish_call(now);
+  if ((flags & MSG_PEEK) == 0) finish_transfer(now);
   return copied;
 }
 

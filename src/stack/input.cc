@@ -50,6 +50,7 @@ void Stack::Parts::input(InterfaceId interface, Frame frame, Instant now) {
     input_ethernet(interface, std::move(frame), now);
   } else {
     tracer.emit(now, Event::kFrameReceived, interface, frame.size(), 0);
+    if (packet_ports.any()) tap_received(interface, frame, ip::LinkDestination::kHost, now);
     const bool v4 = frame.size() != 0 && frame.bytes()[0] >> 4 == 4;
     if (!v4) return drop(DropReason::kL2Unknown, interface, frame.size(), now);
     input_ipv4(std::move(frame), ip::LinkDestination::kHost, now);
@@ -62,6 +63,7 @@ void Stack::Parts::input_ethernet(InterfaceId interface, Frame frame, Instant no
   tracer.emit(now, Event::kFrameReceived, interface, frame.size(), header ? header->ethertype : 0);
   if (!header) return drop(DropReason::kPktTooSmall, interface, frame.size(), now);
   const ip::LinkDestination to = link_destination(header->dst, attached(interface)->mac);
+  const bool tapped = packet_ports.any() && tap_received(interface, frame, to, now);
   if (to == ip::LinkDestination::kOtherHost)
     return drop(DropReason::kOtherHost, interface, frame.size(), now);
   switch (header->ethertype) {
@@ -74,6 +76,7 @@ void Stack::Parts::input_ethernet(InterfaceId interface, Frame frame, Instant no
     case wire::kEtherTypeVlan:
       return drop(DropReason::kVlan, interface, frame.size(), now);
     default:
+      if (tapped) return;
       return drop(DropReason::kL2Unknown, interface, frame.size(), now);
   }
 }
@@ -100,7 +103,18 @@ void Stack::Parts::send_icmp_error(const ip::IcmpErrorSpec& spec, Bytes packet, 
   if (auto reply = icmp.build_error(spec, packet, to, arrived_on, now)) queue_reply(std::move(*reply), now);
 }
 
+namespace {
+
+raw::RawArrival raw_arrival(const ip::Datagram& datagram) {
+  return {datagram.source,    datagram.destination, datagram.protocol,
+          datagram.interface, datagram.tos,         datagram.hop_limit};
+}
+
+}  // namespace
+
 void Stack::Parts::deliver(ip::Datagram datagram, Instant now) {
+  const bool known = raw_ports.size() != 0 &&
+                     raw_ports.deliver(raw_arrival(datagram), datagram.packet(), datagram.header_size, now);
   switch (datagram.protocol) {
     case IpProtocol::kTcp:
       return deliver_tcp(std::move(datagram), now);
@@ -109,6 +123,7 @@ void Stack::Parts::deliver(ip::Datagram datagram, Instant now) {
     case IpProtocol::kIcmp:
       return deliver_icmp(datagram, now);
     default:
+      if (known) return counters.add(Counter::kIpInDelivers);
       counters.add(Counter::kIpInUnknownProtos);
       send_icmp_error(ip::IcmpErrorSpec::protocol_unreachable(), datagram.packet(), datagram.link_destination,
                       datagram.interface, now);
@@ -122,7 +137,9 @@ void Stack::Parts::deliver_icmp(const ip::Datagram& datagram, Instant now) {
   ip::IcmpOutcome outcome = icmp.input(datagram, now);
   if (outcome.reply) queue_reply(std::move(*outcome.reply), now);
   if (outcome.error) deliver_error(*outcome.error, datagram.interface, now);
-  if (outcome.for_sockets && !pings.on_reply(datagram, now))
+  if (!outcome.for_sockets) return;
+  const bool asked = pings.on_reply(datagram, now);
+  if (!ping_ports.deliver(raw_arrival(datagram), datagram.frame.bytes(), now) && !asked)
     drop(DropReason::kNoSocket, datagram.interface, datagram.frame.size(), now);
 }
 
@@ -170,6 +187,7 @@ void Stack::Parts::deliver_error(const DeliveryError& error, InterfaceId arrived
         routes.resolve({.destination = error.quoted.remote.address, .source = std::nullopt}, now);
     if (path) path_mtu.update(error.quoted.remote.address, error.mtu, path->mtu, now);
   };
+  const bool raw_concerned = raw_ports.size() != 0 && raw_ports.on_error(error, arrived_on);
   switch (error.protocol) {
     case IpProtocol::kTcp:
       flush(now);  // it may end a connection whose bytes wait in the batch
@@ -183,10 +201,14 @@ void Stack::Parts::deliver_error(const DeliveryError& error, InterfaceId arrived
       learn_path_mtu();
       if (const udp::PortHandle port = udp.on_error(error, arrived_on, now)) touch(port, tcp::kTouchedError);
       return;
-    case IpProtocol::kIcmp:
-      if (!pings.on_error(error)) return drop(DropReason::kIcmpNoFlow, arrived_on, 0, now);
+    case IpProtocol::kIcmp: {
+      const bool asked = ping_ports.on_error(error);
+      if (!pings.on_error(error) && !asked && !raw_concerned)
+        return drop(DropReason::kIcmpNoFlow, arrived_on, 0, now);
       return learn_path_mtu();
+    }
     default:
+      if (raw_concerned) return learn_path_mtu();
       return drop(DropReason::kIcmpNoFlow, arrived_on, 0, now);
   }
 }

@@ -18,21 +18,16 @@ using trace::DropReason;
 
 bool Stack::Parts::has_room(InterfaceId interface) {
   const std::size_t promised = batch.interface() == interface ? batch.size() : 0;
-  const Attached* to = attached(interface);
-  return to == nullptr || to->device->room() > promised;
+  Attached* to = attached(interface);
+  if (to == nullptr || to->room > promised) return true;
+  to->room = to->device->room();
+  return to->room > promised;
 }
 
 bool Stack::Parts::make_room(InterfaceId interface, Instant now) {
   if (has_room(interface)) return true;
   flush(now);
   return has_room(interface);
-}
-
-// tcp/ chooses which connection sends next, so any device may be the one.
-bool Stack::Parts::make_room_everywhere(Instant now) {
-  for (InterfaceId id = 1; id <= devices.size(); ++id)
-    if (!make_room(id, now)) return false;
-  return true;
 }
 
 OutgoingFrame& Stack::Parts::slot(Instant now) {
@@ -48,6 +43,7 @@ void Stack::Parts::flush(Instant now) {
   if (tracer.on())
     for (const OutgoingFrame& frame : sent)
       tracer.emit(now, Event::kFrameSent, id, frame.size(), frame.gso.size);
+  if (packet_ports.any()) tap_sent(id, sent, now);
   const std::size_t accepted = attached(id)->device->transmit(sent, now);
   if (accepted < sent.size()) {
     const std::size_t lost = sent.size() - accepted;
@@ -55,6 +51,7 @@ void Stack::Parts::flush(Instant now) {
     tracer.emit(now, Event::kFrameRefused, id, lost);
   }
   batch.clear();
+  attached(id)->room = 0;  // a super-segment may have cost more than one place
 }
 
 void Stack::Parts::commit(InterfaceId interface, Frame kept, Instant now) {
@@ -168,13 +165,13 @@ void Stack::Parts::send_replies(Instant now) {
 }
 
 void Stack::Parts::send_tcp_replies(Instant now) {
-  for (;;) {
-    if (!make_room_everywhere(now)) {
+  while (const tcp::SegmentReply* const next = tcp.next_reply()) {
+    // It leaves, but for odd routes, where the segment came from that it answers.
+    if (!make_room(next->interface, now)) {
       output_retry_at_ = later(now, kRoomRetry);
       return;
     }
     const auto reply = tcp.poll_reply();
-    if (!reply) return;
     ip::RouteQuery query;
     query.destination = reply->destination;
     query.source = reply->source;
@@ -200,19 +197,26 @@ void Stack::Parts::send_tcp_replies(Instant now) {
 
 void Stack::Parts::send_segments(bool only_due, Instant now) {
   for (std::size_t count = 0; count < kSegmentsPerPollMax; ++count) {
-    if (!make_room_everywhere(now)) {
-      output_retry_at_ = later(now, kRoomRetry);
-      return;
-    }
     tcp::Engine::Output how;
     OutgoingFrame& out = slot(now);
-    if (!tcp.poll_segment(out, how, only_due, now)) return;
+    if (!tcp.poll_segment(out, how, only_due, now)) {
+      if (!tcp.output_stalled()) return;
+      // What a full device keeps waiting is asked for again once the batch is handed over, then from time to time.
+      if (batch.empty()) {
+        output_retry_at_ = later(now, kRoomRetry);
+        return;
+      }
+      flush(now);
+      tcp.resume_output(true);
+      continue;
+    }
     out.checksum = {true, 0, wire::kTcpChecksumOffset};
     ip::Ipv4Fields fields;
     fields.tos = how.tos;
     fields.hop_limit = how.hop_limit;
     fields.discovery = how.dont_fragment ? ip::PathMtuDiscovery::kWant : ip::PathMtuDiscovery::kDont;
     fields.may_fragment = false;
+    if (how.confirms_neighbor) neighbors.confirm(how.path.interface, how.path.next_hop, now);
     if (const auto sent = send_slot(how.path, fields, {}, now); !sent)
       deliver_error(sent.error(), how.path.interface, now);
   }
@@ -220,7 +224,7 @@ void Stack::Parts::send_segments(bool only_due, Instant now) {
 }
 
 void Stack::Parts::drain_neighbors(Instant now) {
-  if (draining_neighbors_) return;
+  if (draining_neighbors_ || neighbors.quiet()) return;
   draining_neighbors_ = true;
   while (const auto arp = neighbors.poll_arp()) {
     if (attached(arp->interface) == nullptr) continue;
@@ -253,11 +257,19 @@ void Stack::Parts::notice_route_changes(Instant now) {
   tcp.on_routes_changed(now);
 }
 
+// Most calls of a program cause none.
+bool Stack::Parts::output_waits(Instant now) {
+  if (tcp.output_wanted() || !batch.empty() || !replies.empty() || !neighbors.quiet() || output_retry_at_ <= now) return true;
+  return attached(interfaces.loopback())->device->next_timeout() <= now;
+}
+
 void Stack::Parts::poll_output(Instant now) {
   seen_now_ = now;
   path_finder.set_now(now);
-  output_retry_at_ = kNever;
   notice_route_changes(now);
+  if (!output_waits(now)) return;
+  tcp.resume_output(output_retry_at_ <= now);
+  output_retry_at_ = kNever;
   std::size_t loopback_left = kLoopbackFramesPerPoll;
   const InterfaceId loopback = interfaces.loopback();
   for (;;) {

@@ -21,6 +21,9 @@
 #include "ip/path_mtu.h"
 #include "ip/reply.h"
 #include "ip/routes.h"
+#include "raw/packet_ports.h"
+#include "raw/ping_ports.h"
+#include "raw/raw_ports.h"
 #include "stack/knobs.h"
 #include "stack/path_finder.h"
 #include "stack/ping.h"
@@ -56,6 +59,7 @@ struct Stack::Parts {
     std::unique_ptr<link::Device> device;
     link::LinkType link_type = link::LinkType::kEthernet;
     link::MacAddress mac{};
+    std::size_t room = 0;   // frames it takes for certain; when they are used up it is asked again
   };
 
   Parts(const StackConfig& with, Instant now);
@@ -74,10 +78,23 @@ struct Stack::Parts {
                                                    std::span<const Bytes> payload,
                                                    const udp::SendOptions& options,
                                                    const ip::Ipv4Fields& fields, Instant now);
+  // ---- raw_output.cc: what programs build themselves; sent now, as send_datagram() ----
+  // `payload` as one datagram behind an IP header made of `fields`.
+  std::expected<bool, DeliveryError> send_raw(const Path& path, std::span<const Bytes> payload,
+                                              const ip::Ipv4Fields& fields, Ecn ecn, Instant now);
+  // A packet that brings its own IP header (IP_HDRINCL): `header`, complete but for its checksum. The caller
+  // has measured it.
+  bool send_with_header(const Path& path, Bytes header, std::span<const Bytes> payload, Instant now);
+  // A frame as it stands, link header and all. Ports of packet sockets see it leave, but for `sender`.
+  bool send_frame(InterfaceId interface, Bytes header, std::span<const Bytes> payload,
+                  raw::PacketHandle sender, Instant now);
+
   // A reply (or an echo request of our own) to be sent by the next poll_output().
   void queue_reply(ip::Reply reply, Instant now);
   // Hands the batch to its device.
   void flush(Instant now);
+  // The device takes another frame besides those of the batch.
+  bool has_room(InterfaceId interface);
 
   // What ICMP, the neighbour table or the MTU says of something we sent, to whom it concerns.
   void deliver_error(const DeliveryError& error, InterfaceId arrived_on, Instant now);
@@ -122,6 +139,9 @@ struct Stack::Parts {
   ip::Ipv4Output ipv4_output;
   ip::Icmp icmp;
   udp::UdpPorts udp;
+  raw::RawPorts raw_ports;
+  raw::PingPorts ping_ports;
+  raw::PacketPorts packet_ports;
   RoutePathFinder path_finder;
   Rng tcp_rng;
   tcp::Engine tcp;
@@ -146,13 +166,14 @@ struct Stack::Parts {
                        InterfaceId arrived_on, Instant now);
   void drop(trace::DropReason reason, InterfaceId interface, std::size_t bytes, Instant now);
   void after_input(Instant now);
+  // packet_taps.cc: copies for packet sockets. True when one wanted just this protocol.
+  bool tap_received(InterfaceId interface, const Frame& frame, ip::LinkDestination to, Instant now);
+  void tap_sent(InterfaceId interface, std::span<const OutgoingFrame> sent, Instant now);
   std::size_t receive_from(InterfaceId id, std::size_t frames_max, Instant now);
 
   // output.cc
-  bool has_room(InterfaceId interface);
-  // The same after handing over the batch, where that helps.
+  // The same as has_room() after handing over the batch, where that helps.
   bool make_room(InterfaceId interface, Instant now);
-  bool make_room_everywhere(Instant now);
   OutgoingFrame& slot(Instant now);
   // The packet in the slot, which begins at its transport header: IP header, neighbour, link header, batch.
   std::expected<void, DeliveryError> send_slot(const Path& path, const ip::Ipv4Fields& fields, Frame kept,
@@ -167,8 +188,10 @@ struct Stack::Parts {
   void send_tcp_replies(Instant now);
   void send_segments(bool only_due, Instant now);
   void notice_route_changes(Instant now);
+  bool output_waits(Instant now);
 
   std::uint32_t routes_generation_ = 0;
+  raw::PacketHandle sending_port_;        // whose frame leaves just now
   std::unique_ptr<OutgoingFrame> whole_;  // a packet while it is cut to fragments
   std::array<Frame, link::kTurnFramesMax> received_;
   std::array<TouchedPort, kTouchedPortsMax> touched_ports_{};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "stack/path_finder.h"
 
+#include "stack/parts.h"
+
 namespace tapir::stack {
 
 tcp::CloseCause close_cause(ip::RouteError error) {
@@ -25,5 +27,7 @@ std::expected<Path, tcp::CloseCause> RoutePathFinder::find_path(const IpAddress&
   if (!path) return std::unexpected(close_cause(path.error()));
   return *path;
 }
+
+bool RoutePathFinder::has_room(InterfaceId interface) { return parts_->has_room(interface); }
 
 }  // namespace tapir::stack

@@ -25,6 +25,8 @@ enum class Stream : std::uint64_t {
   kPortsKey,
   kPorts,
   kTcp,
+  kPingKey,
+  kPing,
 };
 
 Rng stream(const Rng& rng, Stream which) { return rng.fork(static_cast<std::uint64_t>(which)); }
@@ -71,6 +73,10 @@ Stack::Parts::Parts(const StackConfig& with, Instant now)
       icmp(interfaces, routes, frames, key(rng, Stream::kIcmpKey), stream(rng, Stream::kIcmp), ip_knobs,
            counters, tracer),
       udp(frames, key(rng, Stream::kUdpKey), counters, tracer),
+      raw_ports(frames, budget.hook(), counters, tracer),
+      ping_ports(frames, key(rng, Stream::kPingKey), stream(rng, Stream::kPing), budget.hook(), counters,
+                 tracer),
+      packet_ports(frames, budget.hook(), counters, tracer),
       path_finder(routes),
       tcp_rng(stream(rng, Stream::kTcp)),
       tcp(tcp_knobs, counters, tracer, tcp_rng, frames, budget, path_finder),
@@ -78,6 +84,7 @@ Stack::Parts::Parts(const StackConfig& with, Instant now)
       pings(routes, frames, counters),
       seen_now_(now) {
   tcp_knobs.tcp_mem = tcp_mem(with.memory_limit);
+  path_finder.ask_room_of(*this);
 }
 
 Stack::Parts::~Parts() = default;

@@ -32,6 +32,7 @@ struct StackConfig {
   std::size_t memory_limit = std::size_t{512} << 20;  // bytes, of frames, buffers and records together
   std::string hostname = "tapir";
   bool privileged = true;  // may bind ports < ip_unprivileged_port_start, open RAW sockets
+  std::uint32_t group = 0;  // whose group net.ipv4.ping_group_range is compared with
   std::uint64_t wall_clock_offset_ns =
       0;  // Instant 0 as nanoseconds since 1970, for SO_TIMESTAMP and captures
 };

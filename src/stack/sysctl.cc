@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Knobs by their Linux names. tcp/ has a table of its own; the rest is here.
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 
 #include "stack/parts.h"
@@ -73,6 +75,8 @@ const NumberKnob kKnobs[] = {
 #undef TAPIR_NUMBER
 #undef TAPIR_TIME
 
+constexpr std::string_view kPingGroupRange = "net.ipv4.ping_group_range";
+
 const NumberKnob* find_knob(std::string_view name) {
   const auto* knob =
       std::find_if(std::begin(kKnobs), std::end(kKnobs), [&](const NumberKnob& k) { return k.name == name; });
@@ -86,12 +90,29 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
+// "LOW HIGH" with white space between.
+std::optional<std::array<std::uint32_t, 2>> two_numbers(std::string_view text) {
+  std::array<std::uint32_t, 2> numbers{};
+  for (std::uint32_t& number : numbers) {
+    text = trimmed(text);
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc{}) return std::nullopt;
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+  }
+  if (!trimmed(text).empty()) return std::nullopt;
+  return numbers;
+}
+
 std::string unknown(std::string_view name) { return "there is no knob " + std::string(name); }
 
 }  // namespace
 
 std::expected<std::string, std::string> Stack::sysctl_get(std::string_view name) const {
   if (const NumberKnob* knob = find_knob(name)) return std::to_string(knob->get(*parts_));
+  if (name == kPingGroupRange) {
+    const auto& range = parts_->ip_knobs.ping_group_range;
+    return std::to_string(range[0]) + '\t' + std::to_string(range[1]);
+  }
   if (auto value = tcp::knob_get(parts_->tcp_knobs, name)) return *value;
   return std::unexpected(unknown(name));
 }
@@ -99,6 +120,13 @@ std::expected<std::string, std::string> Stack::sysctl_get(std::string_view name)
 std::expected<void, std::string> Stack::sysctl_set(std::string_view name, std::string_view value,
                                                    Instant now) {
   parts_->seen_at(now);
+  if (name == kPingGroupRange) {
+    const auto range = two_numbers(value);
+    if (!range) return std::unexpected(std::string(name) + " takes two group numbers, the lowest and the highest");
+    // The higher below the lower is Linux's way to say nobody.
+    parts_->ip_knobs.ping_group_range = (*range)[1] < (*range)[0] ? std::array<std::uint32_t, 2>{1, 0} : *range;
+    return {};
+  }
   const NumberKnob* knob = find_knob(name);
   if (knob == nullptr) {
     if (!tcp::knob_get(parts_->tcp_knobs, name)) return std::unexpected(unknown(name));
@@ -117,6 +145,7 @@ std::expected<void, std::string> Stack::sysctl_set(std::string_view name, std::s
 std::vector<std::string> Stack::sysctl_names() const {
   std::vector<std::string> names;
   for (const NumberKnob& knob : kKnobs) names.emplace_back(knob.name);
+  names.emplace_back(kPingGroupRange);
   for (const std::string_view name : tcp::knob_names()) names.emplace_back(name);
   std::sort(names.begin(), names.end());
   return names;

@@ -186,6 +186,7 @@ class Connection : public TouchedLink {
   const FourTuple& tuple() const { return tuple_; }
   Path path() const;
   std::uint32_t path_generation() const { return path_->generation; }
+  InterfaceId interface() const { return path_->interface; }
   trace::Subject subject() const { return subject_; }
   bool orphan() const { return orphan_; }
   bool synchronised() const { return state_ != State::kSynSent && state_ != State::kSynReceived && state_ != State::kClosed; }
@@ -203,6 +204,12 @@ class Connection : public TouchedLink {
   CloseCause soft_cause() const { return soft_cause_; }   // what ICMP said last, if nothing ended
   CloseCause take_soft_cause() { return std::exchange(soft_cause_, CloseCause::kNone); }   // SO_ERROR reads it once
   Instant head_received_at() const { return busy_->receive_queue.head_received_at(); }
+  // The peer has acknowledged something new since this was last asked (Linux: sk_dst_pending_confirm).
+  bool take_confirmation() {
+    const bool confirmed = confirmed_;
+    confirmed_ = false;
+    return confirmed;
+  }
   std::uint8_t take_touched() { return std::exchange(touched_, std::uint8_t{0}); }
   std::int64_t send_buffer_limit() const { return send_limit_; }
   std::int64_t receive_buffer_limit() const { return receive_limit_; }
@@ -541,6 +548,7 @@ class Connection : public TouchedLink {
   bool no_space_ : 1 = false;          // a write was refused: tell when there is room again
   bool passive_ : 1 = false;
   bool has_report_ : 1 = false;        // the program has not read what was told
+  bool confirmed_ : 1 = false;         // what was sent arrives: the neighbour is to hear of it
 };
 
 }  // namespace tapir::tcp

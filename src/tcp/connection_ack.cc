@@ -57,6 +57,7 @@ void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bo
   if (advanced) {
     bytes_acked_ += segment.ack - una_before;
     notes_on_acked(env, now);
+    confirmed_ = true;
     retransmits_ = 0;
   }
   if (segment.payload.empty() && !effects.window_moved) env.counters.add(Counter::kTcpExtTCPPureAcks);

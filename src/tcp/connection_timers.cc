@@ -24,7 +24,9 @@ constexpr Duration kMemoryRetry = 1s;
 
 Instant Connection::next_deadline() const {
   if (!busy_) return keepalive_at_;
-  return std::min(keepalive_at_, *std::min_element(busy_->deadlines.begin(), busy_->deadlines.end()));
+  Instant earliest = keepalive_at_;
+  for (const Instant each : busy_->deadlines) earliest = std::min(earliest, each);
+  return earliest;
 }
 
 void Connection::arm(Timer timer, Instant when, Env& env, Instant now) {

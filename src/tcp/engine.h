@@ -48,12 +48,14 @@ struct SegmentReply {
 // Replies that wait at most; a full queue is a counted drop (REPLY_QUEUE_FULL).
 inline constexpr std::size_t kReplyQueueMax = 256;
 
-// What the engine asks of routing, so that it need not know ip/. A seam: the stack implements it.
+// What the engine asks of routing and devices, so that it need not know ip/ and link/. A seam: the stack implements it.
 class PathFinder {
  public:
   virtual ~PathFinder() = default;
   // The path to `destination`; `source` unspecified: choose one. CloseCause tells why there is none.
   virtual std::expected<Path, CloseCause> find_path(const IpAddress& source, const IpAddress& destination, InterfaceId bound) = 0;
+  // The device of `interface` takes another frame now.
+  virtual bool has_room(InterfaceId interface) = 0;
 };
 
 // A thing a program waits on was touched: connection or listener.
@@ -84,6 +86,8 @@ class Engine {
 
   // ---- output, asked by the hub while the device has room ----
   std::optional<SegmentReply> poll_reply();
+  // What poll_reply() would answer, valid until then; null: nothing.
+  const SegmentReply* next_reply() const;
   // True when the connection of the last input owes something that must leave before the next frame (DESIGN: due).
   bool output_due() const;
   struct Output {
@@ -92,9 +96,16 @@ class Engine {
     std::uint8_t tos = 0;
     std::uint8_t hop_limit = 0;
     bool dont_fragment = true;
+    bool confirms_neighbor = false; // since its last segment the peer acknowledged: packets get there (Linux: sk_dst_confirm)
   };
-  // The next segment of those due (only_due) or of all that owe one, in the order they came to owe it.
+  // Something may wait to leave: a reply, or a segment of a connection.
+  bool output_wanted() const;
+  // The next segment of those due (only_due) or of all that owe one, in the order they came to owe it. Connections whose device
+  // has no room are set aside until resume_output(), so that the others need not wait.
   bool poll_segment(OutgoingFrame& out, Output& how, bool only_due, Instant now);
+  bool output_stalled() const;
+  // `all`: also when the first of them still has no room.
+  void resume_output(bool all);
 
   // ---- the program (socket/) ----
   // Starts an active open; ports and addresses are the caller's (stack/ports). A tuple in use: CloseCause::kNone.

@@ -7,14 +7,18 @@ namespace tapir::tcp {
 using trace::Counter;
 using trace::DropReason;
 
+void Engine::State_::append(OutputList& list, Connection& c) {
+  const std::uint32_t me = connections.handle_of(c).index + 1;
+  c.output_next = 0;
+  if (list.tail == 0) list.head = me;
+  else connections.at(list.tail - 1)->output_next = me;
+  list.tail = me;
+}
+
 void Engine::State_::enlist(Connection& c) {
   if (c.in_output_list) return;
-  const std::uint32_t me = connections.handle_of(c).index + 1;
   c.in_output_list = true;
-  c.output_next = 0;
-  if (output_tail == 0) output_head = me;
-  else connections.at(output_tail - 1)->output_next = me;
-  output_tail = me;
+  append(output, c);
 }
 
 // Routes or path MTUs changed since this connection last heard of them.
@@ -46,6 +50,7 @@ bool Engine::State_::poll_one(Connection& c, OutgoingFrame& out, Output& how, In
   how.path = c.path();
   how.tos = c.options().tos;
   how.hop_limit = c.options().hop_limit != 0 ? c.options().hop_limit : how.path.hop_limit;
+  how.confirms_neighbor = c.take_confirmation();
   how.dont_fragment = c.options().mtu_discover != 0 && !how.path.mtu_locked;
   return true;
 }
@@ -61,31 +66,52 @@ bool Engine::output_due() const {
   return c != nullptr && c->output_due();
 }
 
+bool Engine::output_wanted() const { return state_->output.head != 0 || state_->stalled.head != 0 || state_->replies.front() != nullptr; }
+
 bool Engine::poll_segment(OutgoingFrame& out, Output& how, bool only_due, Instant now) {
   State_& s = *state_;
   s.clock = now;
-  if (Connection* c = s.connections.get(s.due)) {
+  if (Connection* c = s.connections.get(s.due); c != nullptr && s.paths.has_room(c->interface())) {
     if (s.poll_one(*c, out, how, now)) return true;
     // What it still wants it cannot have now: an ACK or a timer brings it back.
     s.look_after(*c, false, now);
   }
   s.due = {};
   if (only_due) return false;
-  while (s.output_head != 0) {
-    Connection& c = *s.connections.at(s.output_head - 1);
-    if (s.poll_one(c, out, how, now)) return true;
-    s.output_head = c.output_next;
-    if (s.output_head == 0) s.output_tail = 0;
+  while (s.output.head != 0) {
+    Connection& c = *s.connections.at(s.output.head - 1);
+    const bool room = s.paths.has_room(c.interface());
+    if (room && s.poll_one(c, out, how, now)) return true;
+    s.output.head = c.output_next;
+    if (s.output.head == 0) s.output.tail = 0;
     c.output_next = 0;
+    if (!room) {
+      s.append(s.stalled, c);
+      continue;
+    }
     c.in_output_list = false;
     s.look_after(c, false, now);
   }
   return false;
 }
 
+bool Engine::output_stalled() const { return state_->stalled.head != 0; }
+
+void Engine::resume_output(bool all) {
+  State_& s = *state_;
+  if (s.stalled.head == 0 || !(all || s.paths.has_room(s.connections.at(s.stalled.head - 1)->interface()))) return;
+  // They have waited longer than the others.
+  s.connections.at(s.stalled.tail - 1)->output_next = s.output.head;
+  s.output.head = s.stalled.head;
+  if (s.output.tail == 0) s.output.tail = s.stalled.tail;
+  s.stalled = {};
+}
+
 // ---- replies ----
 
 std::optional<SegmentReply> Engine::poll_reply() { return state_->replies.pop(); }
+
+const SegmentReply* Engine::next_reply() const { return state_->replies.front(); }
 
 void Engine::State_::reply(const IpAddress& source, const IpAddress& destination, InterfaceId interface, const wire::TcpSegment& segment,
                            std::uint8_t tos, trace::Subject subject, Instant now) {

@@ -113,7 +113,13 @@ struct Engine::State_ {
   void trace_born(Event event, const FourTuple& tuple, std::uint64_t how, trace::Subject subject, Instant now);
 
   // ---- output ----
+  // Of connections, linked by output_next (index + 1).
+  struct OutputList {
+    std::uint32_t head = 0;
+    std::uint32_t tail = 0;
+  };
   void enlist(Connection& c);
+  void append(OutputList& list, Connection& c);
   bool poll_one(Connection& c, OutgoingFrame& out, Output& how, Instant now);
   void refresh_path(Connection& c, Instant now);
 
@@ -161,9 +167,9 @@ struct Engine::State_ {
   SynCookies cookies;
   ReplyQueue replies;
 
-  // Connections that may have something to send, first come first served: linked by output_next (index + 1).
-  std::uint32_t output_head = 0;
-  std::uint32_t output_tail = 0;
+  // Connections that may have something to send, first come first served.
+  OutputList output;
+  OutputList stalled;                   // of these: whose device had no room
   ConnectionId due;                     // owes something that leaves before the next frame
   std::size_t orphans = 0;              // connections without a socket
   std::uint64_t listeners_begun = 0;

@@ -24,6 +24,8 @@ class ReplyQueue {
     tail_ = handle.index + 1;
     return true;
   }
+  // The next to leave; null: none.
+  const SegmentReply* front() const { return head_ == 0 ? nullptr : &nodes_.at(head_ - 1)->reply; }
   std::optional<SegmentReply> pop() {
     if (head_ == 0) return std::nullopt;
     Node& node = *nodes_.at(head_ - 1);

@@ -228,5 +228,27 @@ TEST(Slab, AgreesWithAMap) {
   }
 }
 
+TEST(Slab, AChunkThatIsKeptIsThereFromTheStart) {
+  Budget budget;
+  {
+    Slab<Item> slab(1000, budget.hook(), true);
+    const auto held = budget.used;
+    EXPECT_GT(held, 0);
+    for (int round = 0; round < 3; ++round) {
+      const Handle<Item> handle = slab.emplace(round);
+      EXPECT_EQ(budget.used, held);
+      EXPECT_TRUE(slab.erase(handle));
+      EXPECT_EQ(slab.get(handle), nullptr);
+      EXPECT_EQ(budget.used, held);
+    }
+    std::vector<Handle<Item>> many;
+    for (int i = 0; i < 500; ++i) many.push_back(slab.emplace(i));
+    for (const Handle<Item>& handle : many) EXPECT_TRUE(slab.erase(handle));
+    slab.clear();
+    EXPECT_LE(budget.used, held + 1024);   // the directory may have grown
+  }
+  EXPECT_EQ(budget.used, 0);
+}
+
 }  // namespace
 }  // namespace tapir

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "ip/events.h"
 #include "unit/stack/pair.h"
 
 namespace tapir::stack {
@@ -112,6 +113,25 @@ TEST_F(Stream, NoNeighbourIsHostUnreachable) {
   ASSERT_TRUE(made);
   pair.run_for(10s);
   EXPECT_EQ(parts.tcp.connection(*made)->cause(), tcp::CloseCause::kHostUnreachable);
+}
+
+// Linux's sk_dst_confirm: whose ACKs come needs no asking whether he is there.
+TEST_F(Stream, ProgressConfirmsTheNeighbour) {
+  struct ArpCount : trace::Probe {
+    void on_record(const trace::Record& record) override {
+      if (record.event == static_cast<std::uint16_t>(ip::Event::kArpSent)) ++sent;
+    }
+    int sent = 0;
+  } arps;
+  connect();
+  pair.a.tracer().attach(&arps);
+  // Several times the time for which a neighbour counts as reachable (base_reachable_time, 30 s).
+  for (int i = 0; i < 60; ++i) {
+    ASSERT_EQ(pair.a.parts().tcp.write(client, bytes_of("x"), {}, pair.now), 1u);
+    pair.run_for(5s);
+  }
+  pair.a.tracer().attach(nullptr);
+  EXPECT_EQ(arps.sent, 0);
 }
 
 }  // namespace

@@ -22,12 +22,14 @@ struct FixedPaths final : PathFinder {
     Path path;
     path.source = source;
     path.destination = path.next_hop = destination;
-    path.interface = 1;
+    path.interface = destination == kPeer ? 1 : 2;
     path.advmss = 1460;
     path.generation = generation;
     return path;
   }
+  bool has_room(InterfaceId interface) override { return interface != full; }
   bool broken = false;
+  InterfaceId full = kNoInterface;
   std::uint32_t generation = 1;
   int asked = 0;
 };

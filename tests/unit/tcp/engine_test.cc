@@ -246,5 +246,23 @@ TEST_F(EngineTest, NoMemoryForAConnectionIsAnAnswer) {
   EXPECT_FALSE(starved.listen({kOurs, 80}, kNoInterface, 1, false, {}, now));
 }
 
+TEST_F(EngineTest, AFullDeviceDelaysNobodyElse) {
+  const IpAddress other = IpAddress::v4(10, 0, 1, 3);
+  paths.full = 1;
+  for (const IpAddress& to : {kPeer, other})
+    ASSERT_TRUE(engine->connect({{kOurs, 5000}, {to, 80}}, *paths.find_path(kOurs, to, kNoInterface), {}, now));
+  const Sent first = only();
+  EXPECT_EQ(first.destination, other);
+  EXPECT_TRUE(engine->output_stalled());
+  EXPECT_TRUE(engine->output_wanted());
+  engine->resume_output(false);
+  EXPECT_TRUE(output().empty());
+  paths.full = kNoInterface;
+  engine->resume_output(false);
+  EXPECT_EQ(only().destination, kPeer);
+  EXPECT_FALSE(engine->output_stalled());
+  EXPECT_FALSE(engine->output_wanted());
+}
+
 }  // namespace
 }  // namespace tapir::tcp

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bytes in and out.
+#include "preload/data_calls.h"
+
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <memory>
+
+#include "preload/libc.h"
+#include "preload/process.h"
+
+namespace tapir::preload {
+
+// Linux raises SIGPIPE in the thread that writes, unless told not to.
+ssize_t with_sigpipe(const socket::Result<long>& result, int flags) {
+  if (!result && result.error() == socket::Errno{EPIPE} && (flags & MSG_NOSIGNAL) == 0) ::raise(SIGPIPE);
+  return answer<ssize_t>(result);
+}
+
+ssize_t write_to(const Number& number, const void* data, std::size_t size) {
+  return with_sigpipe(stack().send(number.descriptor, data, size), 0);
+}
+
+namespace {
+
+// What a file is read in for sendfile(2). What a full socket does not take has been read in vain.
+constexpr std::size_t kFilePiece = 64 << 10;
+
+bool ours(const Number& number) { return number.is_socket(); }
+
+msghdr message_of(const iovec* pieces, int count) {
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(pieces);
+  message.msg_iovlen = static_cast<std::size_t>(count);
+  return message;
+}
+
+socket::Result<long> send_message(const Number& number, const msghdr* message, int flags) {
+  if (message == nullptr) return socket::fail(EFAULT);
+  return stack().sendmsg(number.descriptor, *message, flags);
+}
+
+}  // namespace
+
+TAPIR_LIBC(ssize_t, read, int fd, void* data, std::size_t size) {
+  const Number number = number_of(fd);
+  if (!ours(number)) return libc().read(fd, data, size);
+  if (!usable()) return -1;
+  if (size == 0) return 0;
+  return answer<ssize_t>(stack().recv(number.descriptor, data, size));
+}
+
+TAPIR_LIBC(ssize_t, recv, int fd, void* data, std::size_t size, int flags) {
+  const Number number = number_of(fd);
+  if (!ours(number)) return libc().recv(fd, data, size, flags);
+  if (!usable()) return -1;
+  return answer<ssize_t>(stack().recv(number.descriptor, data, size, flags));
+}
+
+TAPIR_LIBC(ssize_t, recvfrom, int fd, void* data, std::size_t size, int flags, sockaddr* from,
+           socklen_t* length) {
+  const Number number = number_of(fd);
+  if (!ours(number)) return libc().recvfrom(fd, data, size, flags, from, length);
+  if (!usable()) return -1;
+  return answer<ssize_t>(stack().recvfrom(number.descriptor, data, size, flags, from, length));
+}
+
+TAPIR_LIBC(ssize_t, recvmsg, int fd, msghdr* message, int flags) {
+  const Number number = number_of(fd);
+  if (!ours(number)) return libc().recvmsg(fd, message, flags);
+  if (!usable()) return -1;
+  if (message == nullptr) return answer<ssize_t>(socket::Result<long>(socket::fail(EFAULT)));
+  return answer<ssize_t>(stack().recvmsg(number.descriptor, *message, flags));
+}
+
+TAPIR_LIBC(ssize_t, readv, int fd, const iovec* pieces, int count) {
+  const Number number = number_of(fd);
+  if (!ours(number)) return libc().readv(fd, pieces, count);
+  if (!usable()) return -1;
+  if (count < 0 || count > IOV_MAX) return answer<ssize_t>(socket::Result<long>(socket::fail(EINVAL)));
+  msghdr message = message_of(pieces, count);
+  return answer<ssize_t>(stack().recvmsg(number.descriptor, message));
+}
+
+TAPIR_LIBC(ssize_t, write, int fd, const void* data, std::size_t size) {
+  const Number number = number_of(fd);
+  if (!ours(number)) return libc().write(fd, data, size);
+  if (!usable()) return -1;
+  return write_to(number, data, size);
+}
+
+TAPIR_LIBC(ssize_t, writev, int fd, const iovec* pieces, int count) {
+  const Number number = number_of(fd);
+  if (!ours(number)) return libc().writev(fd, pieces, count);
+  if (!usable()) return -1;
+  if (count < 0 || count > IOV_MAX) return answer<ssize_t>(socket::Result<long>(socket::fail(EINVAL)));
+  return with_sigpipe(stack().sendmsg(number.descriptor, message_of(pieces, count)), 0);
+}
+
+TAPIR_LIBC(ssize_t, send, int fd, const void* data, std::size_t size, int flags) {
+  const Number number = number_of(fd);
+  if (!ours(number)) return libc().send(fd, data, size, flags);
+  if (!usable()) return -1;
+  return with_sigpipe(stack().send(number.descriptor, data, size, flags), flags);
+}
+
+TAPIR_LIBC(ssize_t, sendto, int fd, const void* data, std::size_t size, int flags, const sockaddr* to,
+           socklen_t length) {
+  const Number number = number_of(fd);
+  if (!ours(number)) return libc().sendto(fd, data, size, flags, to, length);
+  if (!usable()) return -1;
+  return with_sigpipe(stack().sendto(number.descriptor, data, size, flags, to, length), flags);
+}
+
+TAPIR_LIBC(ssize_t, sendmsg, int fd, const msghdr* message, int flags) {
+  const Number number = number_of(fd);
+  if (!ours(number)) {
+    warn_of_passed(message);
+    return libc().sendmsg(fd, message, flags);
+  }
+  if (!usable()) return -1;
+  return with_sigpipe(send_message(number, message, flags), flags);
+}
+
+TAPIR_LIBC(int, sendmmsg, int fd, mmsghdr* messages, unsigned count, int flags) {
+  const Number number = number_of(fd);
+  if (!ours(number)) return libc().sendmmsg(fd, messages, count, flags);
+  if (!usable()) return -1;
+  unsigned sent = 0;
+  for (; sent < std::min(count, 1024u); ++sent) {
+    const auto result = send_message(number, &messages[sent].msg_hdr, flags);
+    if (!result && sent != 0) break;
+    if (!result) return static_cast<int>(with_sigpipe(result, flags));
+    messages[sent].msg_len = static_cast<unsigned>(*result);
+  }
+  return static_cast<int>(sent);
+}
+
+// Linux's do_recvmmsg: the timeout is looked at between messages only.
+TAPIR_LIBC(int, recvmmsg, int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
+  const Number number = number_of(fd);
+  if (!ours(number)) return libc().recvmmsg(fd, messages, count, flags, timeout);
+  if (!usable()) return -1;
+  Instant until = kNever;
+  if (timeout != nullptr)
+    until = later(runtime::monotonic_now(),
+                  std::chrono::seconds(timeout->tv_sec) + std::chrono::nanoseconds(timeout->tv_nsec));
+  unsigned received = 0;
+  for (; received < std::min(count, 1024u); ++received) {
+    const auto result =
+        stack().recvmsg(number.descriptor, messages[received].msg_hdr, flags & ~MSG_WAITFORONE);
+    if (!result && received != 0) break;
+    if (!result) return answer<int>(result);
+    messages[received].msg_len = static_cast<unsigned>(*result);
+    if ((flags & MSG_WAITFORONE) != 0) flags |= MSG_DONTWAIT;
+    if (runtime::monotonic_now() >= until) {
+      ++received;
+      break;
+    }
+  }
+  return static_cast<int>(received);
+}
+
+// ---- from file to socket: read and sent, in pieces ----
+
+namespace {
+
+ssize_t sendfile_to(const Number& number, int in, off_t* offset, std::size_t count) {
+  static thread_local std::unique_ptr<char[]> buffer;
+  if (!buffer) buffer.reset(new char[kFilePiece]);
+  std::size_t total = 0;
+  while (total < count) {
+    const std::size_t wanted = std::min(count - total, kFilePiece);
+    const off_t position = offset != nullptr ? *offset : ::lseek(in, 0, SEEK_CUR);
+    const ssize_t got =
+        position >= 0 ? ::pread(in, buffer.get(), wanted, position) : libc().read(in, buffer.get(), wanted);
+    if (got < 0 && total == 0) return -1;
+    if (got <= 0) break;
+    const bool more = static_cast<std::size_t>(got) == wanted && total + wanted < count;
+    const auto sent =
+        stack().send(number.descriptor, buffer.get(), static_cast<std::size_t>(got), more ? MSG_MORE : 0);
+    if (!sent && total == 0) return with_sigpipe(sent, 0);
+    if (!sent) break;
+    total += static_cast<std::size_t>(*sent);
+    if (offset != nullptr) {
+      *offset += *sent;
+    } else if (position >= 0) {
+      ::lseek(in, *sent, SEEK_CUR);
+    }
+    if (*sent < got) break;
+  }
+  return static_cast<ssize_t>(total);
+}
+
+// Waits until `fd` of the kernel is ready for `events`.
+void wait_for(int fd, short events) {
+  pollfd one{fd, events, 0};
+  (void)libc().poll(&one, 1, -1);
+}
+
+ssize_t splice_from(const Number& number, int pipe, std::size_t size, unsigned flags) {
+  static thread_local std::unique_ptr<char[]> buffer;
+  if (!buffer) buffer.reset(new char[kFilePiece]);
+  int held = 0;
+  const int capacity = libc().fcntl(pipe, F_GETPIPE_SZ, 0);
+  if (capacity < 0 || libc().ioctl(pipe, FIONREAD, &held) < 0)
+    return answer<ssize_t>(socket::Result<long>(socket::fail(EINVAL)));
+  while (held >= capacity) {
+    if ((flags & SPLICE_F_NONBLOCK) != 0) return answer<ssize_t>(socket::Result<long>(socket::fail(EAGAIN)));
+    wait_for(pipe, POLLOUT);
+    libc().ioctl(pipe, FIONREAD, &held);
+  }
+  const std::size_t wanted = std::min({size, kFilePiece, static_cast<std::size_t>(capacity - held)});
+  const auto got = stack().recv(number.descriptor, buffer.get(), wanted,
+                                (flags & SPLICE_F_NONBLOCK) != 0 ? MSG_DONTWAIT : 0);
+  if (!got || *got == 0) return answer<ssize_t>(got);
+  std::size_t written = 0;
+  while (written < static_cast<std::size_t>(*got)) {
+    const ssize_t once = libc().write(pipe, buffer.get() + written, static_cast<std::size_t>(*got) - written);
+    if (once > 0) {
+      written += static_cast<std::size_t>(once);
+    } else if (once < 0 && errno != EAGAIN && errno != EINTR) {
+      return -1;
+    } else {
+      wait_for(pipe, POLLOUT);
+    }
+  }
+  return static_cast<ssize_t>(written);
+}
+
+// The pipe's bytes are looked at with tee(2) first: what the socket does not take stays there.
+ssize_t splice_to(int pipe, const Number& number, std::size_t size, unsigned flags) {
+  int looking[2];
+  if (::pipe2(looking, O_CLOEXEC) != 0) return -1;
+  const auto end = [&](ssize_t result) {
+    const int error = errno;
+    libc().close(looking[0]);
+    libc().close(looking[1]);
+    errno = error;
+    return result;
+  };
+  std::array<char, 65536> bytes;
+  const ssize_t seen = ::tee(pipe, looking[1], std::min(size, bytes.size()), flags & SPLICE_F_NONBLOCK);
+  if (seen <= 0) return end(seen);
+  const ssize_t got = libc().read(looking[0], bytes.data(), static_cast<std::size_t>(seen));
+  if (got <= 0) return end(got);
+  int send_flags = (flags & SPLICE_F_MORE) != 0 ? MSG_MORE : 0;
+  if ((flags & SPLICE_F_NONBLOCK) != 0) send_flags |= MSG_DONTWAIT;
+  const auto sent = stack().send(number.descriptor, bytes.data(), static_cast<std::size_t>(got), send_flags);
+  if (!sent) return end(with_sigpipe(sent, 0));
+  (void)!libc().read(pipe, bytes.data(), static_cast<std::size_t>(*sent));
+  return end(static_cast<ssize_t>(*sent));
+}
+
+}  // namespace
+
+TAPIR_LIBC(ssize_t, sendfile, int out, int in, off_t* offset, std::size_t count) {
+  const Number number = number_of(out);
+  if (!ours(number)) return libc().sendfile(out, in, offset, count);
+  if (!usable()) return -1;
+  return sendfile_to(number, in, offset, count);
+}
+TAPIR_LIBC(ssize_t, sendfile64, int out, int in, off_t* offset, std::size_t count) {
+  return tapir_libc_sendfile(out, in, offset, count);
+}
+
+TAPIR_LIBC(ssize_t, splice, int in, off64_t* in_offset, int out, off64_t* out_offset, std::size_t size,
+           unsigned flags) {
+  const Number from = number_of(in);
+  const Number to = number_of(out);
+  if (!ours(from) && !ours(to)) return libc().splice(in, in_offset, out, out_offset, size, flags);
+  if (!usable()) return -1;
+  if (in_offset != nullptr || out_offset != nullptr)
+    return answer<ssize_t>(socket::Result<long>(socket::fail(ESPIPE)));
+  if (ours(from) && ours(to)) return answer<ssize_t>(socket::Result<long>(socket::fail(EINVAL)));
+  return ours(from) ? splice_from(from, out, size, flags) : splice_to(in, to, size, flags);
+}
+
+// ---- what -D_FORTIFY_SOURCE makes of them ----
+
+TAPIR_LIBC(ssize_t, __read_chk, int fd, void* data, std::size_t size, std::size_t space) {
+  if (size > space) libc().__chk_fail();
+  return tapir_libc_read(fd, data, size);
+}
+TAPIR_LIBC(ssize_t, __recv_chk, int fd, void* data, std::size_t size, std::size_t space, int flags) {
+  if (size > space) libc().__chk_fail();
+  return tapir_libc_recv(fd, data, size, flags);
+}
+TAPIR_LIBC(ssize_t, __recvfrom_chk, int fd, void* data, std::size_t size, std::size_t space, int flags,
+           sockaddr* from, socklen_t* length) {
+  if (size > space) libc().__chk_fail();
+  return tapir_libc_recvfrom(fd, data, size, flags, from, length);
+}
+
+}  // namespace tapir::preload

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// poll(2), select(2) and their kin over numbers of both kinds.
+#pragma once
+
+#include <poll.h>
+#include <signal.h>
+
+#include <optional>
+#include <span>
+
+#include "base/time.h"
+
+namespace tapir::preload {
+
+// ppoll(2), in the program's numbers.
+int poll_both(std::span<pollfd> descriptors, std::optional<Duration> timeout, const sigset_t* mask);
+
+// The program's ppoll(2).
+int ppoll_of_program(pollfd* descriptors, nfds_t count, const timespec* timeout, const sigset_t* mask);
+
+}  // namespace tapir::preload

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// What programs under `tapir run` ask of the stack besides sockets.
+#include "runtime/stack_host.h"
+#include "stack/parts.h"
+
+namespace tapir::runtime {
+
+std::vector<StackHost::InterfaceView> StackHost::interfaces() {
+  return with([](stack::Stack& stack, socket::Sockets&, Instant) {
+    std::vector<InterfaceView> views;
+    const auto& interfaces = stack.parts().interfaces;
+    for (const auto& each : interfaces.list())
+      views.push_back({each.id, each.name, each.id == interfaces.loopback(), each.up, each.mtu, each.mac,
+                       each.addresses});
+    return views;
+  });
+}
+
+Result<int> StackHost::abandon(Descriptor fd) {
+  return with([&](stack::Stack&, socket::Sockets& sockets, Instant now) { return sockets.close(fd, now); });
+}
+
+std::size_t StackHost::unfinished() {
+  return with(
+      [](stack::Stack& stack, socket::Sockets&, Instant) { return stack.parts().tcp.gauges().orphans; });
+}
+
+}  // namespace tapir::runtime
