@@ -127,6 +127,7 @@ std::optional<Result<long>> BlockingSend::step(Sockets& sockets, Instant now) {
       sent_ += *sent;
       if (*sent >= wanted || !may_wait) return static_cast<long>(sent_);
       consume(left_, *sent);
+      flags_ |= kMsgContinues;
       continue;
     }
     if (!would_block(sent.error()) || !may_wait || now >= deadline_) return so_far(sent.error());

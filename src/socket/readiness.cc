@@ -36,7 +36,7 @@ std::uint32_t Sockets::State::readiness(const StreamSocket& s) const {
       connection->ask_for_room();
   }
   if (connection != nullptr && connection->urgent_waiting()) events |= EPOLLPRI;
-  if (pending_error(s) != 0) events |= EPOLLERR;
+  if (pending_error(s) != 0 || (connection != nullptr && connection->has_report())) events |= EPOLLERR;
   return events;
 }
 

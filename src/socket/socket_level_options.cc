@@ -270,6 +270,19 @@ constexpr Option kOptions[] = {
        s.priority = value;
        return 0;
      }},
+    {SO_ZEROCOPY, Sorts::kStream, get_tcp_flag<&tcp::SocketOptions::zero_copy>,
+     [](State& state, SocketFile& s, int value, Instant) -> Result<int> {
+       if (value < 0 || value > 1) return fail(EINVAL);
+       tcp_options(state, s).zero_copy = value != 0;
+       return 0;
+     }},
+    {SO_TIMESTAMPING, Sorts::kStream,
+     [](State& state, SocketFile& s, Instant) -> Result<int> {
+       return static_cast<int>(tcp_options(state, s).timestamping);
+     },
+     [](State& state, SocketFile& s, int value, Instant now) -> Result<int> {
+       return state.set_timestamping(stream(s), static_cast<std::uint32_t>(value), now);
+     }},
     {SO_MARK, Sorts::kAll,
      [](State&, SocketFile& s, Instant) -> Result<int> { return static_cast<int>(s.mark); },
      [](State& state, SocketFile& s, int value, Instant) -> Result<int> {

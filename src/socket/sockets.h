@@ -25,6 +25,8 @@ namespace tapir::socket {
 
 // A number in this table's own space (3, 4, …: the lowest free one, as POSIX wants).
 using Descriptor = int;
+// A message flag of our own, which no MSG_* of Linux uses: the call goes on with what the last send() of it left.
+inline constexpr int kMsgContinues = 0x10000000;
 
 // What happened to a descriptor since the last look; for those who wait. An event, not a level.
 struct Woken {

@@ -82,6 +82,12 @@ struct Sockets::State {
   Result<int> start_connect(StreamSocket& s, const sockaddr* address, socklen_t length, Instant now);
   // What a connect() under way came to: EALREADY while it goes on.
   Result<int> connect_result(StreamSocket& s, Instant now);
+  // ---- send_reports.cc: MSG_ZEROCOPY, SO_TIMESTAMPING, TCP_INQ ----
+  Result<int> set_timestamping(StreamSocket& s, std::uint32_t flags, Instant now);
+  Result<std::uint32_t> timestamping_of(const tcp::Connection& connection, const msghdr& message) const;
+  void note_written(StreamSocket& s, bool zero_copy, bool open, int flags, std::uint32_t timestamping, Instant now);
+  Result<std::size_t> receive_report(StreamSocket& s, msghdr& message, Instant now);
+  void tell_with_data(const tcp::Connection& connection, std::optional<Instant> received_at, ControlWriter& control);
   // ---- fast_open.cc: MSG_FASTOPEN, TCP_FASTOPEN_CONNECT and their options ----
   // Does a connect() wait for the data to go with (the cookie is known), or shall the SYN ask for one?
   Result<int> connect_fast_open(StreamSocket& s, Instant now);

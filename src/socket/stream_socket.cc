@@ -345,7 +345,12 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
   }
 
   std::size_t left = total_size(*pieces);
+  const std::size_t asked = left;
   if (left == 0) return 0;
+  const auto timestamping = timestamping_of(*connection, message);
+  if (!timestamping) return std::unexpected(timestamping.error());
+  const bool zero_copy = (flags & MSG_ZEROCOPY) != 0 && connection->options().zero_copy;
+  if (zero_copy && !parts.tcp.room_for_note(s.connection)) return fail(ENOBUFS);
   std::size_t written = 0;
   for (const iovec& piece : *pieces) {
     const std::size_t size = std::min(piece.iov_len, left);
@@ -373,6 +378,8 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
     if (!rest.empty()) break;
   }
   if (written == 0) return fail(EAGAIN);
+  const bool goes_on = written < asked && (flags & MSG_DONTWAIT) == 0 && !s.nonblocking;
+  note_written(s, zero_copy, goes_on, flags, *timestamping, now);
   finish_transfer(now);
   return written;
 }
@@ -406,7 +413,7 @@ Result<std::size_t> Sockets::State::receive_urgent(StreamSocket& s, msghdr& mess
 Result<std::size_t> Sockets::State::receive(StreamSocket& s, msghdr& message, int flags, Instant now) {
   const auto pieces = pieces_of(message);
   if (!pieces) return std::unexpected(pieces.error());
-  if ((flags & MSG_ERRQUEUE) != 0) return fail(EAGAIN);
+  if ((flags & MSG_ERRQUEUE) != 0) return receive_report(s, message, now);
   if (s.listener) return fail(ENOTCONN);
   if ((flags & MSG_OOB) != 0) return receive_urgent(s, message, *pieces, flags);
   tcp::Connection* connection = connection_of(s);
@@ -416,7 +423,10 @@ Result<std::size_t> Sockets::State::receive(StreamSocket& s, msghdr& message, in
   message.msg_flags = 0;
   ControlWriter control(message);
   if (queued == 0) {
-    if (connection != nullptr && connection->peer_fin()) return 0;
+    if (connection != nullptr && connection->peer_fin()) {
+      tell_with_data(*connection, std::nullopt, control);
+      return 0;
+    }
     if (const int error = take_error(s)) return fail(error);
     if ((shutdown_of(s) & kReceiveShutdown) != 0) return 0;
     return fail(tcp_state(s) == tcp::State::kClosed ? ENOTCONN : EAGAIN);
@@ -462,6 +472,7 @@ Result<std::size_t> Sockets::State::receive(StreamSocket& s, msghdr& message, in
   }
   move_peek_offset(copied);
   put_timestamp(s, control, head_received_at);
+  tell_with_data(*connection, head_received_at, control);
   if (!peeks) finish_transfer(now);
   return copied;
 }

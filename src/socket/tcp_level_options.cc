@@ -150,6 +150,12 @@ constexpr Option kOptions[] = {
        tcp_changed(state, s, now);
        return 0;
      }},
+    {TCP_INQ, Sorts::kStream, get_tcp_flag<&tcp::SocketOptions::tell_queued>,
+     [](State& state, SocketFile& s, int value, Instant) -> Result<int> {
+       if (value < 0 || value > 1) return fail(EINVAL);
+       tcp_options(state, s).tell_queued = value != 0;
+       return 0;
+     }},
     {TCP_FASTOPEN, Sorts::kStream,
      [](State& state, SocketFile& s, Instant) -> Result<int> { return tcp_options(state, s).fast_open_queue; },
      [](State& state, SocketFile& s, int value, Instant) -> Result<int> {

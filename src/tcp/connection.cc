@@ -77,6 +77,7 @@ void Connection::rest(Env& env) {
 }
 
 void Connection::release(Env& env) {
+  drop_notes(env);
   if (busy_) {
     if (busy_->fast_open_request != 0) (void)take_fast_open_end(env);
     busy_->scoreboard.clear(env.transmissions);
@@ -430,6 +431,7 @@ void Connection::finish(CloseCause cause, Env& env, Instant now) {
   }
   judge_fast_open(env, now);
   end_fast_open();
+  notes_on_end(env, now);
   keepalive_at_ = kNever;
   syn_owed_ = fin_owed_ = probe_owed_ = ack_now_ = challenge_owed_ = false;
   send_shutdown_ = receive_shutdown_ = true;

@@ -187,6 +187,19 @@ class Connection : public TouchedLink {
   bool fast_open_ended() const { return has_mark(kFastOpenEnded); }
   FastOpenEnd take_fast_open_end(Env& env);
 
+  // ---- what becomes of what was written (connection_notes.cc; send_notes.h) ----
+  // False: as many as may be are waiting to be told already, or there is no memory (ENOBUFS).
+  bool room_for_note(Env& env);
+  // A MSG_ZEROCOPY call wrote what ends the stream now. `continues`: the same call as last time; `open`: it will write more.
+  void note_zero_copy(bool continues, bool open, Env& env);
+  // The times of the last byte written are wanted: bits of SendStage.
+  void note_times(std::uint8_t stages, Env& env, Instant now);
+  // SOF_TIMESTAMPING_OPT_ID: bytes are counted from what is written next, or from what is unacknowledged now.
+  void count_bytes(bool from_the_end, Env& env);
+  void count_no_bytes(Env& env);
+  bool has_report() const { return has_report_; }
+  std::optional<SendReport> take_report(Env& env);
+
   // ---- what it is like ----
   State state() const { return state_; }
   const FourTuple& tuple() const { return tuple_; }
@@ -357,6 +370,14 @@ class Connection : public TouchedLink {
   void mark_urgent(wire::TcpSegment& segment) const;
   void decide_ack(Env& env, Instant now);
   bool make_room(std::size_t true_size, Env& env);
+
+  // ---- connection_notes.cc ----
+  SendNotes* notes(Env& env);
+  void report_notes();
+  void notes_on_sent(SeqRange sent, Env& env, Instant now);
+  void notes_on_acked(Env& env, Instant now);
+  void notes_on_end(Env& env, Instant now);
+  void drop_notes(Env& env);
 
   // ---- connection_fastopen.cc ----
   enum Mark : std::uint16_t {
@@ -574,6 +595,7 @@ class Connection : public TouchedLink {
   std::uint32_t data_segments_in_ = 0;
   std::uint32_t data_segments_out_ = 0;
   std::uint32_t dsack_dups_ = 0;
+  std::uint32_t notes_ = 0;        // index + 1 in Env::notes; 0: nothing was ever to be told
   std::uint32_t out_of_order_segments_ = 0;
   LossMemory loss_memory_;
   DeliveryRate rate_;
@@ -597,6 +619,7 @@ class Connection : public TouchedLink {
   bool cwnd_limited_ : 1 = false;      // in the last round
   bool no_space_ : 1 = false;          // a write was refused: tell when there is room again
   bool passive_ : 1 = false;
+  bool has_report_ : 1 = false;        // the program has not read what was told
   bool confirmed_ : 1 = false;         // what was sent arrives: the neighbour is to hear of it
 };
 

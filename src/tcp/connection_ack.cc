@@ -87,6 +87,7 @@ void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bo
   busy_->send_buffer.acknowledge(min(max(segment.ack, busy_->send_buffer.begin()), busy_->send_buffer.end()), env.chunks);
   if (advanced) {
     bytes_acked_ += segment.ack - una_before;
+    notes_on_acked(env, now);
     confirmed_ = true;
     retransmits_ = 0;
   }

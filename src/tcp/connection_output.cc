@@ -118,7 +118,10 @@ void Connection::emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRa
   const std::size_t length = tcp_header_length(segment.options, false);
   const MutableBytes header = out.append_header(length);
   emit_tcp(segment, header);
-  if (!payload.empty()) busy_->send_buffer.collect(payload, out);
+  if (!payload.empty()) {
+    busy_->send_buffer.collect(payload, out);
+    notes_on_sent(payload, env, now);
+  }
   out.checksum = {.wanted = true, .start = 0, .offset = static_cast<std::uint16_t>(kTcpChecksumOffset)};
   if (payload.length() > mss_now_) out.gso = {.type = GsoType::kTcpV4, .size = mss_now_};
 

@@ -155,6 +155,13 @@ class Engine {
   void ask_fast_open(ConnectionId id, bool defer);
   std::size_t add_syn_data(ConnectionId id, Bytes data, Instant now);
   void release_syn(ConnectionId id, Instant now);
+  // ---- what becomes of what was written (connection_notes.cc) ----
+  bool room_for_note(ConnectionId id);
+  void note_zero_copy(ConnectionId id, bool continues, bool open, Instant now);
+  void note_times(ConnectionId id, std::uint8_t stages, Instant now);
+  void count_bytes(ConnectionId id, bool from_the_end);
+  void count_no_bytes(ConnectionId id);
+  std::optional<SendReport> take_report(ConnectionId id, Instant now);
 
   // The next of those touched since they were last told of, the first first; asked until there is none.
   std::optional<TouchedSocket> poll_touched();

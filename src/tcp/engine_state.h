@@ -25,6 +25,7 @@ inline constexpr std::uint32_t kConnectionsMax = 1U << 20;
 inline constexpr std::uint32_t kHalfOpenMax = 1U << 18;      // besides, each listener's backlog
 inline constexpr std::uint32_t kTimeWaitMax = 1U << 22;      // besides, tcp_max_tw_buckets
 inline constexpr std::uint32_t kFastOpenRequestsMax = 1U << 16;   // besides, each listener's TCP_FASTOPEN
+inline constexpr std::uint32_t kNotesMax = 1U << 20;                // besides, kSendNotesMax of a connection
 inline constexpr std::uint32_t kListenersMax = 1U << 16;     // one per port
 inline constexpr std::uint32_t kTransmissionsMax = 1U << 22;
 inline constexpr std::uint32_t kUnsentMax = 1U << 22;
@@ -150,6 +151,8 @@ struct Engine::State_ {
   SharedPool<PathProperties> path_properties;
   FastOpenRequests fast_open_requests;
   FastOpenClient fast_open;
+  SendNotesPool notes;
+  SendNotePool note_entries;
   Env env;
   Slab<Connection> connections;
   Slab<HalfOpen> half_opens;

@@ -12,6 +12,7 @@
 #include "tcp/options.h"
 #include "tcp/scoreboard.h"
 #include "tcp/send_buffer.h"
+#include "tcp/send_notes.h"
 #include "tcp/unsent_queue.h"
 #include "trace/counters.h"
 #include "trace/record.h"
@@ -36,6 +37,8 @@ struct Env {
   SharedPool<PathProperties>& paths;
   FastOpenRequests& fast_open_requests;
   FastOpenClient& fast_open;
+  SendNotesPool& notes;
+  SendNotePool& note_entries;
   // What all connections hold to send, against tcp_mem (pages of 4 KiB): above [1] buffers grow no more, above [2] nothing new is taken.
   std::size_t pages_in_use() const { return chunks.bytes_in_use() / 4096; }
   bool memory_pressure() const { return pages_in_use() > static_cast<std::size_t>(knobs.tcp_mem[1]); }

@@ -37,6 +37,9 @@ struct SocketOptions {
   bool thin_linear_timeouts = false;
   bool fast_open_connect = false;        // TCP_FASTOPEN_CONNECT
   bool fast_open_no_cookie = false;      // TCP_FASTOPEN_NO_COOKIE
+  bool zero_copy = false;                // SO_ZEROCOPY
+  bool tell_queued = false;              // TCP_INQ
+  std::uint32_t timestamping = 0;        // SO_TIMESTAMPING
   std::array<char, 16> congestion{};     // TCP_CONGESTION; empty = the knob
 
   friend constexpr bool operator==(const SocketOptions&, const SocketOptions&) = default;
