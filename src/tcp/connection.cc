@@ -270,6 +270,11 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
   if (fresh) {
     if (!may_write() || env.memory_exhausted()) {
       no_space_ = true;
+      // The call is cut short here: what it wrote and could not send yet is pushed (Linux: tcp_sendmsg's wait_for_space).
+      if (UnsentRecord* last = mid_write_ ? busy_->unsent.back(env.unsent) : nullptr) {
+        last->push = true;
+        snd_.pushed = busy_->send_buffer.end();
+      }
       return 0;
     }
     restart_after_idle(env, now);
