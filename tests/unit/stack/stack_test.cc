@@ -113,7 +113,9 @@ TEST(Stack, CountsWhatItDropsAtTheLinkByReason) {
   };
   inject(pair, {1, 2, 3});
   EXPECT_EQ(pair.a.counters().dropped(trace::DropReason::kPktTooSmall), 1u);
-  inject(pair, with_type(0x81, 0x00));
+  std::vector<std::uint8_t> tagged = with_type(0x81, 0x00);
+  tagged[15] = 5;  // a VLAN that is not ours; the tag of VLAN 0 is only a priority
+  inject(pair, tagged);
   EXPECT_EQ(pair.a.counters().dropped(trace::DropReason::kVlan), 1u);
   inject(pair, with_type(0x86, 0xdd));
   EXPECT_EQ(pair.a.counters().dropped(trace::DropReason::kL2Unknown), 1u);
