@@ -173,6 +173,7 @@ class Acting {
       return filtered(rows, "dst", what == "0/0" ? "default" : what);
     }
     if (object == "neigh") return filtered(filtered(observe::neighbors_json(stack_, now_), "dev", dev), "dst", what);
+    if (object == "maddr") return filtered(observe::groups_json(stack_), "ifname", dev);
     return wrong(fmt::format("'ip {}' is not known", object));
   }
   static ordered_json filtered(const ordered_json& rows, const char* key, const std::string& value) {
@@ -368,6 +369,8 @@ int ip_main(const IpOptions& options) {
     fmt::print("{}", observe::routes_text(rows));
   else if (object == "neigh")
     fmt::print("{}", observe::neighbors_text(rows, options.statistics));
+  else if (object == "maddr")
+    fmt::print("{}", observe::groups_text(rows));
   return 0;
 }
 

@@ -229,6 +229,36 @@ std::string neighbors_text(const Json& neighbors, bool statistics) {
   return text;
 }
 
+// ---- multicast groups ----
+
+Json groups_json(const stack::Stack& stack) {
+  const stack::Stack::Parts& parts = stack.parts();
+  const auto all_systems = IpAddress::v4(224, 0, 0, 1).to_string();
+  Json json = Json::array();
+  for (const ip::Interface& interface : parts.interfaces.list()) {
+    // Everybody is in 224.0.0.1, without joining (RFC 1112 §4).
+    Json addresses = Json::array({Json{{"family", "inet"}, {"address", all_systems}}});
+    for (const ip::GroupInfo& group : parts.groups.list())
+      if (group.interface == interface.id && group.group.to_string() != all_systems)
+        addresses.push_back({{"family", "inet"}, {"address", group.group.to_string()}, {"users", group.members}});
+    json.push_back({{"ifindex", interface.id}, {"ifname", interface.name}, {"maddr", std::move(addresses)}});
+  }
+  return json;
+}
+
+std::string groups_text(const Json& groups) {
+  std::string text;
+  for (const Json& row : groups) {
+    text += fmt::format("{}:\t{}\n", number(row, "ifindex"), get(row, "ifname"));
+    for (const Json& address : row.at("maddr")) {
+      text += fmt::format("\tinet  {}", get(address, "address"));
+      if (const std::uint64_t users = number(address, "users"); users > 1) text += fmt::format(" users {}", users);
+      text += '\n';
+    }
+  }
+  return text;
+}
+
 // ---- tapip's tables ----
 
 std::string ifconfig_text(const Json& links) {

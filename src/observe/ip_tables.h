@@ -32,6 +32,10 @@ std::string routes_text(const nlohmann::ordered_json& routes);
 nlohmann::ordered_json neighbors_json(const stack::Stack& stack, Instant now);
 std::string neighbors_text(const nlohmann::ordered_json& neighbors, bool statistics = false);
 
+// Multicast groups that are listened to: {"ifindex", "ifname", "maddr": [{"family", "address", "users"}]} each.
+nlohmann::ordered_json groups_json(const stack::Stack& stack);
+std::string groups_text(const nlohmann::ordered_json& groups);
+
 // ---- tapip's own tables, of the same JSON ----
 
 // `ifconfig`: each interface with its addresses and counters.

@@ -654,6 +654,7 @@ def case_ip_changes_what_it_shows():
         expect("PERMANENT" in up.text("ip", "neigh"), "permanent ones stay")
         up.tool("ip", "neigh", "del", "10.0.0.50", "dev", "tap0")
         expect("10.0.0.50" not in up.text("ip", "neigh"), "deleted")
+        expect(re.search(r"^2:\ttap0\n\tinet  224\.0\.0\.1$", up.text("ip", "maddr"), re.M), up.text("ip", "maddr"))
         up.tool("ip", "link", "set", "tap0", "mtu", "1200")
         expect("mtu 1200" in up.text("ip", "link", "show", "tap0"), "")
         up.tool("ip", "link", "set", "tap0", "down")
