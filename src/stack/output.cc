@@ -301,7 +301,7 @@ void Stack::Parts::notice_route_changes(Instant now) {
 
 // Most calls of a program cause none.
 bool Stack::Parts::output_waits(Instant now) {
-  if (tcp.output_wanted() || !batch.empty() || !replies.empty() || !neighbors.quiet() || output_retry_at_ <= now) return true;
+  if (tcp.output_wanted() || !batch.empty() || !looped_.empty() || !replies.empty() || !neighbors.quiet() || output_retry_at_ <= now) return true;
   return attached(interfaces.loopback())->device->next_timeout() <= now;
 }
 
@@ -319,6 +319,8 @@ void Stack::Parts::poll_output(Instant now) {
   seen_now_ = now;
   path_finder.set_now(now);
   notice_route_changes(now);
+  drain_claims(now);
+  send_group_reports(now);
   if (!output_waits(now)) return;
   tcp.resume_output(output_retry_at_ <= now);
   output_retry_at_ = kNever;
