@@ -4,8 +4,6 @@
 // write, when it times out) is.
 #pragma once
 
-#include <time.h>
-
 #include <optional>
 #include <vector>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The error queue of a stream: recvmsg(MSG_ERRQUEUE) reads the ends of MSG_ZEROCOPY calls and the times of SO_TIMESTAMPING (Linux's
 // ip_recv_error), and what asks for them.
-#include <time.h>  // before the next one, which uses it
+#include <sys/time.h>  // before the next one, which uses timespec
 
 #include <linux/errqueue.h>
 #include <linux/net_tstamp.h>

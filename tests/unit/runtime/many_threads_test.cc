@@ -111,7 +111,7 @@ TEST_F(ManyThreadsTest, ShutdownEndsASendThatWaits) {
   std::thread writer([&, fd = client] {
     const std::string much(std::size_t{64} << 20, 'x');
     const auto sent = host_.send(fd, much.data(), much.size(), MSG_NOSIGNAL);
-    ASSERT_TRUE(sent);
+    ASSERT_TRUE(sent) << static_cast<int>(sent.error());
     EXPECT_LT(*sent, static_cast<long>(much.size()));
     EXPECT_EQ(errno_of(host_.send(fd, "x", 1, MSG_NOSIGNAL)), EPIPE);
   });
