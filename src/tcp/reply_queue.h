@@ -12,7 +12,7 @@ namespace tapir::tcp {
 
 class ReplyQueue {
  public:
-  explicit ReplyQueue(ChargeHook hook) : nodes_(kReplyQueueMax, hook) {}
+  explicit ReplyQueue(ChargeHook hook) : nodes_(kReplyQueueMax, hook, true) {}
 
   // False when kReplyQueueMax wait, or there is no memory.
   bool push(const SegmentReply& reply) {
