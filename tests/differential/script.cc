@@ -470,13 +470,14 @@ std::vector<std::string> run(const Script& script, Api& api, const Place& place,
     std::string line = machine.step(op);
     if (pause_ms != 0) api.pass(pause_ms);
     line += " |" + machine.readiness();
-    std::vector<std::string> segments = api.segments();
     // One direction after the other: on the kernel an answer may be on its way while a call still sends.
-    std::stable_sort(segments.begin(), segments.end(), [](const std::string& a, const std::string& b) {
-      return a.substr(0, a.find(' ')) < b.substr(0, b.find(' '));
-    });
-    if (!segments.empty()) line += " |";
-    for (const std::string& segment : segments) line += " {" + segment + "}";
+    std::multimap<std::string, std::string> by_direction;
+    for (std::string& segment : api.segments()) {
+      std::string direction = segment.substr(0, segment.find(' '));
+      by_direction.emplace(std::move(direction), std::move(segment));
+    }
+    if (!by_direction.empty()) line += " |";
+    for (const auto& [direction, segment] : by_direction) line += " {" + segment + "}";
     lines.push_back(std::move(line));
   }
   machine.close_all();
