@@ -208,9 +208,10 @@ struct Sockets::State {
   std::uint64_t hash_of(Id id, std::uint64_t space) const {
     return siphash_1_3(key, std::array<std::uint64_t, 2>{id.packed(), space});
   }
-  // The tables by name; attaching fails for want of memory.
-  bool attach(StreamSocket& s, tcp::ConnectionId id);
+  // `id` is there.
+  void attach(StreamSocket& s, tcp::ConnectionId id);
   void detach(StreamSocket& s);
+  // The tables by name; attaching fails for want of memory.
   bool attach_listener(StreamSocket& s, tcp::ListenerId id);
   void detach_listener(StreamSocket& s);
   bool attach_port(DatagramSocket& s, udp::PortHandle port);
@@ -235,7 +236,6 @@ struct Sockets::State {
   Slab<EpollSet> sets;
   Slab<EpollItem> items;
   Slab<Lingering> lingerings;
-  KeyedTable<> connections;  // ConnectionId -> index in streams
   KeyedTable<> listeners;    // ListenerId -> index in streams
   KeyedTable<> ports;        // udp::PortHandle -> index in datagrams
   IntrusiveList<File, WokenTag> woken;

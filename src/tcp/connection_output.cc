@@ -63,7 +63,7 @@ std::uint32_t Connection::timestamp_clock(Instant now) const {
 
 TcpOptions Connection::common_options(Instant now) const {
   TcpOptions options;
-  if (ts_.on) options.timestamps = TcpTimestamps{timestamp_clock(now), ts_.recent};
+  if (timestamps_) options.timestamps = TcpTimestamps{timestamp_clock(now), ts_.recent};
   return options;
 }
 
@@ -157,7 +157,7 @@ bool Connection::poll_reset(OutgoingFrame& out, Env& env, Instant now) {
   if (busy_->reset.with_ack) {
     segment.flags |= kAck;
     segment.ack = busy_->reset.ack;
-    if (ts_.on && state_ != State::kSynSent) segment.options = common_options(now);
+    if (timestamps_ && state_ != State::kSynSent) segment.options = common_options(now);
   }
   const MutableBytes header = out.append_header(tcp_header_length(segment.options, false));
   emit_tcp(segment, header);
@@ -192,7 +192,7 @@ bool Connection::emit_syn(OutgoingFrame& out, Env& env, Instant now) {
     env.counters.add(Counter::kTcpRetransSegs);
     env.counters.add(Counter::kTcpExtTCPSynRetrans);
     ++total_retransmits_;
-    if (retransmits_began_ == Instant{}) retransmits_began_ = now;
+    if (busy_->retransmits_began == Instant{}) busy_->retransmits_began = now;
   }
   syn_owed_ = false;
 
@@ -212,7 +212,7 @@ bool Connection::emit_syn(OutgoingFrame& out, Env& env, Instant now) {
   segment.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(rcv_.wnd, 65535));
   rcv_.advmss = std::min(rcv_.advmss, path_->advmss);  // a path MTU may have been learnt since (Linux: tcp_advertise_mss)
   segment.options.mss = rcv_.advmss;
-  if (ts_.on) segment.options.timestamps = TcpTimestamps{timestamp_clock(now), answer ? ts_.recent : 0};
+  if (timestamps_) segment.options.timestamps = TcpTimestamps{timestamp_clock(now), answer ? ts_.recent : 0};
   segment.options.sack_permitted = sack_;
   if (window_scaling_) segment.options.window_scale = rcv_.wscale;
   // What a SYN sent again leaves out: whatever the first one carried may be why it was lost.
@@ -275,7 +275,7 @@ bool Connection::poll_resend(OutgoingFrame& out, Env& env, Instant now) {
   const std::uint32_t payload = sent->payload();
   note_transmission(*sent, payload, false, env, now);
   emit(out, flags, begin, {begin, begin + payload}, env, now);
-  busy_->recovery.on_resent(segments, now, retransmits_began_);
+  busy_->recovery.on_resent(segments, now, busy_->retransmits_began);
   note_resent(segments, payload, env);
   env.counters.add(busy_->recovery.state() == CaState::kLoss ? Counter::kTcpExtTCPSlowStartRetrans : Counter::kTcpExtTCPFastRetrans, segments);
   env.tracer.emit(now, Event::kRetransmit, subject_, begin.value(), payload, static_cast<std::uint64_t>(busy_->recovery.state()), segments);
@@ -532,13 +532,13 @@ void Connection::validate_window(bool cwnd_limited, Env& env, Instant now) {
   const bool limited = cwnd_limited_ || (window_.in_slow_start() && window_.cwnd < 2 * max_packets_out_);
   if (limited) {
     window_.cwnd_used = 0;
-    cwnd_stamp_ = now;
+    cwnd_stamp_ = StampMs(now);
     return;
   }
   window_.cwnd_used = std::max(window_.cwnd_used, out);
   // Not the network, not the peer: the program's own buffer is too small for the path.
   if (!has_unsent() && no_space_ && (state_ == State::kEstablished || state_ == State::kCloseWait)) chronograph_.start(Chronograph::What::kSendBuffer, now);
-  if (env.knobs.tcp_slow_start_after_idle == 0 || now - cwnd_stamp_ < rto_.value()) return;
+  if (env.knobs.tcp_slow_start_after_idle == 0 || cwnd_stamp_.age(now) < rto_.value()) return;
   if (busy_->recovery.state() == CaState::kOpen) {
     const std::uint32_t used = std::max<std::uint32_t>(window_.cwnd_used, path_->initcwnd);
     if (used < window_.cwnd) {
@@ -547,7 +547,7 @@ void Connection::validate_window(bool cwnd_limited, Env& env, Instant now) {
     }
     window_.cwnd_used = 0;
   }
-  cwnd_stamp_ = now;
+  cwnd_stamp_ = StampMs(now);
 }
 
 // RFC 5681 §4.1: after a pause of more than an RTO the ACK clock is gone.
@@ -561,7 +561,7 @@ void Connection::restart_after_idle(Env& env, Instant now) {
   std::uint32_t cwnd = window_.cwnd;
   for (idle -= rto_.value(); idle > Duration::zero() && cwnd > restart; idle -= rto_.value()) cwnd /= 2;
   window_.cwnd = std::max(cwnd, restart);
-  cwnd_stamp_ = now;
+  cwnd_stamp_ = StampMs(now);
   window_.cwnd_used = 0;
 }
 

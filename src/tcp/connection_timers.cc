@@ -65,7 +65,7 @@ void Connection::on_timeout(Env& env, Instant now) {
 // Would `boundary` back-offs of `base` have passed since the first retransmission? By time, so that a change of the RTO does not
 // change how long a connection lives (Linux: retransmits_timed_out).
 bool Connection::retransmits_exhausted(int boundary, Duration user_timeout, Duration base, const Env& env, Instant now) const {
-  if (retransmits_ == 0 || retransmits_began_ == Instant{}) return false;
+  if (retransmits_ == 0 || busy_->retransmits_began == Instant{}) return false;
   Duration limit = user_timeout;
   if (limit == Duration::zero()) {
     const auto ratio = static_cast<std::uint64_t>(env.knobs.rto_max / base);
@@ -73,7 +73,7 @@ bool Connection::retransmits_exhausted(int boundary, Duration user_timeout, Dura
     if (boundary <= doublings) limit = ((std::int64_t{2} << boundary) - 1) * base;
     else limit = ((std::int64_t{2} << doublings) - 1) * base + (boundary - doublings) * env.knobs.rto_max;
   }
-  return now - retransmits_began_ >= limit;
+  return now - busy_->retransmits_began >= limit;
 }
 
 int Connection::orphan_retries(bool alive, const Env& env) const {
@@ -122,7 +122,7 @@ void Connection::on_retransmit_timeout(Env& env, Instant now) {
   const bool handshake = state_ == State::kSynSent || state_ == State::kSynReceived;
   if (snd_.wnd == 0 && !orphan_ && !handshake) {
     // The receiver took back its window. It lives while it answers (RFC 9293 §3.8.6.1).
-    const Duration silent = now - last_received_at_;
+    const Duration silent = last_received_at_.age(now);
     const bool over = silent > env.knobs.rto_max || (options_->user_timeout != Duration::zero() && silent > options_->user_timeout);
     if (over && retransmits_ > 0) {
       env.counters.add(Counter::kTcpExtTCPAbortOnTimeout);
@@ -143,7 +143,7 @@ void Connection::on_retransmit_timeout(Env& env, Instant now) {
       else if (state == CaState::kDisorder || busy_->scoreboard.sacked_out() != 0)
         env.counters.add(sack_ ? Counter::kTcpExtTCPSackFailures : Counter::kTcpExtTCPRenoFailures);
     }
-    busy_->recovery.on_rto(sender(env, now), retransmits_, mtu_search_.probing());
+    busy_->recovery.on_rto(sender(env, now), retransmits_, busy_->mtu_probe.out());
     rto_resend_ = true;
   }
   if (retransmits_ < 255) ++retransmits_;
@@ -159,7 +159,7 @@ void Connection::on_retransmit_timeout(Env& env, Instant now) {
   }
   Duration wait = rto_.value();
   if (options_->user_timeout != Duration::zero()) {
-    const Duration left = retransmits_began_ == Instant{} ? options_->user_timeout : options_->user_timeout - (now - retransmits_began_);
+    const Duration left = busy_->retransmits_began == Instant{} ? options_->user_timeout : options_->user_timeout - (now - busy_->retransmits_began);
     wait = std::min(wait, std::max<Duration>(left, 1ms));
   }
   arm_loss(Timer::kRetransmit, later(now, wait), env, now);
@@ -235,7 +235,7 @@ void Connection::arm_keepalive(Env& env, Instant now) {
     return;
   }
   const int idle = options_->keepalive_idle != 0 ? options_->keepalive_idle : env.knobs.tcp_keepalive_time;
-  arm(Timer::kKeepalive, std::max(now, std::max(last_received_at_, ack_policy_.last_data_at()) + std::chrono::seconds(idle)), env, now);
+  arm(Timer::kKeepalive, std::max(now, std::max(last_received_at_.at(now), ack_policy_.last_data_at()) + std::chrono::seconds(idle)), env, now);
 }
 
 void Connection::on_keepalive_timeout(Env& env, Instant now) {
@@ -250,7 +250,7 @@ void Connection::on_keepalive_timeout(Env& env, Instant now) {
   const Duration interval = std::chrono::seconds(options_->keepalive_interval != 0 ? options_->keepalive_interval : env.knobs.tcp_keepalive_intvl);
   const int tries = options_->keepalive_probes != 0 ? options_->keepalive_probes : env.knobs.tcp_keepalive_probes;
   if (!busy_->scoreboard.empty() || has_unsent()) return arm(Timer::kKeepalive, now + idle, env, now);
-  const Duration silent = now - std::max(last_received_at_, ack_policy_.last_data_at());
+  const Duration silent = now - std::max(last_received_at_.at(now), ack_policy_.last_data_at());
   if (silent < idle) return arm(Timer::kKeepalive, now + (idle - silent), env, now);
   const bool user_timeout = options_->user_timeout != Duration::zero();
   const bool over = user_timeout ? silent >= options_->user_timeout && probes_out_ > 0 : probes_out_ >= tries;
