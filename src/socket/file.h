@@ -124,6 +124,7 @@ struct StreamSocket : SocketFile {
   StreamSocket() : SocketFile(FileKind::kStream) {}
 
   SocketState state = SocketState::kUnconnected;
+  bool end_noticed = false;      // of `connection`; a port bound since is not the one it had
   tcp::ConnectionId connection;  // null: none
   tcp::ListenerId listener;      // null: not listening
   std::int32_t backlog = 0;

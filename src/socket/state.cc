@@ -89,6 +89,7 @@ DatagramSocket* Sockets::State::by_port(udp::PortHandle port) {
 bool Sockets::State::attach(StreamSocket& s, tcp::ConnectionId id) {
   if (!connections.insert(hash_of(id, kConnectionSpace), streams.handle_of(s).index)) return false;
   s.connection = id;
+  s.end_noticed = false;
   return true;
 }
 

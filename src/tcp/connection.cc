@@ -533,10 +533,13 @@ void Connection::on_options_changed(Env& env, Instant now) {
   if (state_ == State::kClosed) return;
   refresh_mss(env);
   arm_keepalive(env, now);
-  // TCP_NODELAY and the end of TCP_CORK push what they held back.
-  if (!options_->cork) corked_now_ = false;
-  push_now_ = options_->no_delay && has_unsent();
   check_writable(env, now);
+}
+
+// What MSG_MORE, TCP_CORK or Nagle held back; the last two hold again what is written from now on.
+void Connection::push_held() {
+  corked_now_ = false;
+  push_now_ = options_->no_delay && has_unsent();
 }
 
 bool Connection::set_congestion_control(std::string_view name) { return control_.select(name); }
