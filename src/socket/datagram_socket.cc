@@ -67,6 +67,8 @@ Result<int> Sockets::State::connect(DatagramSocket& s, const sockaddr* address, 
   if (*family != AF_INET) return fail(EAFNOSUPPORT);
   ip::RouteQuery query;
   query.destination = remote->address;
+  // What MSG_MORE has begun goes there too (Linux keeps both in inet->cork).
+  if (s.corked) s.corked_to = *remote;
   // Connected before: the source stays (Linux: inet_saddr).
   const IpAddress local = parts.udp.get(s.port)->local().address;
   if (!local.is_unspecified()) query.source = local;
@@ -112,7 +114,10 @@ Result<std::size_t> Sockets::State::send(DatagramSocket& s, const msghdr& messag
 
   const udp::DatagramPort* port = parts.udp.get(s.port);
   Endpoint remote = port->remote();
-  if (message.msg_name != nullptr) {
+  // A datagram begun with MSG_MORE goes where its first piece said, whatever this one says.
+  if (s.corked) {
+    remote = s.corked_to;
+  } else if (message.msg_name != nullptr) {
     const auto* address = static_cast<const sockaddr*>(message.msg_name);
     const Result<Endpoint> to = endpoint_of(address, message.msg_namelen);
     if (!to) return std::unexpected(to.error());
@@ -120,11 +125,9 @@ Result<std::size_t> Sockets::State::send(DatagramSocket& s, const msghdr& messag
     if (family != AF_INET && family != AF_UNSPEC) return fail(EAFNOSUPPORT);
     if (to->port == 0) return fail(EINVAL);
     remote = *to;
-  } else if (!port->connected() && !s.corked) {
+  } else if (!port->connected()) {
     return fail(EDESTADDRREQ);
   }
-  // A datagram begun with MSG_MORE goes where its first piece said.
-  if (s.corked) remote = s.corked_to;
 
   ip::RouteQuery query;
   query.destination = remote.address;
@@ -141,8 +144,11 @@ Result<std::size_t> Sockets::State::send(DatagramSocket& s, const msghdr& messag
     return fail(linux_errno(path.error()));
   }
   if (size > udp::kPayloadMax) return fail(EMSGSIZE);
-  if (const int error = take_error(s)) return fail(error);
-  if ((s.shutdown & kSendShutdown) != 0) return fail(EPIPE);
+  // Both are looked at where Linux allocates a packet (sock_alloc_send_skb): what joins a begun one passes.
+  if (!s.corked) {
+    if (const int error = take_error(s)) return fail(error);
+    if ((s.shutdown & kSendShutdown) != 0) return fail(EPIPE);
+  }
 
   // The pieces as they are, or joined when there are more than an outgoing frame can point at.
   std::array<Bytes, kOutgoingSpansMax> spans;

@@ -124,6 +124,7 @@ struct StreamSocket : SocketFile {
   StreamSocket() : SocketFile(FileKind::kStream) {}
 
   SocketState state = SocketState::kUnconnected;
+  bool end_noticed = false;      // of `connection`; a port bound since is not the one it had
   tcp::ConnectionId connection;  // null: none
   tcp::ListenerId listener;      // null: not listening
   std::uint32_t fast_open_keys = 0;  // TCP_FASTOPEN_KEY: index + 1; 0: the stack's

@@ -87,6 +87,7 @@ DatagramSocket* Sockets::State::by_port(udp::PortHandle port) {
 void Sockets::State::attach(StreamSocket& s, tcp::ConnectionId id) {
   parts.tcp.connection(id)->owner = streams.handle_of(s).index + 1;
   s.connection = id;
+  s.end_noticed = false;
 }
 
 void Sockets::State::detach(StreamSocket& s) {

@@ -272,7 +272,9 @@ void Sockets::State::let_go_of_port(StreamSocket& s, bool leaves_connections, In
 // A connection that has ended keeps only a port that bind() named (Linux: tcp_set_state).
 void Sockets::State::notice_end(StreamSocket& s, Instant now) {
   const tcp::Connection* connection = connection_of(s);
-  if (connection == nullptr || connection->state() != tcp::State::kClosed || s.port_locked || s.local.port == 0) return;
+  if (connection == nullptr || connection->state() != tcp::State::kClosed || s.end_noticed) return;
+  s.end_noticed = true;
+  if (s.port_locked || s.local.port == 0) return;
   let_go_of_port(s, true, now);
 }
 

@@ -95,13 +95,23 @@ bool closed_or_listening(State& state, SocketFile& s) {
   return now_in == tcp::State::kClosed || now_in == tcp::State::kListen;
 }
 
+// Linux's __tcp_sock_set_nodelay and __tcp_sock_set_cork: an end of holding back pushes what waits.
+template <bool tcp::SocketOptions::* member, bool pushes_at>
+Result<int> set_holding(State& state, SocketFile& s, int value, Instant now) {
+  tcp_options(state, s).*member = value != 0;
+  if ((value != 0) == pushes_at && state.connection_of(stream(s)) != nullptr)
+    state.parts.tcp.push_held(stream(s).connection, now);
+  tcp_changed(state, s, now);
+  return 0;
+}
+
 constexpr Option kOptions[] = {
     {TCP_INFO, Sorts::kStream, nullptr, nullptr, get_info, nullptr},
     {TCP_CONGESTION, Sorts::kStream, nullptr, nullptr, get_congestion, set_congestion},
     {TCP_NODELAY, Sorts::kStream, get_tcp_flag<&tcp::SocketOptions::no_delay>,
-     set_tcp_flag<&tcp::SocketOptions::no_delay>},
+     set_holding<&tcp::SocketOptions::no_delay, true>},
     {TCP_CORK, Sorts::kStream, get_tcp_flag<&tcp::SocketOptions::cork>,
-     set_tcp_flag<&tcp::SocketOptions::cork>},
+     set_holding<&tcp::SocketOptions::cork, false>},
     {TCP_THIN_LINEAR_TIMEOUTS, Sorts::kStream, get_tcp_flag<&tcp::SocketOptions::thin_linear_timeouts>,
      [](State& state, SocketFile& s, int value, Instant now) -> Result<int> {
        if (value < 0 || value > 1) return fail(EINVAL);

@@ -70,7 +70,7 @@ bool Connection::wake(Env& env) {
 }
 
 void Connection::rest(Env& env) {
-  if (!busy_ || !busy_->over() || output_wanted()) return;
+  if (!busy_ || !busy_->over() || output_wanted() || syn_deferred()) return;
   stream_end_ = busy_->send_buffer.end();
   busy_->send_buffer.release_all(env.chunks);
   busy_.give_back(env.activities);
@@ -537,10 +537,13 @@ void Connection::on_options_changed(Env& env, Instant now) {
   if (state_ == State::kClosed) return;
   refresh_mss(env);
   arm_keepalive(env, now);
-  // TCP_NODELAY and the end of TCP_CORK push what they held back.
-  if (!options_->cork) corked_now_ = false;
-  push_now_ = options_->no_delay && has_unsent();
   check_writable(env, now);
+}
+
+// What MSG_MORE, TCP_CORK or Nagle held back; the last two hold again what is written from now on.
+void Connection::push_held() {
+  corked_now_ = false;
+  push_now_ = options_->no_delay && has_unsent();
 }
 
 bool Connection::set_congestion_control(std::string_view name) { return control_.select(name); }

@@ -153,6 +153,8 @@ class Connection : public TouchedLink {
   void abort(CloseCause cause, Env& env, Instant now);
   // Options changed: what depends on them is looked at again.
   void on_options_changed(Env& env, Instant now);
+  // TCP_NODELAY was set, or TCP_CORK cleared: what they held back leaves (Linux: tcp_push_pending_frames).
+  void push_held();
   const SocketOptions& options() const { return *options_; }
   // To change them; then on_options_changed(). Null: no memory.
   SocketOptions* edit_options(Env& env);
@@ -348,6 +350,7 @@ class Connection : public TouchedLink {
   void on_syn_sent(const wire::TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now);
   void on_simultaneous_open(Env& env, Instant now);
   Verdict check_timestamps(const wire::TcpSegment& segment, Env& env, Instant now);
+  bool predicted(const wire::TcpSegment& segment) const;
   Verdict check_sequence(const wire::TcpSegment& segment, Env& env, Instant now);
   Verdict check_rst(const wire::TcpSegment& segment, Env& env, Instant now);
   Verdict check_syn(const wire::TcpSegment& segment, Env& env, Instant now);

@@ -76,11 +76,11 @@ Connection::Sacks Connection::read_sacks(const TcpSegment& segment, Env& env) {
 }
 
 void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bool ece, Env& env, Instant now) {
-  if (busy_->urgent.sending && snd_.una >= busy_->urgent.up) busy_->urgent.sending = false;
   const bool nothing_out = busy_->scoreboard.empty();
   const SeqNum una_before = snd_.una;
   const bool advanced = segment.ack > una_before;
   snd_.una = segment.ack;
+  if (busy_->urgent.sending && snd_.una >= busy_->urgent.up) busy_->urgent.sending = false;
   const Sacks sacks = read_sacks(segment, env);
   AckSummary summary = busy_->scoreboard.apply(segment.ack, {sacks.blocks.data(), sacks.count}, sacks.dsack, now, env.transmissions);
   summary.una_moved = advanced || summary.una_moved;

@@ -32,7 +32,7 @@ void Connection::on_segment(const TcpSegment& segment, const SegmentContext& con
   if (state_ == State::kClosed) return;
   if (!wake(env)) return drop(DropReason::kMemory, env, now);
   one_send_ = false;
-  corked_now_ = false;  // MSG_MORE holds until something happens, as in Linux
+  if (!predicted(segment)) corked_now_ = false;
   if (state_ == State::kSynSent) return on_syn_sent(segment, context, std::move(frame), env, now);
 
   if (fast_open_pending() && check_fast_open(segment, env, now) == Verdict::kDone) return;
@@ -48,6 +48,14 @@ void Connection::on_segment(const TcpSegment& segment, const SegmentContext& con
   decide_ack(env, now);
   space_check_owed_ = no_space_;
   if (!mtu_search_.begun()) mtu_search_.begin(snd_.peer_mss, header_bytes(), env.knobs, now);
+}
+
+// What MSG_MORE holds leaves when a segment comes, save one that Linux expected: the next data of a peer that acknowledges nothing
+// new takes the short way through tcp_rcv_established, which does not look at what waits to be sent.
+bool Connection::predicted(const TcpSegment& segment) const {
+  const bool plain = (segment.flags & ~kPsh) == kAck && !segment.payload.empty() && segment.options.sack_count == 0;
+  return plain && state_ == State::kEstablished && segment.seq == rcv_.nxt && segment.ack == snd_.una &&
+         std::uint32_t{segment.window} << snd_.wscale == snd_.wnd && busy_->reassembly.empty() && busy_->urgent.byte == Urgent::Byte::kNone;
 }
 
 void Connection::drop(DropReason reason, Env& env, Instant now) {

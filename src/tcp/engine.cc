@@ -405,6 +405,13 @@ void Engine::options_changed(ConnectionId id, Instant now) {
   state_->settle(*c, now);
 }
 
+void Engine::push_held(ConnectionId id, Instant now) {
+  Connection* c = state_->owned(id);
+  if (c == nullptr) return;
+  c->push_held();
+  state_->settle(*c, now);
+}
+
 void Engine::set_quickack(ConnectionId id, int value, Instant now) {
   Connection* c = state_->owned(id);
   if (c == nullptr) return;

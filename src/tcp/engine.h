@@ -150,6 +150,8 @@ class Engine {
   SocketOptions* edit_options(ConnectionId id);
   void settle_options(ConnectionId id);
   void options_changed(ConnectionId id, Instant now);
+  // After the change of an option that held data back.
+  void push_held(ConnectionId id, Instant now);
   void set_quickack(ConnectionId id, int value, Instant now);
   // Between connect() and the next poll of the output: Connection::ask_fast_open(), add_syn_data() and release_syn().
   void ask_fast_open(ConnectionId id, bool defer);

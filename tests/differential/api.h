@@ -70,7 +70,7 @@ std::string kernel_setting(const std::string& name);
 // Moves this process to a fresh network namespace with loopback up, and reno as congestion control. False: not allowed, or no such thing
 // here; `why` says what.
 bool enter_fresh_namespace(std::string& why);
-// Gives up every capability of this process for good.
-bool drop_privileges();
+// Gives up every capability of this process, or takes all it may have again: the kernel asks for effective ones alone.
+bool use_privileges(bool use);
 
 }  // namespace tapir::differential

@@ -2,6 +2,8 @@
 #include "differential/compare.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 
 #include "differential/wanted.h"
 
@@ -26,11 +28,14 @@ std::size_t first_difference(const Script& script, const std::vector<std::string
 // A namespace fills with connections in TIME-WAIT, whose ports are taken from those who bind to any address.
 constexpr unsigned kScriptsPerNamespace = 2500;
 
-void renew_namespace() {
+void renew_namespace(bool privileged) {
   static unsigned scripts = 0;
   if (++scripts % kScriptsPerNamespace != 0) return;
   std::string why;
-  (void)enter_fresh_namespace(why);
+  if (!use_privileges(true) || !enter_fresh_namespace(why) || !use_privileges(privileged)) {
+    std::printf("no fresh network namespace any more: %s\n", why.c_str());
+    std::exit(2);
+  }
 }
 
 }  // namespace
@@ -38,7 +43,7 @@ void renew_namespace() {
 std::optional<std::string> difference(const Script& script, bool privileged, int patience) {
   for (int attempt = 0; attempt <= patience; ++attempt) {
     const int pause_ms = attempt * 3;
-    renew_namespace();
+    renew_namespace(privileged);
     const Place place = next_place();
     const auto kernel_api = make_kernel(place);
     const auto kernel = run(script, *kernel_api, place, pause_ms);

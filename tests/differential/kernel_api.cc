@@ -158,9 +158,11 @@ std::string kernel_setting(const std::string& name) {
   return value;
 }
 
-bool drop_privileges() {
+bool use_privileges(bool use) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[2]{};
+  if (::syscall(SYS_capget, &header, data) != 0) return false;
+  for (__user_cap_data_struct& half : data) half.effective = use ? half.permitted : 0;
   return ::syscall(SYS_capset, &header, data) == 0;
 }
 

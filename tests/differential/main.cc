@@ -108,7 +108,7 @@ int main(int count, char** texts) {
     std::printf("skipped: %s\n", why.c_str());
     return 77;
   }
-  if (arguments.unprivileged && !drop_privileges()) return 77;
+  if (arguments.unprivileged && !use_privileges(false)) return 77;
   // A call that should not wait but does is ended, and told as EINTR.
   struct sigaction action{};
   action.sa_handler = [](int) {};

@@ -13,6 +13,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <set>
 
 #include "differential/names.h"
 #include "differential/segment_line.h"
@@ -34,8 +35,7 @@ class Machine {
   std::string step(const Op& op);
   std::string readiness();
   void close_all() {
-    for (const auto& [slot, fd] : slots_)
-      if (fd != kNeverOpen) api_.close(fd);
+    for (const int fd : open_) api_.close(fd);
   }
 
  private:
@@ -44,7 +44,9 @@ class Machine {
     return found != slots_.end() ? found->second : kNeverOpen;
   }
   void keep(long slot, long result) {
-    if (result >= 0) slots_[static_cast<int>(slot)] = static_cast<int>(result);
+    if (result < 0) return;
+    slots_[static_cast<int>(slot)] = static_cast<int>(result);
+    open_.insert(static_cast<int>(result));
   }
   std::string ip_name(std::uint32_t host_order) const;
   std::string address_text(const sockaddr_storage& address, socklen_t length, socklen_t room) const;
@@ -61,6 +63,7 @@ class Machine {
   Api& api_;
   Place place_;
   std::map<int, int> slots_;
+  std::set<int> open_;  // also those whose slot another has taken since
   unsigned next_byte_ = 0;
 };
 
@@ -377,6 +380,7 @@ std::string Machine::step(const Op& op) {
     case Call::kClose: {
       const long result = api_.close(s);
       slots_[op.slot] = kNeverOpen;
+      open_.erase(s);
       return result_text(result);
     }
     case Call::kDup: {

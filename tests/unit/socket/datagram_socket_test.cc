@@ -141,5 +141,27 @@ TEST_F(DatagramSocketTest, ManyPiecesAreJoined) {
   EXPECT_EQ(b.recv(to), std::string(letters, 40));
 }
 
+TEST_F(DatagramSocketTest, WhatJoinsABegunDatagramIsNotAskedWhereItGoes) {
+  const int to = b.udp();
+  ASSERT_EQ(b.bind(to, kAny, 53), 0);
+  const int other = b.udp();
+  ASSERT_EQ(b.bind(other, kAny, 54), 0);
+  const int fd = a.udp();
+  ASSERT_EQ(a.connect(fd, Pair::b_address, 53), 0);
+  EXPECT_EQ(a.send(fd, "one ", MSG_MORE), 4);
+  EXPECT_EQ(a.shutdown(fd, SHUT_WR), 0);
+  EXPECT_EQ(a.sendto(fd, "two", Pair::b_address, 54), 3) << "shut, and to another: neither is looked at";
+  pair.settle();
+  EXPECT_EQ(b.recv(to), "one two");
+  EXPECT_EQ(a.send(fd, "x"), -EPIPE);
+  const int moved = a.udp();
+  ASSERT_EQ(a.connect(moved, Pair::b_address, 53), 0);
+  EXPECT_EQ(a.send(moved, "begun ", MSG_MORE), 6);
+  ASSERT_EQ(a.connect(moved, Pair::b_address, 54), 0);
+  EXPECT_EQ(a.send(moved, "moved"), 5);
+  pair.settle();
+  EXPECT_EQ(b.recv(other), "begun moved") << "connect() moves what is begun";
+}
+
 }  // namespace
 }  // namespace tapir::socket

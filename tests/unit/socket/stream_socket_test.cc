@@ -387,5 +387,46 @@ TEST_F(StreamSocketTest, BlockingCallsGoOnWhereTheyWere) {
   EXPECT_EQ(Program::number(*sent), 3'000'000);
 }
 
+TEST_F(StreamSocketTest, WhatMsgMoreHoldsLeavesWithNodelayOrCorkAlone) {
+  establish();
+  EXPECT_EQ(a.send(client, "held", MSG_MORE), 4);
+  EXPECT_EQ(a.set(client, SOL_SOCKET, SO_KEEPALIVE, 1), 0);
+  EXPECT_EQ(a.set(client, SOL_SOCKET, SO_RCVLOWAT, 9), 0);
+  EXPECT_EQ(a.set(client, SOL_TCP, TCP_NODELAY, 0), 0);
+  EXPECT_EQ(a.set(client, SOL_TCP, TCP_CORK, 1), 0);
+  pair.settle();
+  EXPECT_EQ(b.recv(server), std::to_string(-EAGAIN));
+  EXPECT_EQ(b.send(server, "from the other side"), 19);
+  pair.settle();
+  EXPECT_EQ(b.recv(server), std::to_string(-EAGAIN)) << "expected data pushes nothing";
+  EXPECT_EQ(a.set(client, SOL_TCP, TCP_CORK, 0), 0);
+  pair.settle();
+  EXPECT_EQ(b.recv(server), "held");
+  EXPECT_EQ(a.send(client, "again", MSG_MORE), 5);
+  EXPECT_EQ(a.set(client, SOL_TCP, TCP_NODELAY, 1), 0);
+  pair.settle();
+  EXPECT_EQ(b.recv(server), "again");
+}
+
+TEST_F(StreamSocketTest, UrgentModeEndsWithItsAck) {
+  establish();
+  EXPECT_EQ(a.set(client, SOL_TCP, TCP_CORK, 1), 0);
+  EXPECT_EQ(a.send(client, "!", MSG_OOB), 1);
+  pair.settle();
+  EXPECT_EQ(b.recv(server, 1, MSG_OOB), "!");
+  pair.run_for(std::chrono::milliseconds(100));  // a delayed ACK
+  EXPECT_EQ(a.send(client, "corked"), 6);
+  pair.settle();
+  EXPECT_EQ(b.recv(server), std::to_string(-EAGAIN));
+}
+
+TEST_F(StreamSocketTest, APortBoundAfterTheEndOfAConnectionStays) {
+  const int fd = a.tcp();
+  ASSERT_EQ(a.connect(fd, Pair::b_address, 81), -EINPROGRESS);
+  pair.settle();
+  EXPECT_EQ(a.bind(fd, kAny, 0), 0) << "refused: the port of that connection is free";
+  EXPECT_EQ(a.bind(fd, kAny, 0), -EINVAL);
+}
+
 }  // namespace
 }  // namespace tapir::socket
