@@ -213,6 +213,7 @@ void Stack::Parts::send_segments(bool only_due, Instant now) {
       // What a full device keeps waiting is asked for again once the batch is handed over, then from time to time.
       if (batch.empty()) {
         output_retry_at_ = later(now, kRoomRetry);
+        tcp.on_no_room(now);
         return;
       }
       flush(now);

@@ -255,10 +255,7 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
     no_space_ = true;
     return 0;
   }
-  if (path_grew_) {
-    path_grew_ = false;
-    refresh_mss(env);
-  }
+  if (path_used_ && !mid_write_) use_grown_path(env);
   UnsentRecord* tail = busy_->unsent.back(env.unsent);
   const std::uint32_t goal = size_goal();
   if (tail != nullptr && (tail->end_of_record || tail->end - tail->begin >= goal)) tail = nullptr;
@@ -479,6 +476,11 @@ Connection::Remains Connection::take_remains(Env& env, Instant now) {
 // ---- options and paths ----
 
 // The payload of a full segment: what the peer takes and the path carries, less the options of every segment (Linux: tcp_mtu_to_mss).
+void Connection::use_grown_path(Env& env) {
+  path_grew_ = path_used_ = false;
+  refresh_mss(env);
+}
+
 void Connection::refresh_mss(Env& env) {
   std::uint32_t mss = path_->mtu > 40 ? path_->mtu - 40 : 1;
   mss = std::min<std::uint32_t>(mss, snd_.peer_mss == 0 ? 536 : snd_.peer_mss);
@@ -504,9 +506,11 @@ void Connection::on_path(const Path& path, Env& env, Instant now) {
   if (properties == nullptr) return;  // as if the news were still to come: the old path's generation says so
   env.paths.drop(std::exchange(path_, properties));
   if (state_ == State::kClosed) return;
-  // Larger segments begin with the next write or ACK: what waits is cut already (Linux: tcp_current_mss).
+  // Linux's tcp_current_mss sees a route only once something has left by it, and what waits is cut already: larger segments begin
+  // with the write after.
   if (path_->mtu > mtu) {
     path_grew_ = true;
+    path_used_ = false;
     return;
   }
   refresh_mss(env);

@@ -107,6 +107,9 @@ class Connection : public TouchedLink {
   // Something must leave before the next frame is looked at (DESIGN: due).
   bool output_due() const { return due_; }
   bool output_wanted() const;
+  // The device takes nothing now, not even once its queue was handed over. What was to leave by a timer did not, so there is nothing
+  // to back off from: another try soon (Linux: TCP_RESOURCE_PROBE_INTERVAL).
+  void on_no_room(Env& env, Instant now);
   // Builds the next segment's TCP header (checksum left 0) and payload spans into `out`. False: nothing (more) to send now.
   bool poll_segment(OutgoingFrame& out, Env& env, Instant now);
   // What poll_segment() built last leaves as ECT(0) (RFC 3168 §6.1.2).
@@ -494,6 +497,8 @@ class Connection : public TouchedLink {
   bool give_up(Env& env, Instant now);
   int orphan_retries(bool alive, const Env& env) const;
   Duration probe_delay(const Env& env, Instant now) const;
+  Duration within_user_timeout(Duration delay, Instant now) const;
+  Duration backed_off_rto(const Env& env) const;
   void arm(Timer timer, Instant when, Env& env, Instant now);
   void disarm(Timer timer) { deadline(timer) = kNever; }
   bool armed(Timer timer) { return deadline(timer) != kNever; }
@@ -521,6 +526,7 @@ class Connection : public TouchedLink {
   void finish(CloseCause cause, Env& env, Instant now);
   void enter_fin_wait_2_orphan(Env& env, Instant now);
   void refresh_mss(Env& env);
+  void use_grown_path(Env& env);
   void mark_oversized(bool all, Env& env, Instant now);
   std::uint16_t header_bytes() const { return static_cast<std::uint16_t>(40 + (timestamps_ ? 12 : 0)); }   // of a data segment's packet
   void on_mtu_probe_answered(std::uint16_t size, Env& env);
@@ -557,7 +563,8 @@ class Connection : public TouchedLink {
   bool push_now_ : 1 = false;          // TCP_NODELAY was set: what waits leaves, corked or not (Linux: TCP_NAGLE_PUSH)
   bool mid_write_ : 1 = false;         // the call that wrote last has more to write
   bool rto_resend_ : 1 = false;        // the next retransmission is the time-out's own, which armed its timer
-  bool path_grew_ : 1 = false;         // the path carries more: looked at with the next write or ACK
+  bool path_grew_ : 1 = false;         // the path carries more: segments grow once one has left on it
+  bool path_used_ : 1 = false;         // and one has
   bool ect_ : 1 = false;               // the segment built last is ECN-capable
   bool orphan_ : 1 = false;
   bool send_shutdown_ : 1 = false;

@@ -117,6 +117,7 @@ void Connection::on_syn_sent(const TcpSegment& segment, const SegmentContext& co
   if (options_->max_segment != 0) snd_.peer_mss = std::min(snd_.peer_mss, options_->max_segment);
   snd_.wnd = segment.window;  // never scaled on a SYN (RFC 7323 §2.2)
   snd_.max_wnd = std::max(snd_.max_wnd, snd_.wnd);
+  mtu_search_.begin(snd_.peer_mss, header_bytes(), env.knobs, now);
   refresh_mss(env);
   last_received_at_ = StampMs(now);
   set_up_receive_window(rcv_.wnd, rcv_.window_clamp);

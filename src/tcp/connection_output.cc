@@ -125,6 +125,7 @@ void Connection::emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRa
   out.checksum = {.wanted = true, .start = 0, .offset = static_cast<std::uint16_t>(kTcpChecksumOffset)};
   if (payload.length() > mss_now_) out.gso = {.type = GsoType::kTcpV4, .size = mss_now_};
 
+  path_used_ = path_grew_;
   const std::uint32_t segments = payload.length() <= mss_now_ ? 1 : (payload.length() + mss_now_ - 1) / mss_now_;
   segments_out_ += segments;
   env.counters.add(Counter::kTcpOutSegs, segments);

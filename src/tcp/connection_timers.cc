@@ -20,6 +20,8 @@ constexpr unsigned kThinLinearRetries = 6;
 constexpr std::uint32_t kThinSegments = 4;
 // Tries of an orphan that still hears from its peer, when tcp_orphan_retries is 0 (Linux: tcp_orphan_retries).
 constexpr int kOrphanRetries = 8;
+// When what the device did not take is tried again (Linux: TCP_RESOURCE_PROBE_INTERVAL).
+constexpr Duration kResourceRetry = 500ms;
 // When a keepalive that found no memory is tried again.
 constexpr Duration kMemoryRetry = 1s;
 
@@ -181,9 +183,20 @@ bool Connection::thin_stream(const Env& env) const {
 Duration Connection::probe_delay(const Env& env, Instant now) const {
   Duration delay = std::max(rto_.value(), kProbeMin);
   for (int i = 0; i < backoff_ && delay < env.knobs.rto_max; ++i) delay *= 2;
-  delay = std::min(delay, env.knobs.rto_max);
+  return within_user_timeout(std::min(delay, env.knobs.rto_max), now);
+}
+
+// Linux: tcp_clamp_probe0_to_user_timeout.
+Duration Connection::within_user_timeout(Duration delay, Instant now) const {
   if (options_->user_timeout == Duration::zero() || busy_->probes_began == Instant{}) return delay;
   return std::min(delay, std::max<Duration>(options_->user_timeout - (now - busy_->probes_began), 2ms));
+}
+
+// The time-out of this round trip, doubled as often as it was.
+Duration Connection::backed_off_rto(const Env& env) const {
+  Duration rto = rtt_.has_sample() ? rtt_.base_rto(env.knobs) : Duration(1s);
+  for (int i = 0; i < backoff_; ++i) rto = std::min(rto * 2, env.knobs.rto_max);
+  return rto;
 }
 
 // Data waits, nothing is in flight: no ACK will come by itself. Also what Nagle or TCP_CORK holds is let go by this timer.
@@ -215,6 +228,24 @@ void Connection::on_probe_timeout(Env& env, Instant now) {
   ++probes_out_;
   if (backoff_ < env.knobs.tcp_retries2) ++backoff_;
   arm(Timer::kProbe, later(now, probe_delay(env, now)), env, now);
+}
+
+// ---- a device that takes nothing ----
+
+void Connection::on_no_room(Env& env, Instant now) {
+  if (!busy_ || state_ == State::kClosed) return;
+  if (rto_resend_ && armed(Timer::kRetransmit)) {
+    rto_resend_ = false;
+    if (backoff_ > 0) --backoff_;
+    rto_.set(backed_off_rto(env), env.knobs);
+    arm_loss(Timer::kRetransmit, now + kResourceRetry, env, now);
+  } else if (probe_owed_ && probe_data_) {
+    probe_owed_ = false;
+    if (backoff_ > 0) --backoff_;
+    arm(Timer::kProbe, now + within_user_timeout(kResourceRetry, now), env, now);
+  } else {
+    arm_probe_if_stuck(env, now);
+  }
 }
 
 // ---- acknowledging late ----
@@ -295,8 +326,7 @@ void Connection::on_delivery_error(const DeliveryError& error, Env& env, Instant
   if (fast_open || !unreachable || !error.from_icmp || backoff_ == 0 || retransmits_ == 0 || busy_->scoreboard.empty()) return;
   if (!error.quoted_seq || *error.quoted_seq != snd_.una) return;
   --backoff_;
-  Duration rto = rtt_.has_sample() ? rtt_.base_rto(env.knobs) : Duration(1s);
-  for (int i = 0; i < backoff_; ++i) rto = std::min(rto * 2, env.knobs.rto_max);
+  const Duration rto = backed_off_rto(env);
   rto_.set(rto, env.knobs);
   arm_loss(Timer::kRetransmit, std::max(now, busy_->scoreboard.first()->sent_at + rto), env, now);
 }

@@ -198,6 +198,7 @@ void Engine::on_timeout(Instant now) {
     }
     Connection& c = *s.connections.at(timer->owner);
     c.on_timeout(s.env, now);
+    if (c.in_output_list && s.stalled.head != 0 && !s.paths.has_room(c.interface())) c.on_no_room(s.env, now);
     s.settle(c, now);
   }
   while (TimeWait* record = s.time_waits.first_expired(now)) {

@@ -106,6 +106,8 @@ class Engine {
   bool output_stalled() const;
   // `all`: also when the first of them still has no room.
   void resume_output(bool all);
+  // No room even with everything handed over: those set aside since this was last said hear of it.
+  void on_no_room(Instant now);
 
   // ---- the program (socket/) ----
   // Starts an active open; ports and addresses are the caller's (stack/ports). A tuple in use: CloseCause::kNone.

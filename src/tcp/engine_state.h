@@ -170,6 +170,7 @@ struct Engine::State_ {
   // Connections that may have something to send, first come first served.
   OutputList output;
   OutputList stalled;                   // of these: whose device had no room
+  std::uint32_t stalled_told = 0;       // the last of them that was told (index + 1); 0: none
   ConnectionId due;                     // owes something that leaves before the next frame
   std::size_t orphans = 0;              // connections without a socket
   std::uint64_t listeners_begun = 0;
