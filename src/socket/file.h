@@ -188,6 +188,7 @@ struct PacketSocket : DatagramSocket {
   PacketSocket() : DatagramSocket(FileKind::kPacket) {}
 
   raw::PacketHandle port_of_packet;
+  bool auxiliary_data = false;      // PACKET_AUXDATA
   std::uint64_t arrivals_seen = 0;  // PACKET_STATISTICS
   std::uint64_t drops_seen = 0;     // PACKET_STATISTICS
 };

@@ -114,6 +114,14 @@ struct Sockets::State {
   // recvmsg(MSG_ERRQUEUE).
   Result<std::size_t> receive_error(DatagramSocket& s, msghdr& message, std::span<const iovec> pieces);
   // What SO_TIMESTAMP asks for, of a moment of the stack's clock.
+  // The control messages about how a packet arrived that the socket asked for.
+  struct Arrival {
+    Endpoint to;
+    InterfaceId interface = kNoInterface;
+    std::uint8_t hop_limit = 0;
+    std::uint8_t tos = 0;
+  };
+  void put_arrival(const SocketFile& s, ControlWriter& control, const Arrival& arrival) const;
   void put_timestamp(const SocketFile& s, ControlWriter& control, Instant received_at) const;
   Result<int> shutdown(DatagramSocket& s, int how, Instant now);
   void close(DatagramSocket& s, Instant now);
@@ -156,6 +164,7 @@ struct Sockets::State {
                          SourceFilter::Mode mode, Instant now);
   Result<int> leave_group(DatagramSocket& s, InterfaceId interface, const IpAddress& group, Instant now);
   void leave_groups(DatagramSocket& s, Instant now);
+  Result<int> replace_sources(DatagramSocket& s, InterfaceId interface, const IpAddress& group, const SourceFilter& filter, Instant now);
   Result<int> change_source(DatagramSocket& s, InterfaceId interface, const IpAddress& group,
                             const IpAddress& source, SourceFilter::Mode mode, bool add, Instant now);
 
