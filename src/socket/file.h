@@ -129,6 +129,7 @@ struct StreamSocket : SocketFile {
   tcp::ListenerId listener;      // null: not listening
   std::int32_t backlog = 0;
   std::uint32_t fast_open_keys = 0;  // TCP_FASTOPEN_KEY: index + 1; 0: the stack's
+  std::uint32_t md5_keys = 0;        // TCP_MD5SIG: a list of State::md5_keys
   // What was set while there is neither connection nor listener, which have their own; null: nothing. Apart,
   // as most sockets have a connection.
   Handle<tcp::SocketOptions> options;

@@ -96,6 +96,10 @@ struct Sockets::State {
   Result<int> set_fast_open_keys(StreamSocket& s, const void* value, socklen_t length);
   FastOpenKeyBytes fast_open_key_bytes(const StreamSocket& s) const;
   void drop_fast_open_keys(StreamSocket& s);
+  // ---- md5_option.cc: TCP_MD5SIG and, `extended`, TCP_MD5SIG_EXT (Linux: tcp_v4_parse_md5_keys) ----
+  Result<int> set_md5_key(StreamSocket& s, bool extended, const void* value, socklen_t length, Instant now);
+  // A listener or a connection has just begun: it gets the keys that were set before. False: no memory.
+  bool hand_on_md5_keys(StreamSocket& s, Instant now);
   void let_go_of_port(StreamSocket& s, bool leaves_connections, Instant now);
   void notice_end(StreamSocket& s, Instant now);
   void disconnect(StreamSocket& s, int error, Instant now);
@@ -236,6 +240,7 @@ struct Sockets::State {
   Slab<tcp::SocketOptions> own_options;  // of stream sockets with neither connection nor listener
   tcp::SocketOptions no_options;         // stands in for one of them when memory is refused
   Slab<tcp::FastOpenKeys> fast_open_keys;
+  tcp::Md5Keys md5_keys;
   Slab<DatagramSocket> datagrams;
   Slab<RawSocket> raws;
   Slab<PingSocket> pings;

@@ -31,6 +31,7 @@
 #include "tcp/ecn.h"
 #include "tcp/env.h"
 #include "tcp/events.h"
+#include "tcp/md5.h"
 #include "tcp/mtu_search.h"
 #include "tcp/options.h"
 #include "tcp/rtt.h"
@@ -285,10 +286,16 @@ class Connection : public TouchedLink {
   };
   Info info(Instant now) const;
 
-  // For the engine: the entry in the wheel, the place in the list of output, its name.
+  // Segments carry an MD5 signature (RFC 2385): the option is written with room for the digest, which the engine fills in.
+  bool signs() const { return md5_keys != 0; }
+  // The engine gave it a key, or took it away.
+  void on_signing_changed(Env& env);
+
+  // For the engine: the entry in the wheel, the place in the list of output, its name, its list of one key.
   void set_subject(trace::Subject subject) { subject_ = subject; }
   TimerEntry wheel_entry;
   std::uint32_t output_next = 0;   // index + 1
+  std::uint32_t md5_keys = 0;      // of the engine's Md5Keys
   bool in_output_list = false;
   bool attached = true;            // a socket refers to it
 
@@ -513,6 +520,7 @@ class Connection : public TouchedLink {
   void compress_ack(Env& env, Instant now);
   void note_ecn(Ecn ecn, Env& env, Instant now);
   void grow_receive_window(std::uint32_t payload, std::size_t true_size, Env& env);
+  void measure_scaling_ratio(std::uint32_t segment_size, std::uint32_t payload, std::size_t true_size);
   void measure_receive_rtt(const wire::TcpSegment& segment, Instant now);
   void adjust_receive_space(Env& env, Instant now);
   void offer_after_read();
@@ -527,7 +535,7 @@ class Connection : public TouchedLink {
   void refresh_mss(Env& env);
   void use_grown_path(Env& env);
   void mark_oversized(bool all, Env& env, Instant now);
-  std::uint16_t header_bytes() const { return static_cast<std::uint16_t>(40 + (ts_.on ? 12 : 0)); }   // of a data segment's packet
+  std::uint16_t header_bytes() const { return static_cast<std::uint16_t>(40 + (ts_.on ? 12 : 0) + (signs() ? kMd5OptionBytes : 0)); }   // of a data segment's packet
   void on_mtu_probe_answered(std::uint16_t size, Env& env);
   void expand_send_limit(Env& env);
   std::size_t send_charge() const;
