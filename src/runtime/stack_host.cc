@@ -146,10 +146,12 @@ void StackHost::enlist(Waiter& waiter) {
   if (newest_ != nullptr) newest_->newer_ = &waiter;
   newest_ = &waiter;
   waiter.enlisted_ = true;
+  if (waiter.watches_stack()) ++watchers_;
 }
 
 void StackHost::delist(Waiter& waiter) {
   if (!std::exchange(waiter.enlisted_, false)) return;
+  if (waiter.watches_stack()) --watchers_;
   if (waiter.next_ != nullptr) waiter.next_->previous_ = waiter.previous_;
   (waiter.previous_ != nullptr ? waiter.previous_->next_ : *chain_of(waiter.fd_)) = waiter.next_;
   if (waiter.newer_ != nullptr) waiter.newer_->older_ = waiter.older_;
@@ -175,7 +177,7 @@ void StackHost::answer_all(Descriptor fd, Result<long> with) {
 
 bool StackHost::complete_ready(Instant now) {
   const std::span<const socket::Woken> woken = sockets_.take_woken(now);
-  if (woken.empty() || newest_ == nullptr) return false;
+  if ((woken.empty() && watchers_ == 0) || newest_ == nullptr) return false;
   candidates_.clear();
   const auto collect = [this](Waiter* chain) {
     for (; chain != nullptr; chain = chain->next_)

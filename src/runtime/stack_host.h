@@ -183,6 +183,8 @@ class StackHost {
     virtual bool restartable() const = 0;
     // It asks what is ready: the devices are looked at first.
     virtual bool looks() const = 0;
+    // It waits for something of the stack that is no socket's: it is stepped after every turn and call.
+    virtual bool watches_stack() const = 0;
     // Descriptors of the kernel that it waits for too, and the signal mask of its wait (null: the thread's own).
     virtual std::span<pollfd> kernel() = 0;
     virtual const sigset_t* mask() const = 0;
@@ -218,6 +220,7 @@ class StackHost {
     bool looks() const override {
       return std::is_same_v<Call, socket::BlockingPoll> || std::is_same_v<Call, socket::BlockingEpollWait> || requires { call_.kernel(); };
     }
+    bool watches_stack() const override { return requires { call_.watches_stack(); }; }
     std::span<pollfd> kernel() override {
       if constexpr (requires { call_.kernel(); }) return call_.kernel();
       return {};
@@ -302,6 +305,7 @@ class StackHost {
   std::vector<Waiter*> chains_;          // waiters by descriptor, last come first
   Waiter* anywhere_ = nullptr;           // waiters for any descriptor
   Waiter* newest_ = nullptr;             // of all waiters
+  int watchers_ = 0;                     // of them, who watch the stack
   std::vector<Waiter*> candidates_;      // scratch of complete_ready()
   std::vector<int> bells_;               // eventfds that nobody sleeps on; never closed before the host, as a wake-up may be late
   std::unique_ptr<link::ByteSink> capture_sink_;

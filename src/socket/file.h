@@ -128,6 +128,7 @@ struct StreamSocket : SocketFile {
   tcp::ConnectionId connection;  // null: none
   tcp::ListenerId listener;      // null: not listening
   std::uint32_t fast_open_keys = 0;  // TCP_FASTOPEN_KEY: index + 1; 0: the stack's
+  std::uint32_t md5_keys = 0;        // TCP_MD5SIG: a list of State::md5_keys
   // What was set while there is neither connection nor listener, which have their own; null: nothing. Apart,
   // as most sockets have a connection.
   Handle<tcp::SocketOptions> options;
@@ -187,6 +188,7 @@ struct PacketSocket : DatagramSocket {
   PacketSocket() : DatagramSocket(FileKind::kPacket) {}
 
   raw::PacketHandle port_of_packet;
+  bool auxiliary_data = false;      // PACKET_AUXDATA
   std::uint64_t arrivals_seen = 0;  // PACKET_STATISTICS
   std::uint64_t drops_seen = 0;     // PACKET_STATISTICS
 };

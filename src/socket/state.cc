@@ -33,6 +33,7 @@ Sockets::State::State(stack::Stack& stack_, int first_descriptor, std::size_t de
       streams(kFilesMax, parts.budget.hook()),
       own_options(kFilesMax, parts.budget.hook()),
       fast_open_keys(kFilesMax, parts.budget.hook()),
+      md5_keys(parts.budget.hook()),
       datagrams(kFilesMax, parts.budget.hook()),
       raws(raw::kRawPortsMax, parts.budget.hook()),
       pings(raw::kPingPortsMax, parts.budget.hook()),
@@ -172,6 +173,7 @@ Result<int> Sockets::State::destroy(File& file, Instant now) {
       const Result<int> closed = close(s, now);
       drop_own_options(s);
       drop_fast_open_keys(s);
+      md5_keys.clear(s.md5_keys);
       streams.erase(s);
       return closed;
     }

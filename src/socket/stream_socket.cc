@@ -117,6 +117,7 @@ Result<int> Sockets::State::listen(StreamSocket& s, int backlog, Instant now) {
   drop_own_options(s);
   if (const tcp::FastOpenKeys* keys = s.fast_open_keys != 0 ? fast_open_keys.at(s.fast_open_keys - 1) : nullptr)
     parts.tcp.set_fast_open_keys(s.listener, *keys);
+  (void)hand_on_md5_keys(s, now);
   s.shutdown = 0;
   return 0;
 }
@@ -254,6 +255,11 @@ Result<int> Sockets::State::start_connect(StreamSocket& s, const sockaddr* addre
   }
   attach(s, *connection);
   drop_own_options(s);
+  if (!hand_on_md5_keys(s, now)) {
+    parts.tcp.abort(s.connection, now);
+    disconnect(s, 0, now);
+    return fail(ENOBUFS);
+  }
   s.error = 0;
   s.shutdown = 0;
   return 0;

@@ -476,6 +476,13 @@ Connection::Remains Connection::take_remains(Env& env, Instant now) {
 // ---- options and paths ----
 
 // The payload of a full segment: what the peer takes and the path carries, less the options of every segment (Linux: tcp_mtu_to_mss).
+void Connection::on_signing_changed(Env& env) {
+  if (state_ == State::kClosed) return;
+  // A SYN has no room for both (Linux: tcp_syn_options).
+  if (state_ == State::kSynSent && busy_->scoreboard.empty() && signs()) timestamps_ = false;
+  refresh_mss(env);
+}
+
 void Connection::use_grown_path(Env& env) {
   path_grew_ = path_used_ = false;
   refresh_mss(env);
@@ -489,6 +496,7 @@ void Connection::refresh_mss(Env& env) {
   if (options_->max_segment != 0 && !synchronised()) mss = std::min<std::uint32_t>(mss, options_->max_segment);
   mss = std::max<std::uint32_t>(mss, static_cast<std::uint32_t>(env.knobs.tcp_min_snd_mss));
   if (timestamps_) mss -= 12;
+  if (signs()) mss -= kMd5OptionBytes;
   mtu_search_.on_path_mtu(static_cast<std::uint16_t>(std::min<std::uint32_t>(path_->mtu, 65535)));
   if (mtu_search_.enabled() && mtu_search_.low() > header_bytes()) mss = std::min<std::uint32_t>(mss, mtu_search_.low() - header_bytes());
   // A peer with a tiny buffer would wait for more than it can take (Linux: tcp_bound_to_half_wnd).

@@ -32,6 +32,7 @@
 #include "tcp/ecn.h"
 #include "tcp/env.h"
 #include "tcp/events.h"
+#include "tcp/md5.h"
 #include "tcp/mtu_search.h"
 #include "tcp/options.h"
 #include "tcp/rtt.h"
@@ -286,11 +287,17 @@ class Connection : public TouchedLink {
   };
   Info info(Instant now) const;
 
-  // For the engine: the entry in the wheel, the place in the list of output, its name.
+  // Segments carry an MD5 signature (RFC 2385): the option is written with room for the digest, which the engine fills in.
+  bool signs() const { return md5_keys != 0; }
+  // The engine gave it a key, or took it away.
+  void on_signing_changed(Env& env);
+
+  // For the engine: the entry in the wheel, the place in the list of output, its name, its list of one key.
   void set_subject(trace::Subject subject) { subject_ = subject; }
   TimerEntry wheel_entry;
   std::uint32_t output_next = 0;   // index + 1
   std::uint32_t owner = 0;         // index + 1 of the socket that has it, for socket/ to find; 0: not accepted yet, or let go
+  std::uint32_t md5_keys = 0;      // of the engine's Md5Keys
   bool in_output_list = false;
   bool attached = true;            // a socket refers to it
 
@@ -514,6 +521,7 @@ class Connection : public TouchedLink {
   void compress_ack(Env& env, Instant now);
   void note_ecn(Ecn ecn, Env& env, Instant now);
   void grow_receive_window(std::uint32_t payload, std::size_t true_size, Env& env);
+  void measure_scaling_ratio(std::uint32_t segment_size, std::uint32_t payload, std::size_t true_size);
   void measure_receive_rtt(const wire::TcpSegment& segment, Instant now);
   void adjust_receive_space(Env& env, Instant now);
   void offer_after_read();
@@ -528,7 +536,7 @@ class Connection : public TouchedLink {
   void refresh_mss(Env& env);
   void use_grown_path(Env& env);
   void mark_oversized(bool all, Env& env, Instant now);
-  std::uint16_t header_bytes() const { return static_cast<std::uint16_t>(40 + (timestamps_ ? 12 : 0)); }   // of a data segment's packet
+  std::uint16_t header_bytes() const { return static_cast<std::uint16_t>(40 + (timestamps_ ? 12 : 0) + (signs() ? kMd5OptionBytes : 0)); }   // of a data segment's packet
   void on_mtu_probe_answered(std::uint16_t size, Env& env);
   void set_buffer_limits(const Knobs& knobs);
   void expand_send_limit(Env& env);
@@ -581,6 +589,7 @@ class Connection : public TouchedLink {
   ReceiveSequence rcv_;
   Timestamps ts_;
   SeqNum stream_end_;              // where the send buffer ended when last there was one
+  std::uint32_t total_retransmits_ = 0;
   ActivityRef busy_;               // none while idle
   Instant keepalive_at_ = kNever;  // the deadline of Timer::kKeepalive
   Window window_;
@@ -605,7 +614,6 @@ class Connection : public TouchedLink {
   StampMs opened_at_;              // first SYN sent, or handshake done
   SeqNum cwnd_usage_seq_;
   std::uint32_t max_packets_out_ = 0;   // most in flight in the round, when not limited by the window
-  std::uint32_t total_retransmits_ = 0;
   std::uint32_t total_rto_ = 0;
   std::uint64_t bytes_acked_ = 0;
   std::uint64_t bytes_received_ = 0;

@@ -57,6 +57,8 @@ bool Connection::emit_fast_open_syn_ack(OutgoingFrame& out, Env& env, Instant no
   const std::uint32_t stamp = timestamp_clock(now);
   TcpSegment segment = pending.request.syn_ack(stamp);
   if (!pending.sent) segment.options.fast_open = pending.option;
+  if (signs()) segment.options.md5.emplace();
+  if (tcp_options_length(segment.options, true) > kTcpOptionBytesMax) segment.options.fast_open.reset();
   if (!pending.sent) pending.request.first_ts_value = stamp;
   pending.sent = true;
   pending.request.syn_ack_sent_at = now;

@@ -459,6 +459,7 @@ void Connection::queue_in_order(Frame frame, std::uint32_t segment_size, bool pu
   const std::size_t true_size = frame.meta().true_size;
   rcv_.nxt += size;
   bytes_received_ += size;
+  measure_scaling_ratio(segment_size, size, true_size);
   ack_policy_.on_data(segment_size, push, rcv_.wnd, now, rtt_.srtt(), env.knobs);
   ack_policy_.schedule();
   grow_receive_window(size, true_size, env);

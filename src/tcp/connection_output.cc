@@ -64,6 +64,7 @@ std::uint32_t Connection::timestamp_clock(Instant now) const {
 TcpOptions Connection::common_options(Instant now) const {
   TcpOptions options;
   if (timestamps_) options.timestamps = TcpTimestamps{timestamp_clock(now), ts_.recent};
+  if (signs()) options.md5.emplace();
   return options;
 }
 
@@ -160,6 +161,7 @@ bool Connection::poll_reset(OutgoingFrame& out, Env& env, Instant now) {
     segment.ack = busy_->reset.ack;
     if (timestamps_ && state_ != State::kSynSent) segment.options = common_options(now);
   }
+  if (signs()) segment.options.md5.emplace();
   const MutableBytes header = out.append_header(tcp_header_length(segment.options, false));
   emit_tcp(segment, header);
   out.checksum = {.wanted = true, .start = 0, .offset = static_cast<std::uint16_t>(kTcpChecksumOffset)};
@@ -218,6 +220,8 @@ bool Connection::emit_syn(OutgoingFrame& out, Env& env, Instant now) {
   if (window_scaling_) segment.options.window_scale = rcv_.wscale;
   // What a SYN sent again leaves out: whatever the first one carried may be why it was lost.
   if (!again && has_mark(kFastOpenAsked)) offer_fast_open(segment.options, env, now);
+  if (signs()) segment.options.md5.emplace();
+  if (tcp_options_length(segment.options, true) > kTcpOptionBytesMax) segment.options.fast_open.reset();
   const MutableBytes header = out.append_header(tcp_header_length(segment.options, true));
   emit_tcp(segment, header);
   const std::uint32_t payload = again ? 0 : snd_.nxt - (snd_.iss + 1);
@@ -314,7 +318,8 @@ void Connection::note_transmission(Transmission& t, std::uint32_t payload, bool 
 // Linux: tcp_tso_autosize. About a millisecond of the pacing rate, more when the peer is near, at least tcp_min_tso_segs.
 std::uint32_t Connection::max_segments_per_send(const Env& env) const {
   // The pointer counts from each segment's own start: no device can copy it.
-  if (path_->offloads.gso_max_size == 0 || busy_->urgent.sending) return 1;
+  // Each segment has its own signature, too.
+  if (path_->offloads.gso_max_size == 0 || busy_->urgent.sending || signs()) return 1;
   const std::uint64_t gso_max = path_->offloads.gso_max_size;
   std::uint64_t bytes = std::min<std::uint64_t>(window_.pacing_rate >> 10, gso_max);
   if (rtt_.min_rtt() != Duration::max() && env.knobs.tcp_tso_rtt_log > 0) {

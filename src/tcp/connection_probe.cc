@@ -79,7 +79,7 @@ bool Connection::poll_tail_probe(OutgoingFrame& out, Env& env, Instant now) {
   if (record != nullptr && record->begin + std::min<std::uint32_t>(record->end - record->begin, mss_now_) <= right_edge) {
     const std::uint32_t in_flight = busy_->scoreboard.in_flight();
     const std::uint32_t quota = in_flight < window_.cwnd ? std::min(std::max<std::uint32_t>(window_.cwnd / 2, 1), window_.cwnd - in_flight) : 1;
-    std::uint32_t length = std::min({record->end - record->begin, quota * mss_now_, right_edge - record->begin});
+    std::uint32_t length = std::min({record->end - record->begin, std::min(quota, max_segments_per_send(env)) * mss_now_, right_edge - record->begin});
     if (length < record->end - record->begin && length > mss_now_) length = length / mss_now_ * mss_now_;
     sent = send_new(out, *record, length, env, now);
   } else if (record == nullptr && fin_due()) {

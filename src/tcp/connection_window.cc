@@ -10,6 +10,13 @@ namespace tapir::tcp {
 using trace::Counter;
 using namespace wire;
 
+namespace {
+
+// No clamp is smaller (Linux: SOCK_MIN_RCVBUF / 2).
+constexpr std::uint32_t kWindowClampMin = 1152;
+
+}  // namespace
+
 std::uint32_t Connection::window_from_space(std::int64_t space) const {
   if (space <= 0) return 0;
   return static_cast<std::uint32_t>(std::min<std::int64_t>(space * scaling_ratio_ / 256, 0x3fffffff));
@@ -91,6 +98,21 @@ void Connection::grow_receive_window(std::uint32_t payload, std::size_t true_siz
   const bool dense = true_size <= std::size_t{payload} * 4 + 1024;
   const std::uint32_t step = dense ? std::max<std::uint32_t>(2U * rcv_.advmss, 2 * payload) : 0;
   rcv_.ssthresh += std::min(step, target - rcv_.ssthresh);
+}
+
+// How much of a buffer is payload, by the largest segment seen so far: the buffer makes so much window (Linux: tcp_measure_rcv_mss,
+// tcp_set_window_clamp).
+void Connection::measure_scaling_ratio(std::uint32_t segment_size, std::uint32_t payload, std::size_t true_size) {
+  if (segment_size <= ack_policy_.rcv_mss() || true_size == 0) return;
+  const auto ratio = static_cast<std::uint8_t>(std::clamp<std::size_t>(std::size_t{payload} * 256 / true_size, 1, 255));
+  if (ratio == scaling_ratio_) return;
+  scaling_ratio_ = ratio;
+  const std::uint32_t clamp = std::max(window_from_space(receive_limit_), kWindowClampMin);
+  if (options_->window_clamp != 0) return;
+  if (clamp < rcv_.window_clamp) rcv_.ssthresh = std::min(rcv_.ssthresh, clamp);
+  else rcv_.ssthresh = std::max(rcv_.ssthresh, std::min(rcv_.wnd, clamp));
+  rcv_.window_clamp = clamp;
+  sizing_.space = std::min(sizing_.space, clamp);
 }
 
 // The receiver's own estimate of the round trip: by echoed timestamps, else by how long a window takes to arrive.

@@ -45,6 +45,7 @@ void Engine::State_::refresh_path(Connection& c, Instant now) {
 bool Engine::State_::poll_one(Connection& c, OutgoingFrame& out, Output& how, Instant now) {
   if (c.state() != State::kClosed) refresh_path(c, now);
   if (!c.poll_segment(out, env, now)) return false;
+  if (c.signs()) [[unlikely]] sign(out, c.tuple(), *md5_keys.first(c.md5_keys));
   arm_timer(c);
   how.connection = connections.handle_of(c);
   how.path = c.path();
