@@ -8,7 +8,9 @@
 Both have tapir's `impair` in front of the reader's TAP: 100 Mbit/s, 20 ms round trip, a queue of one bandwidth-delay product, loss on data
 only, with the same seeds. Runs of both alternate. Everything happens in two network namespaces of its own; root is needed.
 
-  against_kernel.py [--tapir BIN] [--seeds N] [--seconds S] [--loss 0,0.1,1,5] [--responses N] [--reorder]
+With --fairness both send at once through that bottleneck, cubic both, without loss.
+
+  against_kernel.py [--tapir BIN] [--seeds N] [--seconds S] [--loss 0,0.1,1,5] [--responses N] [--reorder] [--fairness RUNS]
 
 Prints a table of medians, and how tapir stands to the kernel.
 """
@@ -198,15 +200,38 @@ def response_times(address, count):
     return times
 
 
-def measure(kind, control, impair, work):
-    """`work(address of the sender)` in the reader's namespace."""
+def shares(addresses, settle, seconds):
+    """Bytes that came from each in `seconds`, all at once, after `settle` seconds; the second begins a second after the first."""
+    begin = time.monotonic()
+    counts = [0] * len(addresses)
+
+    def read(index, address):
+        enter(READER)
+        time.sleep(index)
+        with socket.create_connection((address, 19), timeout=10) as reader:
+            while (now := time.monotonic()) < begin + settle + seconds:
+                got = len(reader.recv(1 << 18))
+                if now >= begin + settle:
+                    counts[index] += got
+
+    threads = [threading.Thread(target=read, args=each) for each in enumerate(addresses)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return counts
+
+
+def measure(kind, control, impair, work, serve=()):
+    """`work(address of the sender)` in the reader's namespace; `serve`: what the router serves itself."""
     with namespaces():
         if kind == "tapir":
             with tempfile.TemporaryDirectory() as pages:
                 pathlib.Path(pages, "ten").write_bytes(bytes(RESPONSE_BYTES))
                 with stack(["--serve", f"chargen:19,http:80={pages}", "--sysctl", f"net.ipv4.tcp_congestion_control={control}"], impair):
                     return in_namespace(READER, lambda: work("10.0.0.1"))
-        with stack(["--also", "tap1=10.1.0.1/24", "--sysctl", "net.ipv4.ip_forward=1"], impair):
+        with stack(["--also", "tap1=10.1.0.1/24", "--sysctl", "net.ipv4.ip_forward=1", "--sysctl", f"net.ipv4.tcp_congestion_control={control}", *serve],
+                   impair):
             run("ip", "-n", READER, "link", "set", "tap1", "netns", SENDER)
             run("ip", "-n", SENDER, "addr", "add", "10.1.0.2/24", "dev", "tap1")
             run("ip", "-n", SENDER, "link", "set", "tap1", "up")
@@ -232,6 +257,7 @@ def main():
     parser.add_argument("--loss", default="0,0.1,1,5", help="percent, separated by commas")
     parser.add_argument("--responses", type=int, default=200, help="per seed; 0: none")
     parser.add_argument("--reorder", action="store_true", help="5 %% reordering by up to half a round trip, too")
+    parser.add_argument("--fairness", type=int, default=0, help="so many runs of both at once")
     options = parser.parse_args()
     TAPIR = options.tapir
     if os.geteuid() != 0:
@@ -257,6 +283,13 @@ def main():
         for what, share in (("median", 0.5), ("p99", 0.99)):
             kernel, tapir = (percentile(figures[kind], share) for kind in ("kernel", "tapir"))
             print(f"| 10 kB response, 2 % loss, {what}, ms | {kernel:.0f} | {tapir:.0f} | {tapir / kernel:.2f} |", flush=True)
+    indices = []
+    for run_number in range(options.fairness):
+        counts = measure("kernel", "cubic", describe("", run_number + 1, False), lambda _: shares(["10.0.0.1", "10.1.0.2"], 8, 20), ("--serve", "chargen:19"))
+        indices.append(sum(counts) ** 2 / (2 * sum(count * count for count in counts)))
+        print(f"tapir {counts[0] * 8 / 20e6:.1f}, the kernel {counts[1] * 8 / 20e6:.1f} Mbit/s", file=sys.stderr, flush=True)
+    if indices:
+        print(f"| Jain's index, cubic beside cubic | | | {statistics.median(indices):.3f} |", flush=True)
 
 
 if __name__ == "__main__":
