@@ -38,7 +38,7 @@ class Forwarding:
             net = SYSTEMS[system]
             self.take(middle, f"{system}L", self.left, net, net + 1)
             self.take(middle, f"{system}R", self.right, net + 1, net)
-        bench.processes.start(bench.enter(self.right, "taskset", "-c", bench.server_cpu, "iperf3", "-s", "--forceflush"), "listening")
+        bench.processes.start(bench.enter(self.right, "taskset", "-c", bench.server_cpu, "iperf3", "-s", "--forceflush"), "listening", stderr=subprocess.DEVNULL)
 
     def take(self, middle: subprocess.Popen, device: str, namespace: subprocess.Popen, net: int, other: int) -> None:
         """The kernel's end of a TAP: an address, and the way to the other side."""

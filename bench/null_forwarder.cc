@@ -4,17 +4,19 @@
 // reaches on this machine can be told only as a share of this.
 //
 //   bench_null_forwarder LEFT RIGHT      makes both TAP interfaces in this network namespace; each answers every ARP request
+#include <net/if.h>
 #include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdio>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "drivers/descriptor.h"
 #include "drivers/netdev.h"
 #include "drivers/tap.h"
 #include "frame/frame_pool.h"
@@ -38,14 +40,12 @@ struct Side {
 
 // The kernel's end's address.
 std::optional<wire::MacAddress> mac_of(const std::string& interface) {
-  std::ifstream file("/sys/class/net/" + interface + "/address");
-  std::string text;
-  std::getline(file, text);
+  ifreq request{};
+  interface.copy(request.ifr_name, sizeof request.ifr_name - 1);
+  const drivers::KernelDescriptor fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd || ::ioctl(fd.get(), SIOCGIFHWADDR, &request) != 0) return std::nullopt;
   wire::MacAddress mac{};
-  for (std::size_t i = 0; i < mac.size(); ++i) {
-    const char* at = text.data() + 3 * i;
-    if (text.size() != 17 || std::from_chars(at, at + 2, mac[i], 16).ptr != at + 2) return std::nullopt;
-  }
+  std::copy_n(request.ifr_hwaddr.sa_data, mac.size(), mac.begin());
   return mac;
 }
 

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -13,6 +15,17 @@ namespace tapir::cli {
 
 using nlohmann::json;
 using nlohmann::ordered_json;
+
+namespace {
+
+// The terminal showed ^C where the cursor was.
+void end_echoed_line() {
+  if (interrupted() == 0 || ::isatty(STDOUT_FILENO) != 1) return;
+  std::fputc('\n', stdout);
+  std::fflush(stdout);
+}
+
+}  // namespace
 
 int complain(std::string_view name, std::string_view sentence, int status) {
   std::fflush(stdout);
@@ -39,11 +52,13 @@ int ask_stream(std::string_view name, const ControlOptions& options, const json&
   catch_interrupts();
   auto client = runtime::ControlClient::connect(options.control_path());
   if (!client) return complain(name, client.error());
+  client->end_when([] { return interrupted() != 0; });
   const auto ended = client->ask(question, [&](const json& data) {
     // Whoever read our output may have had enough (`| head`).
     return interrupted() == 0 && take(data) && std::ferror(stdout) == 0;
   }, input);
   if (!ended && interrupted() == 0) return complain(name, ended.error());
+  end_echoed_line();
   return 0;
 }
 

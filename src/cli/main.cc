@@ -210,7 +210,8 @@ void add_nstat(CLI::App& app, Run& run) {
 void add_ping(CLI::App& app, Run& run, const char* name, const char* what, int (*main)(const PingOptions&)) {
   auto [command, options] = add_command(app, run, name, what, main);
   command->add_option("destination", options->destination, "an IPv4 address")->required()->type_name("ADDRESS");
-  command->add_option("-c,--count", options->count, "requests; without it until Ctrl-C")->check(CLI::PositiveNumber);
+  command->add_option("-c,--count", options->count, "requests; without it until Ctrl-C")
+      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{9223372036854775807U}));
   command->add_option("-i,--interval", options->interval, "seconds between requests")->check(kSeconds);
   command->add_option("-w,--deadline", options->deadline, "seconds until it ends, answered or not")->check(kSeconds);
   command->add_flag("-D,--stamps", options->stamps, "the time before each line");
@@ -301,7 +302,7 @@ void add_capture(CLI::App& app, Run& run) {
 
 void add_trace(CLI::App& app, Run& run) {
   auto [command, options] = add_command(app, run, "trace", "what the running stack decides, live", trace_main);
-  command->add_option("-l,--layer", options->layers, "frame, ip, udp, tcp, stack; without it all")->delimiter(',')->allow_extra_args(false);
+  command->add_option("-l,--layer", options->layers, "frame, ip, udp, tcp, stack, raw, socket; without it all")->delimiter(',')->allow_extra_args(false);
   command->add_option("-c,--count", options->count, "records; without it until Ctrl-C");
 }
 
@@ -321,9 +322,21 @@ void add_tools(CLI::App& app, Run& run, BackgroundDebug* shell) {
 
 // ---- the shell ----
 
+// "tapir ss: The following argument was not expected: -x; `tapir ss --help` tells what it takes", as every other complaint begins.
+std::string failure_text(const CLI::App* app, const CLI::Error& error) {
+  const bool shell = app->get_name().empty();
+  std::string name = shell ? "" : "tapir";
+  for (const CLI::App* at = app; !at->get_subcommands().empty();) {
+    at = at->get_subcommands().front();
+    name += (name.empty() ? "" : " ") + at->get_name();
+  }
+  return (shell ? "tapir " : "") + name + ": " + error.what() + "; `" + name + " --help` tells what it takes\n";
+}
+
 // The exit status: 0 also of help, 2 when the words mean nothing.
 template <typename... Words>
 int parse_and_run(CLI::App& app, const Run& run, Words&&... words) {
+  app.failure_message(failure_text);
   try {
     app.parse(std::forward<Words>(words)...);
   } catch (const CLI::ParseError& error) {

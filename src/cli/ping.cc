@@ -123,7 +123,8 @@ class Report {
         summary["rtt_ms"] = {{"min", least_}, {"avg", average}, {"max", most_}, {"mdev", deviation}};
       return print_json_line({{"summary", summary}});
     }
-    fmt::print("\n--- {} ping statistics ---\n", options_.destination);
+    // An empty line before it; at a terminal ^C stands there, and its line was ended.
+    fmt::print("{}--- {} ping statistics ---\n", interrupted() != 0 && ::isatty(STDOUT_FILENO) == 1 ? "" : "\n", options_.destination);
     fmt::print("{} packets transmitted, {} received, {}{:.6g}% packet loss, time {}ms\n", sent_, received_,
                errors_ != 0 ? fmt::format("+{} errors, ", errors_) : "",
                sent_ == 0 ? 0.0 : 100.0 * static_cast<double>(lost) / static_cast<double>(sent_), took / 1ms);

@@ -512,15 +512,19 @@ std::optional<Released> Neighbors::poll_released() {
 }
 
 std::optional<DeliveryError> Neighbors::poll_failure(Frame* packet) {
-  Frame frame = failed_.pop_front();
-  if (!frame) return std::nullopt;
-  parked_bytes_ -= frame.meta().true_size;
-  counters_.drop(DropReason::kNeighFailed);
-  frame.trim_front(sizeof(ParkedHeader));
+  Frame frame;
+  std::optional<wire::Ipv4Header> header;
+  // A header that a program brought (IP_HDRINCL) may be none: of such a packet there is nothing to tell.
+  while (!header) {
+    frame = failed_.pop_front();
+    if (!frame) return std::nullopt;
+    parked_bytes_ -= frame.meta().true_size;
+    counters_.drop(DropReason::kNeighFailed);
+    frame.trim_front(sizeof(ParkedHeader));
+    header = wire::parse_ipv4(frame.bytes());
+  }
   DeliveryError error;
   error.kind = DeliveryErrorKind::kHostUnreachable;
-  const auto header = wire::parse_ipv4(frame.bytes());
-  TAPIR_INVARIANT(header.has_value(), "what we parked begins with an IP header");
   error.reporter = header->src;
   error.protocol = header->protocol;
   error.quoted.local.address = header->src;

@@ -32,7 +32,10 @@ std::expected<void, std::string> ControlClient::send_line(const json& value) {
   const std::string line = value.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
   for (std::size_t sent = 0; sent < line.size();) {
     const ssize_t n = ::send(fd_.get(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
-    if (n < 0 && errno == EINTR) return std::unexpected("interrupted");
+    if (n < 0 && errno == EINTR) {
+      if (ended_by_signal()) return std::unexpected("interrupted");
+      continue;
+    }
     if (n <= 0) return std::unexpected("the stack at the control socket has gone");
     sent += static_cast<std::size_t>(n);
   }
@@ -43,7 +46,10 @@ std::expected<void, std::string> ControlClient::send_line(const json& value) {
 std::expected<void, std::string> ControlClient::say(ControlInput& input) {
   for (;;) {
     std::array<pollfd, 2> waiting = {pollfd{fd_.get(), POLLIN, 0}, pollfd{input.descriptor, POLLIN, 0}};
-    if (::poll(waiting.data(), waiting.size(), -1) < 0) return std::unexpected("interrupted");
+    if (::poll(waiting.data(), waiting.size(), -1) < 0) {
+      if (ended_by_signal()) return std::unexpected("interrupted");
+      continue;
+    }
     if (waiting[0].revents != 0) return {};
     if (waiting[1].revents == 0) continue;
     if (const auto said = input.next())
@@ -62,7 +68,10 @@ std::expected<std::string, std::string> ControlClient::read_line(ControlInput* i
       if (const auto said = say(*input); !said) return std::unexpected(said.error());
     std::array<char, 65536> chunk;
     const ssize_t n = ::recv(fd_.get(), chunk.data(), chunk.size(), 0);
-    if (n < 0 && errno == EINTR) return std::unexpected("interrupted");
+    if (n < 0 && errno == EINTR) {
+      if (ended_by_signal()) return std::unexpected("interrupted");
+      continue;
+    }
     if (n <= 0) return std::unexpected("the stack at the control socket has gone");
     buffered_.append(chunk.data(), static_cast<std::size_t>(n));
   }

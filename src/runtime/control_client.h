@@ -23,6 +23,8 @@ class ControlClient {
   // Error, a sentence: nobody serves the path, or it may not be used.
   static std::expected<ControlClient, std::string> connect(const std::string& path);
 
+  // A signal ends what waits only when `over` says so: that of a terminal's new size, for one, does not. Without it none does.
+  void end_when(std::function<bool()> over) { over_ = std::move(over); }
   // Asks, and hands each answer's data to `take` as it arrives until the answer ends or `take` answers false (then the
   // connection is of no more use). Error: the server's sentence, or that it has gone.
   std::expected<void, std::string> ask(const nlohmann::json& question, const std::function<bool(const nlohmann::json& data)>& take, ControlInput* input = nullptr);
@@ -35,7 +37,10 @@ class ControlClient {
   std::expected<void, std::string> send_line(const nlohmann::json& value);
   std::expected<void, std::string> say(ControlInput& input);
 
+  bool ended_by_signal() const { return over_ && over_(); }
+
   drivers::KernelDescriptor fd_;
+  std::function<bool()> over_;
   std::string buffered_;   // received, not yet a line
 };
 

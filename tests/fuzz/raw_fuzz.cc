@@ -213,7 +213,8 @@ class Session {
     std::array<std::uint8_t, 64> value{};
     const int number = static_cast<std::int16_t>(input_.u16());
     std::memcpy(value.data(), &number, sizeof number);
-    socklen_t length = input_.u8() % 8 == 0 ? input_.u8() % value.size() : static_cast<socklen_t>(sizeof number);
+    auto length = static_cast<socklen_t>(sizeof number);
+    if (input_.u8() % 8 == 0) length = static_cast<socklen_t>(input_.u8() % value.size());
     if (input_.u8() % 4 == 0) {
       (void)sockets_.getsockopt(fd, level, option, value.data(), &length, now);
       require(length <= value.size(), "an option is no longer than its room");
@@ -249,7 +250,8 @@ class Session {
     const std::uint32_t mode = how & 2 ? MCAST_INCLUDE : how & 4 ? MCAST_EXCLUDE : input_.u8();
     const std::uint32_t count = how & 8 ? input_.u32() : input_.u8() % 14U;
     const IpAddress of = group(input_.u8());
-    socklen_t length = how & 16 ? input_.u16() % value.size() : static_cast<socklen_t>(value.size());
+    auto length = static_cast<socklen_t>(value.size());
+    if (how & 16) length = static_cast<socklen_t>(input_.u16() % value.size());
     if (how & 1) {
       ip_msfilter front{};
       front.imsf_multiaddr.s_addr = to_big_endian(of.v4_bits());

@@ -696,6 +696,30 @@ def case_ip_prints_the_same_keys_as_iproute2():
         expect(shape(theirs[0]) == shape(ours[0]), (theirs, ours))
 
 
+def case_a_new_size_of_the_terminal_ends_no_command():
+    with Up() as up:
+        shell = Terminal(TAPIR, "shell", "--control", up.control, HOME=up.folder)
+        shell.wait_for("tapir> ")
+        shell.type("ping -i 0.2 %s\r" % KERNEL)
+        shell.wait_for("icmp_seq=2")
+        shell.resize(20, 60)
+        seen = shell.wait_for("icmp_seq=6")
+        expect("interrupted" not in seen and "statistics" not in seen, seen)
+        shell.type("\x03")
+        seen = shell.wait_for("tapir> ")
+        expect("^C\r\n--- %s ping statistics ---" % KERNEL in seen, seen)
+        shell.type("ss -x\r")
+        seen = shell.wait_for("tapir> ")
+        expect("tapir ss: The following argument was not expected: -x" in seen and "^C" not in seen, seen)
+        # What Ctrl-C ends leaves the prompt at the begin of a line.
+        shell.type("nc -l 7000\r")
+        wait_until(lambda: up.listening(7000), "nc listens")
+        shell.type("\x03")
+        expect(re.search(r"\^C\r\n[^\n]*tapir> $", shell.wait_for("tapir> ")), "on a line of its own")
+        shell.type("\x04")
+        expect(shell.ended() == 0, "Ctrl-D leaves")
+
+
 def case_ss_has_sss_columns_and_filters():
     with Up("--serve", "echo:7,http:80=.") as up:
         with socket.create_connection((OURS, 7)) as stream:

@@ -139,6 +139,17 @@ TEST_F(RawSocketTest, HeaderIncludedFillsInWhatIsLeftOut) {
   EXPECT_EQ(a.recv(fd), std::to_string(-EAGAIN)) << "IPPROTO_RAW only sends";
 }
 
+// Found by fuzzing: it waits for a neighbour who never answers, and is no IPv4 packet to be quoted then.
+TEST_F(RawSocketTest, AHeaderThatIsNoneMayWaitForANeighbour) {
+  const int fd = raw(a, IPPROTO_RAW);
+  std::string packet(40, '\0');
+  packet[0] = '\x05';  // 20 bytes of a header of version 0, which Linux takes too
+  EXPECT_EQ(a.sendto(fd, packet, IpAddress::v4(10, 0, 0, 99), 0), 40);
+  pair.run_for(10s);
+  EXPECT_EQ(pair.a.counters().dropped(trace::DropReason::kNeighFailed), 1U);
+  EXPECT_EQ(pair.a.parts().neighbors.parked_bytes(), 0U);
+}
+
 TEST_F(RawSocketTest, ARawSocketMakesItsProtocolKnown) {
   const int from = raw(a, 200);
   const int to = raw(b, 200);
