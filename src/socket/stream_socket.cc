@@ -321,7 +321,7 @@ void Sockets::State::disconnect(StreamSocket& s, int error, Instant now) {
 // ---- data ----
 
 // Linux's tcp_sendmsg_locked.
-Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message, int flags, Instant now) {
+Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message, int flags, Instant now, Loan* loan) {
   const auto pieces = pieces_of(message);
   if (!pieces) return std::unexpected(pieces.error());
   tcp::Connection* connection = connection_of(s);
@@ -367,6 +367,7 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
       how.follows = left != 0;
       how.end_of_record = (flags & MSG_EOR) != 0 && left == 0;
       how.urgent = (flags & MSG_OOB) != 0 && left == 0;
+      how.loan = loan;
       const std::size_t taken = parts.tcp.write(s.connection, rest, how, now);
       if (taken == 0) break;
       written += taken;
