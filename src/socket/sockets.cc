@@ -136,11 +136,11 @@ Result<int> Sockets::connect(Descriptor fd, const sockaddr* address, socklen_t l
   return state_->connect(static_cast<DatagramSocket&>(*s), address, length, now);
 }
 
-Result<std::size_t> Sockets::sendmsg(Descriptor fd, const msghdr* message, int flags, Instant now, Loan* loan) {
+Result<std::size_t> Sockets::sendmsg(Descriptor fd, const msghdr* message, int flags, Instant now) {
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
   if (message == nullptr) return fail(EFAULT);
-  if (s->kind == FileKind::kStream) return state_->send(static_cast<StreamSocket&>(*s), *message, flags, now, loan);
+  if (s->kind == FileKind::kStream) return state_->send(static_cast<StreamSocket&>(*s), *message, flags, now);
   return state_->send(static_cast<DatagramSocket&>(*s), *message, flags, now);
 }
 
