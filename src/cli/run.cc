@@ -88,7 +88,8 @@ int end_as(int status) {
 
 class Runner {
  public:
-  Runner(const RunOptions& options, const Plan& plan, const std::optional<std::string>& control) : options_(options), plan_(plan) {
+  Runner(const RunOptions& options, const Plan& plan, const std::optional<std::string>& control)
+      : options_(options), plan_(plan) {
     if (control) control_ = std::filesystem::absolute(*control).string();
   }
 
@@ -221,7 +222,7 @@ class Runner {
 
   const RunOptions& options_;
   const Plan& plan_;
-  std::string control_;   // empty: none
+  std::string control_;  // empty: none
   std::string library_;
   std::optional<drivers::Namespace> namespace_;
   std::unique_ptr<drivers::TapDevice> device_;

@@ -19,7 +19,8 @@ std::unique_ptr<runtime::ControlServer>& server() {
   return *one;
 }
 
-// The server's threads are the host's own, not the program's: they close descriptors that the program may not.
+// The server's threads are the host's own, not the program's: they close descriptors that the program may
+// not.
 void enter_thread() {
   static thread_local Inside inside;
   (void)inside;

@@ -170,8 +170,8 @@ TAPIR_LIBC(int, recvmmsg, int fd, mmsghdr* messages, unsigned count, int flags, 
 
 namespace {
 
-// Whether a device reads what is sent, as the kernel reads a program's memory: what else touches bytes of a file that was
-// cut short meanwhile dies of it. Not on loopback, nor when frames are written to a file.
+// Whether a device reads what is sent, as the kernel reads a program's memory: what else touches bytes of a
+// file that was cut short meanwhile dies of it. Not on loopback, nor when frames are written to a file.
 bool goes_to_device(const Number& number) {
   if (settings()->pcap) return false;
   sockaddr_in peer{};
@@ -179,7 +179,8 @@ bool goes_to_device(const Number& number) {
   if (!stack().getpeername(number.descriptor, reinterpret_cast<sockaddr*>(&peer), &length)) return false;
   const IpAddress address = IpAddress::v4(ntohl(peer.sin_addr.s_addr));
   const auto is_peer = [&](const IpPrefix& own) { return own.address == address; };
-  return ntohl(peer.sin_addr.s_addr) >> 24 != IN_LOOPBACKNET && !std::ranges::any_of(settings()->addresses, is_peer);
+  return ntohl(peer.sin_addr.s_addr) >> 24 != IN_LOOPBACKNET &&
+         !std::ranges::any_of(settings()->addresses, is_peer);
 }
 
 ssize_t sendfile_to(const Number& number, int in, off_t* offset, std::size_t count) {
@@ -194,14 +195,16 @@ ssize_t sendfile_to(const Number& number, int in, off_t* offset, std::size_t cou
     ssize_t got = static_cast<ssize_t>(wanted);
     if (!is_lent) {
       if (!buffer) buffer.reset(new char[kFilePiece]);
-      got = position >= 0 ? ::pread(in, buffer.get(), wanted, position) : libc().read(in, buffer.get(), wanted);
+      got =
+          position >= 0 ? ::pread(in, buffer.get(), wanted, position) : libc().read(in, buffer.get(), wanted);
     }
     if (got < 0 && total == 0) return -1;
     if (got <= 0) break;
     const bool more = static_cast<std::size_t>(got) == wanted && total + wanted < count;
     const int flags = more ? MSG_MORE : 0;
-    const auto sent = is_lent ? stack().send_lent(number.descriptor, lent.data(), wanted, lent.loan(), flags)
-                              : stack().send(number.descriptor, buffer.get(), static_cast<std::size_t>(got), flags);
+    const auto sent =
+        is_lent ? stack().send_lent(number.descriptor, lent.data(), wanted, lent.loan(), flags)
+                : stack().send(number.descriptor, buffer.get(), static_cast<std::size_t>(got), flags);
     if (!sent && total == 0) return with_sigpipe(sent, 0);
     if (!sent) break;
     total += static_cast<std::size_t>(*sent);
