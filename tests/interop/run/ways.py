@@ -432,24 +432,28 @@ def case_control():
         at = ["--control", folder / "c.sock"]
         program = "import socket; s = socket.create_server(('0.0.0.0', 8000)); print('up', flush=True)\nwhile True: c, _ = s.accept(); c.sendall(b'x'); c.close()"
         for end in (signal.SIGTERM, signal.SIGKILL):
-            process = subprocess.Popen(tapir(PYTHON, "-c", program, options=at), stdout=subprocess.PIPE)
-            process.stdout.readline()
-            wait_for_port(8000)
-            listening = run([TAPIR, "ss", "-ltn", *at]).stdout.decode()
-            expect("0.0.0.0:8000" in listening, "its listener: " + listening)
-            run([TAPIR, "sysctl", "-w", "net.ipv4.tcp_fin_timeout=7", *at])
-            expect("= 7" in run([TAPIR, "sysctl", "net.ipv4.tcp_fin_timeout", *at]).stdout.decode(), "what was set")
-            expect("TcpPassiveOpens" in run([TAPIR, "nstat", *at]).stdout.decode(), "its counters")
-            trace = subprocess.Popen([TAPIR, "trace", *at], stdout=subprocess.PIPE)
-            time.sleep(0.3)     # it listens from some moment on; then something happens until it is seen
-            fetched = threading.Thread(target=lambda: [accepts(OURS, 8000) or time.sleep(0.05) for _ in range(100) if trace.poll() is None], daemon=True)
-            fetched.start()
-            expect(b"8000" in trace.stdout.readline() + trace.stdout.readline(), "its trace")
-            trace.kill()
-            trace.wait()
-            children = run(["pgrep", "-P", str(process.pid)]).stdout.split()
-            os.kill(int(children[0]), end)
-            expect(process.wait(timeout=20) == -end, "it ends: %s" % process.returncode)
+            with running(tapir(PYTHON, "-c", program, options=at)) as process:
+                wait_for_port(8000)
+                listening = run([TAPIR, "ss", "-ltn", *at]).stdout.decode()
+                expect("0.0.0.0:8000" in listening, "its listener: " + listening)
+                run([TAPIR, "sysctl", "-w", "net.ipv4.tcp_fin_timeout=7", *at])
+                expect("= 7" in run([TAPIR, "sysctl", "net.ipv4.tcp_fin_timeout", *at]).stdout.decode(), "what was set")
+                expect("TcpPassiveOpens" in run([TAPIR, "nstat", *at]).stdout.decode(), "its counters")
+                with open(folder / "trace", "wb") as file:
+                    trace = subprocess.Popen([TAPIR, "trace", *at], stdout=file)
+
+                def traced():   # it listens from some moment on
+                    accepts(OURS, 8000)
+                    with open(folder / "trace", "rb") as file:
+                        return b"10.0.0.1:8000" in file.read()
+                try:
+                    wait_until(traced, "its trace shows a connection")
+                finally:
+                    trace.kill()
+                    trace.wait()
+                children = run(["pgrep", "-P", str(process.pid)]).stdout.split()
+                os.kill(int(children[0]), end)
+                expect(process.wait(timeout=20) == -end, "it ends: %s" % process.returncode)
             expect(not os.path.exists(folder / "c.sock"), "the control socket is gone")
 
 
