@@ -18,15 +18,14 @@
 #include "cli/capture_hub.h"
 #include "ip/groups.h"
 #include "ip/routes.h"
+#include "runtime/answers.h"
 #include "runtime/control_socket.h"
 #include "runtime/stack_host.h"
 #include "trace/ring.h"
 
 namespace tapir::cli {
 
-// How often streams look at the stack: what a person takes for at once. What happens between two looks waits
-// in bounded queues; beyond their limits it is lost, and counted.
-inline constexpr Duration kStreamInterval = 20ms;
+using runtime::kStreamInterval;
 
 // A stack that runs, and what is attached to it. All members outlive the control socket.
 struct Running {

@@ -49,7 +49,7 @@ struct UpOptions {
 };
 int up_main(const UpOptions& options);
 
-// `tapir run`: a program whose internet sockets are tapir's. Of UpOptions: device, addresses, peer, gateway, mtu, pcap, sysctls, config.
+// `tapir run`: a program whose internet sockets are tapir's. Of UpOptions: device, addresses, peer, gateway, mtu, pcap, sysctls, control, config.
 // Ends as the program ends; 127 there is no such program, 126 it cannot be executed.
 struct RunOptions : UpOptions {
   std::vector<std::string> name_servers;  // --dns 10.0.0.2

@@ -12,7 +12,6 @@
 #include "cli/asking.h"
 #include "cli/background_debug.h"
 #include "cli/commands.h"
-#include "cli/listening.h"
 #include "observe/decode.h"
 #include "observe/topics.h"
 
@@ -21,8 +20,6 @@ namespace {
 
 using nlohmann::json;
 
-// Records of one answer.
-constexpr std::size_t kRecordsPerAnswer = 512;
 
 // The colour of a topic's name on a terminal, as in tapip one for each layer.
 int colour_of(std::string_view topic) {
@@ -63,7 +60,7 @@ json debug_question(observe::Topics topics, bool as_json, bool colour) {
 void answer_debug(Running& running, const json& question, runtime::ControlReply& reply) {
   const auto topics = question.value("topics", observe::kAllTopics);
   const bool as_json = question.value("json", false), colour = question.value("colour", false);
-  Listening listening(running);
+  runtime::TraceListener listening(running.host, running.probes);
   if (!listening.added()) return reply.fail("too many listen to this stack's trace already");
   reply.send({{"records", json::array()}, {"lost", 0}});
   std::vector<trace::Record> records;
@@ -87,7 +84,7 @@ void answer_debug(Running& running, const json& question, runtime::ControlReply&
       } else {
         answer.push_back(line_of(record, listening.began(), colour));
       }
-      if (answer.size() == kRecordsPerAnswer) flush();
+      if (answer.size() == runtime::kRecordsPerAnswer) flush();
     }
     if (!answer.empty() || lost != told_lost) flush();
   }

@@ -152,6 +152,7 @@ void add_run(CLI::App& app, Run& run) {
   command->add_option("--dns", options->name_servers, "name servers; else /etc/resolv.conf's")->delimiter(',')->allow_extra_args(false)->type_name("ADDRESS");
   command->add_option("--only", options->only, "ports that are tapir's, e.g. tcp:80,8000-9000; all others stay the kernel's")->delimiter(',')->allow_extra_args(false)->type_name("PORTS");
   command->add_option("--except", options->except, "networks that stay the kernel's, e.g. 127.0.0.0/8")->delimiter(',')->allow_extra_args(false)->type_name("PREFIX");
+  command->add_option("--control", options->control, "where `tapir ss`, nstat, sysctl and trace ask; without it nowhere")->type_name("SOCKET");
   command->add_flag("-q,--quiet", options->quiet, "do not say where the device is");
 }
 

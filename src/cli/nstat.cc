@@ -8,36 +8,14 @@
 #include "cli/asking.h"
 #include "cli/commands.h"
 #include "observe/tables.h"
-#include "trace/drop_reason.h"
+#include "runtime/answers.h"
 
 namespace tapir::cli {
-namespace {
 
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-// An object in its order, as an array of pairs: JSON objects have none on the way.
-json in_order(const ordered_json& object) {
-  json pairs = json::array();
-  for (const auto& [name, value] : object.items()) pairs.push_back({name, json(value)});
-  return pairs;
-}
-
-}  // namespace
-
-void answer_nstat(Running& running, const json&, runtime::ControlReply& reply) {
-  json answer;
-  running.host.with([&](stack::Stack& stack, socket::Sockets&, Instant) {
-    // Dropped packets are counters too: "DropTCP_OLD_DATA".
-    ordered_json counters = observe::counters_json(stack, true);
-    for (std::size_t i = 1; i < trace::kDropReasons; ++i) {
-      const auto reason = static_cast<trace::DropReason>(i);
-      counters["Drop" + std::string(trace::to_string(reason))] = stack.counters().dropped(reason);
-    }
-    answer = {{"counters", in_order(counters)}, {"drops", json(observe::drops_json(stack))}};
-  });
-  reply.send(answer);
-}
+void answer_nstat(Running& running, const json&, runtime::ControlReply& reply) { runtime::answer_counters(running.host, reply); }
 
 int nstat_main(const NstatOptions& options) {
   const auto answer = ask_table("nstat", options, {{"command", "nstat"}});

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -44,6 +45,25 @@ bool is_static(std::ifstream& file, const Elf64_Ehdr& header) {
   return true;
 }
 
+// Go's linker leaves a section of its own, also in programs that it links to libc: their runtime makes its
+// system calls itself.
+bool is_of_go(std::ifstream& file, const Elf64_Ehdr& header) {
+  Elf64_Shdr names{};
+  if (header.e_shnum == 0 ||
+      !read_at(file, header.e_shoff + std::uint64_t{header.e_shstrndx} * header.e_shentsize, names))
+    return false;
+  for (unsigned i = 0; i < header.e_shnum; ++i) {
+    Elf64_Shdr section{};
+    std::array<char, sizeof ".go.buildinfo"> name{};
+    if (!read_at(file, header.e_shoff + std::uint64_t{i} * header.e_shentsize, section)) return false;
+    if (read_at(file, names.sh_offset + section.sh_name, name) &&
+        std::memcmp(name.data(), ".go.buildinfo", name.size()) == 0)
+      return true;
+    file.clear();  // a name at the file's end is shorter
+  }
+  return false;
+}
+
 }  // namespace
 
 std::optional<std::string> why_not_preloadable(const std::string& name) {
@@ -70,6 +90,9 @@ std::optional<std::string> why_not_preloadable(const std::string& name) {
     if (!read_at(file, 0, header) || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
         header.e_ident[EI_CLASS] != ELFCLASS64)
       return std::nullopt;
+    if (is_of_go(file, header))
+      return fmt::format(
+          "{} is a Go program: it makes its system calls itself, and its sockets stay the kernel's.", *path);
     if (is_static(file, header))
       return fmt::format(
           "{} is statically linked: it makes its system calls itself, and its sockets stay the kernel's.",

@@ -27,6 +27,7 @@
 #include "drivers/netdev.h"
 #include "drivers/netns.h"
 #include "drivers/tap.h"
+#include "runtime/control_socket.h"
 
 namespace tapir::cli {
 namespace {
@@ -87,7 +88,10 @@ int end_as(int status) {
 
 class Runner {
  public:
-  Runner(const RunOptions& options, const Plan& plan) : options_(options), plan_(plan) {}
+  Runner(const RunOptions& options, const Plan& plan, const std::optional<std::string>& control)
+      : options_(options), plan_(plan) {
+    if (control) control_ = std::filesystem::absolute(*control).string();
+  }
 
   Outcome prepare() {
     for (const auto step :
@@ -110,6 +114,7 @@ class Runner {
     }
     child = 0;
     device_.reset();
+    if (!control_.empty()) runtime::ControlServer::remove_left_behind(control_);
     return end_as(status);
   }
 
@@ -164,6 +169,7 @@ class Runner {
     set("TAPIR_ONLY", joined(options_.only, ","));
     set("TAPIR_EXCEPT", joined(options_.except, ","));
     set("TAPIR_PCAP", plan_.pcap ? std::filesystem::absolute(*plan_.pcap).string() : "");
+    set("TAPIR_CONTROL", control_);
     std::vector<std::string> sysctls;
     for (const Plan::Sysctl& sysctl : plan_.sysctls) sysctls.push_back(sysctl.name + "=" + sysctl.value);
     set("TAPIR_SYSCTL", joined(sysctls, ";"));
@@ -216,6 +222,7 @@ class Runner {
 
   const RunOptions& options_;
   const Plan& plan_;
+  std::string control_;  // empty: none
   std::string library_;
   std::optional<drivers::Namespace> namespace_;
   std::unique_ptr<drivers::TapDevice> device_;
@@ -234,7 +241,7 @@ int run_main(const RunOptions& options) {
   if (!configured) return complain("run", configured.error(), 2);
   const auto plan = make_plan(*configured);
   if (!plan) return complain("run", plan.error(), 2);
-  Runner runner(options, *plan);
+  Runner runner(options, *plan, configured->options.control);
   if (const auto prepared = runner.prepare(); !prepared) return complain("run", prepared.error());
   return runner.run();
 }

@@ -1,29 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
-#include <unistd.h>
-
-#include <cerrno>
-
 #include <nlohmann/json.hpp>
 
 #include "cli/answering.h"
 #include "cli/asking.h"
 #include "cli/commands.h"
 #include "observe/tables.h"
+#include "runtime/answers.h"
 
 namespace tapir::cli {
 
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-void answer_ss(Running& running, const json&, runtime::ControlReply& reply) {
-  auto rows = running.host.with(
-      [](stack::Stack& stack, socket::Sockets&, Instant now) { return observe::sockets_json(stack, now); });
-  // Every socket is held by the process that the stack is in.
-  for (ordered_json& row : rows)
-    if (!row.value("orphan", false)) row["users"] = fmt::format("users:((\"{}\",pid={}))", program_invocation_short_name, ::getpid());
-  reply.send(json(rows));
-}
+void answer_ss(Running& running, const json&, runtime::ControlReply& reply) { runtime::answer_sockets(running.host, reply); }
 
 int ss_main(const SsOptions& options) {
   const auto filter = observe::SocketFilter::parse(options.filter);

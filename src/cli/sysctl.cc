@@ -7,63 +7,15 @@
 #include "cli/answering.h"
 #include "cli/asking.h"
 #include "cli/commands.h"
+#include "runtime/answers.h"
 
 namespace tapir::cli {
-namespace {
 
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-std::string trimmed(std::string_view text) {
-  while (text.starts_with(' ')) text.remove_prefix(1);
-  while (text.ends_with(' ')) text.remove_suffix(1);
-  return std::string(text);
-}
-
-// "net/ipv4/tcp_sack" is "net.ipv4.tcp_sack" too, as in sysctl(8).
-std::string knob_name(std::string_view text) {
-  std::string name = trimmed(text);
-  std::replace(name.begin(), name.end(), '/', '.');
-  return name;
-}
-
-void append_value(const stack::Stack& stack, const std::string& name, json& rows) {
-  if (const auto value = stack.sysctl_get(name))
-    rows.push_back({{"name", name}, {"value", *value}});
-  else
-    rows.push_back({{"error", value.error()}});
-}
-
-// "name", "name=value", or the front of names ("net.ipv4").
-void answer_argument(stack::Stack& stack, const std::string& argument, Instant now, json& rows) {
-  const std::size_t equals = argument.find('=');
-  const std::string name = knob_name(std::string_view(argument).substr(0, equals));
-  if (equals != std::string::npos) {
-    if (const auto set = stack.sysctl_set(name, trimmed(std::string_view(argument).substr(equals + 1)), now);
-        !set)
-      return rows.push_back({{"error", set.error()}});
-    return append_value(stack, name, rows);
-  }
-  bool any = false;
-  for (const std::string& each : stack.sysctl_names()) {
-    if (!each.starts_with(name + ".")) continue;
-    append_value(stack, each, rows);
-    any = true;
-  }
-  if (!any) append_value(stack, name, rows);
-}
-
-}  // namespace
-
 void answer_sysctl(Running& running, const json& question, runtime::ControlReply& reply) {
-  const auto arguments = question.value("arguments", std::vector<std::string>{});
-  json rows = json::array();
-  running.host.with([&](stack::Stack& stack, socket::Sockets&, Instant now) {
-    if (question.value("all", false))
-      for (const std::string& name : stack.sysctl_names()) append_value(stack, name, rows);
-    for (const std::string& argument : arguments) answer_argument(stack, argument, now, rows);
-  });
-  reply.send(rows);
+  runtime::answer_sysctls(running.host, question, reply);
 }
 
 int sysctl_main(const SysctlOptions& options) {

@@ -11,50 +11,16 @@
 #include "cli/answering.h"
 #include "cli/asking.h"
 #include "cli/commands.h"
-#include "cli/listening.h"
 #include "observe/decode.h"
+#include "runtime/answers.h"
 
 namespace tapir::cli {
-namespace {
 
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-// Records of one answer.
-constexpr std::size_t kRecordsPerAnswer = 512;
-
-}  // namespace
-
 void answer_trace(Running& running, const json& question, runtime::ControlReply& reply) {
-  const auto layers = question.value("layers", std::vector<std::string>{});
-  const bool as_json = question.value("json", false);
-  Listening listening(running);
-  if (!listening.added()) return reply.fail("too many listen to this stack's trace already");
-  // So that the asker knows that it listens.
-  reply.send({{"records", json::array()}, {"lost", 0}});
-  std::vector<trace::Record> records;
-  std::uint64_t told_lost = 0;
-  while (reply.wait(kStreamInterval)) {
-    const std::uint64_t lost = listening.take(records);
-    json answer = json::array();
-    const auto flush = [&] {
-      reply.send({{"records", answer}, {"lost", lost}});
-      answer = json::array();
-      told_lost = lost;
-    };
-    for (const trace::Record& record : records) {
-      if (!layers.empty() &&
-          std::find(layers.begin(), layers.end(), observe::layer_of(record)) == layers.end())
-        continue;
-      if (as_json)
-        answer.push_back(observe::decode_json(record, listening.began())
-                             .dump(-1, ' ', false, json::error_handler_t::replace));
-      else
-        answer.push_back(observe::decode_text(record, listening.began()));
-      if (answer.size() == kRecordsPerAnswer) flush();
-    }
-    if (!answer.empty() || lost != told_lost) flush();
-  }
+  runtime::answer_trace(running.host, running.probes, question, reply);
 }
 
 int trace_main(const TraceOptions& options) {

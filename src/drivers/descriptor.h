@@ -2,6 +2,7 @@
 // A kernel file descriptor with one owner.
 #pragma once
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <utility>
@@ -25,6 +26,13 @@ class KernelDescriptor {
 
   explicit operator bool() const { return fd_ >= 0; }
   int get() const { return fd_; }
+  // The same at a number of at least `first`, out of the way of a program's own; as it is when there is none.
+  KernelDescriptor at_or_above(int first) && {
+    if (fd_ >= 0 && fd_ < first) {
+      if (const int moved = ::fcntl(fd_, F_DUPFD_CLOEXEC, first); moved >= 0) ::close(std::exchange(fd_, moved));
+    }
+    return std::move(*this);
+  }
   // Gives the descriptor away.
   int release() { return std::exchange(fd_, -1); }
   void reset() {

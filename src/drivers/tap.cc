@@ -6,9 +6,13 @@
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <span>
+#include <vector>
 
 #include "drivers/netdev.h"
 #include "drivers/vnet_io.h"
@@ -111,13 +115,38 @@ TapDevice::TapDevice(KernelDescriptor fd, std::string name, link::MacAddress mac
                      std::size_t vnet_size, link::LinkType type)
     : fd_(std::move(fd)), name_(std::move(name)), mac_(mac), mtu_(mtu), offloads_(offloads), vnet_size_(vnet_size), type_(type) {}
 
+namespace {
+
+// A frame that points at a mapped file which was cut short meanwhile: what is gone is sent as zeros, for what is left out of a
+// stream would be sent again for ever. The kernel reads, as to touch such bytes ends the process.
+ssize_t write_what_is_left(int fd, OutgoingPieces& frame) {
+  static const std::size_t page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  std::vector<std::uint8_t> whole;
+  for (const iovec& piece : std::span(frame.pieces(), frame.count())) {
+    const auto* from = static_cast<const std::uint8_t*>(piece.iov_base);
+    for (std::size_t done = 0; done < piece.iov_len;) {
+      const std::size_t size = std::min(page - reinterpret_cast<std::uintptr_t>(from + done) % page, piece.iov_len - done);
+      const std::size_t at = whole.size();
+      whole.resize(at + size);
+      const iovec to{whole.data() + at, size};
+      const iovec of{const_cast<std::uint8_t*>(from + done), size};
+      (void)::process_vm_readv(::getpid(), &to, 1, &of, 1, 0);
+      done += size;
+    }
+  }
+  return ::write(fd, whole.data(), whole.size());
+}
+
+}  // namespace
+
 std::size_t TapDevice::room() const { return kTransmitRoom; }
 
 std::size_t TapDevice::transmit(std::span<const OutgoingFrame> batch, Instant) {
   std::size_t accepted = 0;
   while (accepted < batch.size()) {
     OutgoingPieces pieces(batch[accepted], vnet_size_);
-    const ssize_t written = ::writev(fd_.get(), pieces.pieces(), static_cast<int>(pieces.count()));
+    ssize_t written = ::writev(fd_.get(), pieces.pieces(), static_cast<int>(pieces.count()));
+    if (written < 0 && errno == EFAULT) written = write_what_is_left(fd_.get(), pieces);
     if (written < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM) break;

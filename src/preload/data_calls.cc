@@ -2,6 +2,7 @@
 // Bytes in and out.
 #include "preload/data_calls.h"
 
+#include <netinet/in.h>
 #include <sys/ioctl.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <ctime>
 #include <memory>
 
+#include "preload/file_windows.h"
 #include "preload/libc.h"
 #include "preload/process.h"
 
@@ -164,24 +166,45 @@ TAPIR_LIBC(int, recvmmsg, int fd, mmsghdr* messages, unsigned count, int flags, 
   return static_cast<int>(received);
 }
 
-// ---- from file to socket: read and sent, in pieces ----
+// ---- from file to socket: sent from where it is, or read and sent in pieces ----
 
 namespace {
 
+// Whether a device reads what is sent, as the kernel reads a program's memory: what else touches bytes of a
+// file that was cut short meanwhile dies of it. Not on loopback, nor when frames are written to a file.
+bool goes_to_device(const Number& number) {
+  if (settings()->pcap) return false;
+  sockaddr_in peer{};
+  socklen_t length = sizeof peer;
+  if (!stack().getpeername(number.descriptor, reinterpret_cast<sockaddr*>(&peer), &length)) return false;
+  const IpAddress address = IpAddress::v4(ntohl(peer.sin_addr.s_addr));
+  const auto is_peer = [&](const IpPrefix& own) { return own.address == address; };
+  return ntohl(peer.sin_addr.s_addr) >> 24 != IN_LOOPBACKNET &&
+         !std::ranges::any_of(settings()->addresses, is_peer);
+}
+
 ssize_t sendfile_to(const Number& number, int in, off_t* offset, std::size_t count) {
   static thread_local std::unique_ptr<char[]> buffer;
-  if (!buffer) buffer.reset(new char[kFilePiece]);
+  const bool lends = count >= kLoanMin && goes_to_device(number);
   std::size_t total = 0;
   while (total < count) {
-    const std::size_t wanted = std::min(count - total, kFilePiece);
     const off_t position = offset != nullptr ? *offset : ::lseek(in, 0, SEEK_CUR);
-    const ssize_t got =
-        position >= 0 ? ::pread(in, buffer.get(), wanted, position) : libc().read(in, buffer.get(), wanted);
+    LentPiece lent;
+    const bool is_lent = lends && lent.lend(in, position, count - total);
+    const std::size_t wanted = is_lent ? lent.size() : std::min(count - total, kFilePiece);
+    ssize_t got = static_cast<ssize_t>(wanted);
+    if (!is_lent) {
+      if (!buffer) buffer.reset(new char[kFilePiece]);
+      got =
+          position >= 0 ? ::pread(in, buffer.get(), wanted, position) : libc().read(in, buffer.get(), wanted);
+    }
     if (got < 0 && total == 0) return -1;
     if (got <= 0) break;
     const bool more = static_cast<std::size_t>(got) == wanted && total + wanted < count;
+    const int flags = more ? MSG_MORE : 0;
     const auto sent =
-        stack().send(number.descriptor, buffer.get(), static_cast<std::size_t>(got), more ? MSG_MORE : 0);
+        is_lent ? stack().send_lent(number.descriptor, lent.data(), wanted, lent.loan(), flags)
+                : stack().send(number.descriptor, buffer.get(), static_cast<std::size_t>(got), flags);
     if (!sent && total == 0) return with_sigpipe(sent, 0);
     if (!sent) break;
     total += static_cast<std::size_t>(*sent);

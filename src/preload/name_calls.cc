@@ -252,29 +252,35 @@ TAPIR_LIBC(int, res_search, const char* name, int dns_class, int type, unsigned 
 TAPIR_LIBC(int, res_send, const unsigned char* question, int length, unsigned char* into, int size) {
   return stored(send_raw({question, static_cast<std::size_t>(std::max(length, 0))}), into, size);
 }
-TAPIR_LIBC(int, res_nquery, void*, const char* name, int dns_class, int type, unsigned char* into, int size) {
-  return tapir_libc_res_query(name, dns_class, type, into, size);
+// The name as it is, then in the domain (Linux's libc: __res_context_querydomain).
+TAPIR_LIBC(int, res_querydomain, const char* name, const char* domain, int dns_class, int type,
+           unsigned char* into, int size) {
+  std::string whole = name;
+  if (domain != nullptr) {
+    if (whole.ends_with('.')) whole.pop_back();
+    whole += '.';
+    whole += domain;
+  }
+  return stored(ask_raw(RawQuestion::kQuery, whole.c_str(), dns_class, type), into, size);
 }
-TAPIR_LIBC(int, res_nsearch, void*, const char* name, int dns_class, int type, unsigned char* into,
-           int size) {
-  return tapir_libc_res_search(name, dns_class, type, into, size);
-}
-TAPIR_LIBC(int, res_nsend, void*, const unsigned char* question, int length, unsigned char* into, int size) {
-  return tapir_libc_res_send(question, length, into, size);
-}
-TAPIR_LIBC(int, __res_query, const char* name, int dns_class, int type, unsigned char* into, int size) {
-  return tapir_libc_res_query(name, dns_class, type, into, size);
-}
-TAPIR_LIBC(int, __res_search, const char* name, int dns_class, int type, unsigned char* into, int size) {
-  return tapir_libc_res_search(name, dns_class, type, into, size);
-}
-TAPIR_LIBC(int, __res_nquery, void*, const char* name, int dns_class, int type, unsigned char* into,
-           int size) {
-  return tapir_libc_res_query(name, dns_class, type, into, size);
-}
-TAPIR_LIBC(int, __res_nsearch, void*, const char* name, int dns_class, int type, unsigned char* into,
-           int size) {
-  return tapir_libc_res_search(name, dns_class, type, into, size);
-}
+
+// With a state of the program's, which is not looked at; and under the names that old programs know.
+#define TAPIR_RESOLVER_NAMES(name, parameters, arguments)                                                  \
+  TAPIR_LIBC(int, res_n##name, void*, TAPIR_UNPACK parameters) { return tapir_libc_res_##name arguments; } \
+  TAPIR_LIBC(int, __res_##name, TAPIR_UNPACK parameters) { return tapir_libc_res_##name arguments; }       \
+  TAPIR_LIBC(int, __res_n##name, void*, TAPIR_UNPACK parameters) { return tapir_libc_res_##name arguments; }
+#define TAPIR_UNPACK(...) __VA_ARGS__
+TAPIR_RESOLVER_NAMES(query, (const char* name, int dns_class, int type, unsigned char* into, int size),
+                     (name, dns_class, type, into, size))
+TAPIR_RESOLVER_NAMES(search, (const char* name, int dns_class, int type, unsigned char* into, int size),
+                     (name, dns_class, type, into, size))
+TAPIR_RESOLVER_NAMES(querydomain,
+                     (const char* name, const char* domain, int dns_class, int type, unsigned char* into,
+                      int size),
+                     (name, domain, dns_class, type, into, size))
+TAPIR_RESOLVER_NAMES(send, (const unsigned char* question, int length, unsigned char* into, int size),
+                     (question, length, into, size))
+#undef TAPIR_UNPACK
+#undef TAPIR_RESOLVER_NAMES
 
 }  // namespace tapir::preload

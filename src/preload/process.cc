@@ -17,6 +17,7 @@
 #include <new>
 #include <string>
 
+#include "preload/control.h"
 #include "preload/libc.h"
 
 namespace tapir::preload {
@@ -120,7 +121,9 @@ std::expected<void, std::string> make_stack() {
   }
   for (const auto& [name, value] : kept.sysctls)
     if (auto set = host().sysctl_set(name, value); !set) return set;
-  return make_interface(kept);
+  if (auto made = make_interface(kept); !made) return made;
+  if (kept.control) return open_control(*kept.control, host());
+  return {};
 }
 
 void before_fork() {
@@ -218,6 +221,10 @@ void say_once(Topic topic, std::string_view sentence) {
 
 void finish() {
   if (!has_stack() || is_other_process()) return;
+  {
+    const Inside guard;
+    close_control();
+  }
   for (int fd = 0; fd < numbers_end(); ++fd)
     if (const Number number = take_number(fd); number.is_socket()) (void)stack().abandon(number.descriptor);
   const Instant until = runtime::monotonic_now() + kFinishMax;

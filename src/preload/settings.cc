@@ -68,6 +68,7 @@ std::expected<Settings, std::string> read_settings() {
     settings.sysctls.emplace_back(text.substr(0, equals), text.substr(equals + 1));
   }
   settings.pcap = variable("TAPIR_PCAP");
+  settings.control = variable("TAPIR_CONTROL");
   return settings;
 }
 

@@ -6,7 +6,7 @@
 //   run`) TAPIR_PEER=10.0.0.2/24      the kernel's end of TAPIR_DEV TAPIR_GATEWAY=10.0.0.2      the default
 //   route TAPIR_DNS=10.0.0.2          name servers, at commas; none: those of /etc/resolv.conf
 //   TAPIR_ONLY=tcp:80,8000-9000 TAPIR_EXCEPT=127.0.0.0/8    rules.h
-//   TAPIR_SYSCTL=net.ipv4.tcp_sack=0;…    TAPIR_PCAP=FILE
+//   TAPIR_SYSCTL=net.ipv4.tcp_sack=0;…    TAPIR_PCAP=FILE    TAPIR_CONTROL=SOCKET
 #pragma once
 
 #include <expected>
@@ -30,6 +30,7 @@ struct Settings {
   Rules rules;
   std::vector<std::pair<std::string, std::string>> sysctls;
   std::optional<std::string> pcap;
+  std::optional<std::string> control;
 };
 
 // Reads the environment; an error is one sentence.

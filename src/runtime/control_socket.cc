@@ -105,10 +105,11 @@ std::optional<json> ControlReply::receive(Duration duration) {
 // ---- the server ----------------------------------------------------------------------------------------------------
 
 std::expected<std::unique_ptr<ControlServer>, std::string> ControlServer::open(const std::string& path,
-                                                                               std::map<std::string, ControlHandler> handlers) {
+                                                                               std::map<std::string, ControlHandler> handlers,
+                                                                               int first_descriptor, void (*enter_thread)()) {
   const auto address = UnixAddress::of(path);
   if (!address) return std::unexpected(address.error());
-  drivers::KernelDescriptor listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  auto listener = drivers::KernelDescriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)).at_or_above(first_descriptor);
   if (!listener) return std::unexpected(std::string("a unix socket cannot be made: ") + std::strerror(errno));
   if (is_socket(path)) {
     if (is_served(*address)) return std::unexpected("the control socket " + path + " is served by another program already: choose another path");
@@ -119,11 +120,17 @@ std::expected<std::unique_ptr<ControlServer>, std::string> ControlServer::open(c
     return std::unexpected("the control socket cannot be made at " + path + ": " + std::strerror(errno));
   }
   if (::listen(listener.get(), 16) != 0) return std::unexpected("the control socket " + path + " cannot listen: " + std::strerror(errno));
-  return std::unique_ptr<ControlServer>(new ControlServer(path, std::move(listener), std::move(handlers)));
+  return std::unique_ptr<ControlServer>(new ControlServer(path, std::move(listener), std::move(handlers), first_descriptor, enter_thread));
 }
 
-ControlServer::ControlServer(std::string path, drivers::KernelDescriptor listener, std::map<std::string, ControlHandler> handlers)
-    : path_(std::move(path)), listener_(std::move(listener)), stop_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), handlers_(std::move(handlers)) {
+void ControlServer::remove_left_behind(const std::string& path) {
+  if (const auto address = UnixAddress::of(path); address && is_socket(path) && !is_served(*address)) ::unlink(path.c_str());
+}
+
+ControlServer::ControlServer(std::string path, drivers::KernelDescriptor listener, std::map<std::string, ControlHandler> handlers,
+                             int first_descriptor, void (*enter_thread)())
+    : path_(std::move(path)), first_descriptor_(first_descriptor), enter_thread_(enter_thread), listener_(std::move(listener)),
+      stop_(drivers::KernelDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)).at_or_above(first_descriptor)), handlers_(std::move(handlers)) {
   // Signals are for the program's own threads; those made here inherit this mask.
   sigset_t all;
   sigset_t before;
@@ -140,11 +147,12 @@ ControlServer::~ControlServer() {
 }
 
 void ControlServer::accept_clients() {
+  if (enter_thread_ != nullptr) enter_thread_();
   for (;;) {
     std::array<pollfd, 2> waiting = {pollfd{listener_.get(), POLLIN, 0}, pollfd{stop_.get(), POLLIN, 0}};
     ::poll(waiting.data(), waiting.size(), -1);
     if (waiting[1].revents != 0) break;
-    drivers::KernelDescriptor fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    auto fd = drivers::KernelDescriptor(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC)).at_or_above(first_descriptor_);
     remove_done();
     if (fd) take_client(std::move(fd));
   }
@@ -177,6 +185,7 @@ void ControlServer::take_client(drivers::KernelDescriptor fd) {
 }
 
 void ControlServer::serve_client(Client& client) {
+  if (enter_thread_ != nullptr) enter_thread_();
   std::string buffered;
   std::array<char, 4096> chunk;
   for (;;) {

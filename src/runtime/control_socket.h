@@ -71,7 +71,12 @@ class ControlServer {
  public:
   // Makes the socket at `path` and serves it. A socket that nobody serves any more is replaced; one that is served, or a file
   // that is none, is an error (one sentence).
-  static std::expected<std::unique_ptr<ControlServer>, std::string> open(const std::string& path, std::map<std::string, ControlHandler> handlers);
+  // In a process that has a program of its own: its descriptors are numbered from `first_descriptor` on, and each of its threads
+  // calls `enter_thread` first.
+  static std::expected<std::unique_ptr<ControlServer>, std::string> open(const std::string& path, std::map<std::string, ControlHandler> handlers,
+                                                                         int first_descriptor = 0, void (*enter_thread)() = nullptr);
+  // Removes a socket that a server has left behind which was killed.
+  static void remove_left_behind(const std::string& path);
   // Ends the clients' answers and removes the socket.
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;
@@ -86,7 +91,8 @@ class ControlServer {
     std::thread thread;
   };
 
-  ControlServer(std::string path, drivers::KernelDescriptor listener, std::map<std::string, ControlHandler> handlers);
+  ControlServer(std::string path, drivers::KernelDescriptor listener, std::map<std::string, ControlHandler> handlers, int first_descriptor,
+                void (*enter_thread)());
   void accept_clients();
   void take_client(drivers::KernelDescriptor fd);
   void serve_client(Client& client);
@@ -94,6 +100,8 @@ class ControlServer {
   void remove_done();
 
   std::string path_;
+  int first_descriptor_;
+  void (*enter_thread_)();
   drivers::KernelDescriptor listener_;
   drivers::KernelDescriptor stop_;                    // eventfd; readable = end
   const std::map<std::string, ControlHandler> handlers_;

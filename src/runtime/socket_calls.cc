@@ -56,6 +56,12 @@ Result<long> StackHost::sendmsg(Descriptor fd, const msghdr& message, int flags)
   return run(call, fd);
 }
 
+Result<long> StackHost::send_lent(Descriptor fd, const void* data, std::size_t size, Loan& loan, int flags) {
+  iovec piece;
+  socket::BlockingSend call(fd, message_of(piece, data, size, nullptr, 0), flags, &loan);
+  return run(call, fd);
+}
+
 Result<long> StackHost::recv(Descriptor fd, void* data, std::size_t size, int flags) { return recvfrom(fd, data, size, flags, nullptr, nullptr); }
 
 Result<long> StackHost::recvfrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from, socklen_t* length) {

@@ -45,7 +45,8 @@ using socket::Result;
 
 struct HostConfig {
   stack::StackConfig stack;                    // seed 0: from the kernel's entropy; wall_clock_offset_ns 0: the machine's clock
-  Duration drive_grace = 1ms;                  // the service thread leaves the devices alone so long after a turn of a call
+  Duration drive_grace = 1ms;                  // the service thread leaves the devices alone so long after a turn of a call; a call
+                                               // takes a turn when none was for half as long
   Duration spin = Duration::zero();            // a driver looks at the devices so long before it sleeps: latency for CPU time
   bool service_thread = true;                  // without it the stack stands still while no call waits
   Descriptor first_descriptor = 3;             // see socket::Sockets
@@ -131,6 +132,9 @@ class StackHost {
   Result<long> send(Descriptor fd, const void* data, std::size_t size, int flags = 0);
   Result<long> sendto(Descriptor fd, const void* data, std::size_t size, int flags, const sockaddr* to, socklen_t length);
   Result<long> sendmsg(Descriptor fd, const msghdr& message, int flags = 0);
+  // send() of bytes that a stream may point at until its peer has them, and the caller leaves as they are while loan.users, which is
+  // guarded by the stack's lock (with()), is not 0.
+  Result<long> send_lent(Descriptor fd, const void* data, std::size_t size, Loan& loan, int flags);
   Result<long> recv(Descriptor fd, void* data, std::size_t size, int flags = 0);
   Result<long> recvfrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from, socklen_t* length);
   Result<long> recvmsg(Descriptor fd, msghdr& message, int flags = 0);
@@ -301,6 +305,7 @@ class StackHost {
   drivers::KernelDescriptor kick_;       // eventfd; readable = the driver shall look up
   bool kicked_ = false;
   Driver* driver_ = nullptr;             // who drives; null = nobody
+  Instant last_turn_{};                  // over the devices
 
   std::vector<Waiter*> chains_;          // waiters by descriptor, last come first
   Waiter* anywhere_ = nullptr;           // waiters for any descriptor

@@ -68,11 +68,12 @@ std::optional<Result<long>> BlockingConnect::step(Sockets& sockets, Instant now)
   return std::nullopt;
 }
 
-BlockingSend::BlockingSend(Descriptor fd, const msghdr& message, int flags)
+BlockingSend::BlockingSend(Descriptor fd, const msghdr& message, int flags, Loan* loan)
     : fd_(fd),
       message_(message),
       left_(message.msg_iov, message.msg_iov + (message.msg_iov != nullptr ? message.msg_iovlen : 0)),
-      flags_(flags) {}
+      flags_(flags),
+      loan_(loan) {}
 
 // Nothing: still waiting, or (connecting_ is false again) the rest may be sent. A failed handshake wins over what left with its SYN,
 // as nobody took it (Linux: tcp_sendmsg_locked).
@@ -115,7 +116,7 @@ std::optional<Result<long>> BlockingSend::step(Sockets& sockets, Instant now) {
     }
     const std::size_t wanted = size_of(left_);
     const bool opens = (flags_ & MSG_FASTOPEN) != 0 || sockets.syn_deferred(fd_);
-    const Result<std::size_t> sent = sockets.sendmsg(fd_, &message, flags_, now);
+    const Result<std::size_t> sent = sockets.sendmsg(fd_, &message, flags_, now, loan_);
     if (opens && may_wait && (sent || sent.error() == Errno{EINPROGRESS})) {
       sent_ += sent.value_or(0);
       consume(left_, sent.value_or(0));

@@ -55,7 +55,8 @@ class BlockingConnect {
 // With Fast Open also the end of the handshake, as connect(2) waits for it.
 class BlockingSend {
  public:
-  BlockingSend(Descriptor fd, const msghdr& message, int flags);
+  // `loan`: as Sockets::sendmsg().
+  BlockingSend(Descriptor fd, const msghdr& message, int flags, Loan* loan = nullptr);
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return deadline_; }
   // What a signal makes of it: what is done counts (signal(7)), else EINTR.
@@ -71,6 +72,7 @@ class BlockingSend {
   msghdr message_;
   std::vector<iovec> left_;
   int flags_;
+  Loan* loan_;
   std::size_t sent_ = 0;
   bool started_ = false;
   bool connecting_ = false;  // the first bytes left with the SYN: the handshake is waited for before the rest

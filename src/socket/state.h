@@ -103,7 +103,7 @@ struct Sockets::State {
   void let_go_of_port(StreamSocket& s, bool leaves_connections, Instant now);
   void notice_end(StreamSocket& s, Instant now);
   void disconnect(StreamSocket& s, int error, Instant now);
-  Result<std::size_t> send(StreamSocket& s, const msghdr& message, int flags, Instant now);
+  Result<std::size_t> send(StreamSocket& s, const msghdr& message, int flags, Instant now, Loan* loan = nullptr);
   Result<std::size_t> receive(StreamSocket& s, msghdr& message, int flags, Instant now);
   Result<std::size_t> receive_urgent(StreamSocket& s, msghdr& message, std::span<const iovec> pieces, int flags);
   Result<int> shutdown(StreamSocket& s, int how, Instant now);

@@ -327,7 +327,7 @@ void Sockets::State::disconnect(StreamSocket& s, int error, Instant now) {
 // ---- data ----
 
 // Linux's tcp_sendmsg_locked.
-Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message, int flags, Instant now) {
+Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message, int flags, Instant now, Loan* loan) {
   const auto pieces = pieces_of(message);
   if (!pieces) return std::unexpected(pieces.error());
   tcp::Connection* connection = connection_of(s);
@@ -373,6 +373,7 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
       how.follows = left != 0;
       how.end_of_record = (flags & MSG_EOR) != 0 && left == 0;
       how.urgent = (flags & MSG_OOB) != 0 && left == 0;
+      how.loan = loan;
       const std::size_t taken = parts.tcp.write(s.connection, rest, how, now);
       if (taken == 0) break;
       written += taken;
@@ -565,6 +566,12 @@ void Sockets::State::end_lingerings(Instant now) {
     parts.tcp.close(lingering.connection, now);
     lingerings.erase(lingering);
   });
+}
+
+Result<std::size_t> Sockets::sendmsg(Descriptor fd, const msghdr* message, int flags, Instant now, Loan* loan) {
+  SocketFile* s = state_->find_socket(fd);
+  if (loan == nullptr || message == nullptr || s == nullptr || s->kind != FileKind::kStream) return sendmsg(fd, message, flags, now);
+  return state_->send(static_cast<StreamSocket&>(*s), *message, flags, now, loan);
 }
 
 }  // namespace tapir::socket

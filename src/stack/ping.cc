@@ -30,6 +30,7 @@ std::expected<ip::Reply, ip::RouteError> Pings::start(const PingRequest& request
   Slot& slot = *free;
   slot = {};
   slot.phase = Phase::kWaiting;
+  ++waiting_;
   slot.destination = path->destination;
   slot.udp_port = request.udp_port;
   slot.payload = request.payload;
@@ -79,6 +80,7 @@ Pings::Slot* Pings::find(const IpAddress& destination, std::uint16_t id, std::ui
 
 void Pings::finish(Slot& slot, PingOutcome outcome) {
   slot.phase = Phase::kDone;
+  --waiting_;
   slot.deadline = kNever;
   slot.order = next_order_++;
   slot.result.outcome = outcome;
@@ -137,6 +139,7 @@ std::optional<PingResult> Pings::take_result(std::uint16_t id) {
 
 Instant Pings::next_timeout() const {
   Instant next = kNever;
+  if (waiting_ == 0) return next;
   for (const Slot& slot : slots_)
     if (slot.phase == Phase::kWaiting) next = std::min(next, slot.deadline);
   return next;

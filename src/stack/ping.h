@@ -97,6 +97,7 @@ class Pings {
   FramePool& frames_;
   trace::Counters& counters_;
   std::array<Slot, kPingsMax> slots_{};
+  std::size_t waiting_ = 0;  // slots in that phase: mostly none, and then none is looked at
   std::uint64_t next_order_ = 1;
 };
 

@@ -281,7 +281,7 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
     }
   }
   const std::size_t room = goal - (tail->end - tail->begin);
-  const std::size_t copied = busy_->send_buffer.append(data.first(std::min(room, data.size())), env.chunks);
+  const std::size_t copied = busy_->send_buffer.append(data.first(std::min(room, data.size())), env.chunks, flags.loan);
   if (copied == 0) {
     if (fresh) busy_->unsent.pop_back(env.unsent);
     no_space_ = true;

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/loan.h"
 #include "base/seq_num.h"
 #include "base/stamp.h"
 #include "base/time.h"
@@ -122,6 +123,7 @@ class Connection : public TouchedLink {
     bool follows = false;        // the same call has more to write after `data`
     bool end_of_record = false;  // MSG_EOR
     bool urgent = false;         // MSG_OOB
+    Loan* loan = nullptr;        // `data` may be pointed at until it is acknowledged; null: it is copied
   };
   // Takes as much as the send buffer allows (0: none: the caller would block, and kTouchedWritable tells when there is room). Without
   // data it only asks to be told. Only in states that may send.

@@ -22,8 +22,8 @@ SipKey new_key(Rng& rng) { return SipKey{rng.next_u64(), rng.next_u64()}; }
 Engine::State_::State_(Knobs& knobs_in, trace::Counters& counters_in, trace::Tracer& tracer_in, Rng& rng_in, FramePool& frames_in,
                        MemoryBudget& budget_in, PathFinder& paths_in)
     : knobs(knobs_in), counters(counters_in), tracer(tracer_in), budget(budget_in), paths(paths_in), chunks(budget_in),
-      transmissions(kTransmissionsMax, budget_in.hook()), unsent(kUnsentMax, budget_in.hook()),
-      activities(kConnectionsMax, budget_in.hook()), shared_options(kConnectionsMax, budget_in.hook()),
+      transmissions(kTransmissionsMax, budget_in.hook(), true), unsent(kUnsentMax, budget_in.hook(), true),
+      activities(kConnectionsMax, budget_in.hook(), true), shared_options(kConnectionsMax, budget_in.hook()),
       path_properties(kConnectionsMax, budget_in.hook()), fast_open_requests(kFastOpenRequestsMax, budget_in.hook()),
       fast_open(new_key(rng_in), budget_in.hook()), notes(kConnectionsMax, budget_in.hook()), note_entries(kNotesMax, budget_in.hook()),
       md5_keys(budget_in.hook()),

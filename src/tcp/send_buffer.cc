@@ -15,58 +15,75 @@ namespace {
 // memory for ever.
 constexpr std::size_t kFreeBytesMax = std::size_t{1} << 20;
 
-constexpr std::size_t memory_of(std::size_t capacity) { return sizeof(Chunk) + capacity; }
-constexpr std::size_t class_of(std::size_t capacity) { return capacity == kChunkBytes ? 0 : 1; }
+constexpr std::size_t memory_of(std::size_t room) { return sizeof(Chunk) + room; }
+constexpr std::size_t class_of(std::size_t room) { return room == kChunkBytes ? 0 : room == kSmallChunkBytes ? 1 : 2; }
 
 }  // namespace
-
-std::uint8_t* Chunk::data() { return reinterpret_cast<std::uint8_t*>(this + 1); }
 
 ChunkPool::~ChunkPool() {
   TAPIR_INVARIANT(in_use_ == 0, "all chunks are back before their pool goes");
   for (Chunk*& head : free_) {
     while (head != nullptr) {
       Chunk* const chunk = std::exchange(head, head->next);
-      ::operator delete(chunk, memory_of(chunk->capacity));
+      ::operator delete(chunk, memory_of(chunk->room));
     }
   }
 }
 
-Chunk* ChunkPool::allocate(std::size_t capacity) {
+Chunk* ChunkPool::take(std::size_t room) {
   if (fail_countdown_ != 0 && --fail_countdown_ == 0) return nullptr;
-  if (!budget_.charge(memory_of(capacity))) return nullptr;
-  Chunk*& head = free_[class_of(capacity)];
+  if (!budget_.charge(memory_of(room))) return nullptr;
+  Chunk*& head = free_[class_of(room)];
   Chunk* chunk = head;
   if (chunk != nullptr) {
     head = chunk->next;
-    --free_count_[class_of(capacity)];
+    --free_count_[class_of(room)];
     chunk->next = nullptr;
   } else {
-    void* memory = ::operator new(memory_of(capacity), std::nothrow);
+    void* memory = ::operator new(memory_of(room), std::nothrow);
     if (memory == nullptr) {
-      budget_.release(memory_of(capacity));
+      budget_.release(memory_of(room));
       return nullptr;
     }
     chunk = ::new (memory) Chunk;
-    chunk->capacity = static_cast<std::uint32_t>(capacity);
+    chunk->room = static_cast<std::uint32_t>(room);
   }
   ++in_use_;
-  bytes_in_use_ += capacity;
+  bytes_in_use_ += room;
+  return chunk;
+}
+
+Chunk* ChunkPool::allocate(std::size_t capacity) {
+  Chunk* chunk = take(capacity);
+  if (chunk == nullptr) return nullptr;
+  chunk->capacity = static_cast<std::uint32_t>(capacity);
+  chunk->bytes = reinterpret_cast<std::uint8_t*>(chunk + 1);
+  return chunk;
+}
+
+Chunk* ChunkPool::borrow(const std::uint8_t* bytes, Loan& loan) {
+  Chunk* chunk = take(0);
+  if (chunk == nullptr) return nullptr;
+  chunk->capacity = 0;
+  chunk->bytes = bytes;
+  chunk->loan = &loan;
+  ++loan.users;
   return chunk;
 }
 
 void ChunkPool::release(Chunk* chunk) {
   TAPIR_INVARIANT(in_use_ > 0, "a chunk is given back once");
-  const std::size_t capacity = chunk->capacity;
+  if (Loan* loan = std::exchange(chunk->loan, nullptr)) --loan->users;
+  const std::size_t room = chunk->room;
   --in_use_;
-  bytes_in_use_ -= capacity;
-  budget_.release(memory_of(capacity));
-  std::size_t& kept = free_count_[class_of(capacity)];
-  if ((kept + 1) * capacity > kFreeBytesMax) {
-    ::operator delete(chunk, memory_of(capacity));
+  bytes_in_use_ -= room;
+  budget_.release(memory_of(room));
+  std::size_t& kept = free_count_[class_of(room)];
+  if ((kept + 1) * memory_of(room) > kFreeBytesMax) {
+    ::operator delete(chunk, memory_of(room));
     return;
   }
-  Chunk*& head = free_[class_of(capacity)];
+  Chunk*& head = free_[class_of(room)];
   chunk->next = head;
   head = chunk;
   ++kept;
@@ -74,24 +91,45 @@ void ChunkPool::release(Chunk* chunk) {
 
 SendBuffer::~SendBuffer() { TAPIR_INVARIANT(front_ == nullptr, "a send buffer is released before it goes"); }
 
-std::size_t SendBuffer::append(Bytes bytes, ChunkPool& pool) {
+void SendBuffer::link(Chunk& chunk) {
+  // The last one gets no more.
+  if (back_ != nullptr) back_->capacity = back_filled_;
+  (back_ == nullptr ? front_ : back_->next) = &chunk;
+  back_ = &chunk;
+  back_filled_ = 0;
+}
+
+std::size_t SendBuffer::append(Bytes bytes, ChunkPool& pool, Loan* loan) {
+  if (loan != nullptr && append_borrowed(bytes, pool, *loan)) return bytes.size();
   std::size_t done = 0;
   while (done < bytes.size()) {
     if (back_ == nullptr || back_filled_ == back_->capacity) {
       const bool small = back_ == nullptr && bytes.size() - done <= kSmallChunkBytes;
       Chunk* chunk = pool.allocate(small ? kSmallChunkBytes : kChunkBytes);
       if (chunk == nullptr) break;
-      (back_ == nullptr ? front_ : back_->next) = chunk;
-      back_ = chunk;
-      back_filled_ = 0;
+      link(*chunk);
     }
     const std::size_t n = std::min<std::size_t>(back_->capacity - back_filled_, bytes.size() - done);
-    std::memcpy(back_->data() + back_filled_, bytes.data() + done, n);
+    std::memcpy(const_cast<std::uint8_t*>(back_->bytes) + back_filled_, bytes.data() + done, n);
     back_filled_ += static_cast<std::uint32_t>(n);
     end_ += static_cast<std::uint32_t>(n);
     done += n;
   }
   return done;
+}
+
+bool SendBuffer::append_borrowed(Bytes bytes, ChunkPool& pool, Loan& loan) {
+  const bool goes_on = back_ != nullptr && back_->loan == &loan && back_->bytes + back_->capacity == bytes.data();
+  if (!goes_on) {
+    if (bytes.size() < kLoanMin) return false;
+    Chunk* chunk = pool.borrow(bytes.data(), loan);
+    if (chunk == nullptr) return false;
+    link(*chunk);
+  }
+  back_->capacity += static_cast<std::uint32_t>(bytes.size());
+  back_filled_ = back_->capacity;
+  end_ += static_cast<std::uint32_t>(bytes.size());
+  return true;
 }
 
 void SendBuffer::acknowledge(SeqNum seq, ChunkPool& pool) {
@@ -134,7 +172,7 @@ std::size_t SendBuffer::collect(SeqRange range, OutgoingFrame& out) const {
     if (out.payload_full()) break;
     const std::uint32_t offset = at - chunk_seq;
     const std::uint32_t n = std::min(chunk->capacity - offset, end - at);
-    out.add_payload(Bytes(chunk->data() + offset, n));
+    out.add_payload(Bytes(chunk->bytes + offset, n));
     at += n;
     added += n;
     if (at == end) break;

@@ -158,6 +158,26 @@ def case_one_after_another():
         expect(hash_of(folder / "one") == hash_of(folder / "two") == folder.hashes["file"], "the downloads differ")
 
 
+def case_two_at_once():
+    """One device has one stack: the second program at a time is told so, once, and ends as its error makes it end."""
+    need("curl")
+    with Folder(file=1 << 20) as folder, kernel_http(folder) as url:
+        wait_for_kernel(8000)
+        first = write(folder / "first.py", """
+import os, socket, time
+s = socket.socket()
+open('up', 'w').close()
+while not os.path.exists('end'): time.sleep(0.02)
+""")
+        script = "%s %s & while [ ! -e up ]; do sleep 0.02; done; curl -sS -m 10 %sfile > none; echo $? > status; touch end; wait; " \
+                 "curl -sSf -m 10 -o got %sfile" % (PYTHON, first, url, url)
+        done = run(tapir("sh", "-c", script), cwd=folder.path)
+        with open(folder / "status") as file:
+            expect(file.read().strip() != "0", "curl fails while the other has the stack")
+        expect(done.stderr.count(b"tapir: another program has the device") == 1, "it is told why: %r" % done.stderr)
+        expect(hash_of(folder / "got") == folder.hashes["file"], "when the other has ended the device is free again")
+
+
 def case_signals():
     """EINTR and SA_RESTART as on Linux; a handler runs while a call waits."""
     python("""
@@ -328,6 +348,115 @@ int main(void) {
         run(tapir(folder / "stdio"))
 
 
+def case_sendfile():
+    """sendfile(2) sends files from the page cache: whole, in parts, behind and before other bytes, from several threads, and one that
+    grows, is cut short or is deleted between the calls; and what cannot be mapped."""
+    CUT = 1234567   # bytes of the connection whose bytes are not looked at
+    with Folder(big=20 << 20, small=700) as folder, socket.create_server((KERNELS, 9100)) as listener:
+        received = []
+
+        def take():
+            while True:
+                connection, _ = listener.accept()
+                digest, length = hashlib.sha256(), 0
+                while piece := connection.recv(1 << 20):
+                    digest.update(piece)
+                    length += len(piece)
+                received.append(str(length) if length == CUT else digest.hexdigest())
+
+        threading.Thread(target=take, daemon=True).start()
+        done = python("""
+import hashlib, os, socket, sys, threading
+hashes = []
+def sent(send):
+    with socket.create_connection(('10.0.0.2', 9100)) as s:
+        digest = hashlib.sha256(); send(s, digest); hashes.append(digest.hexdigest())
+def whole(s, fd, digest, begin=0, size=None):
+    size = os.fstat(fd).st_size - begin if size is None else size
+    digest.update(os.pread(fd, size, begin))
+    while size > 0:
+        n = os.sendfile(s.fileno(), fd, begin, size)
+        assert n > 0
+        begin += n; size -= n
+big, small = (os.open(name, os.O_RDWR) for name in ('big', 'small'))
+sent(lambda s, d: whole(s, big, d))
+def parts(s, d):
+    for begin, size in ((4194304 - 5000, 30000), (1, 16384), (20000000, 100), (0, 16383), (4194300, 8), (3, 9 << 20)):
+        s.sendall(b'header'); d.update(b'header')
+        whole(s, big, d, begin, size); whole(s, small, d)
+sent(parts)
+def slowly(s, d):                       # a full socket takes a part
+    s.setblocking(False)
+    begin = 0
+    while begin < 20 << 20:
+        try: n = os.sendfile(s.fileno(), big, begin, 20 << 20)
+        except BlockingIOError: import select; select.select([], [s], []); continue
+        d.update(os.pread(big, n, begin)); begin += n
+sent(slowly)
+def grows(s, d):
+    whole(s, small, d)
+    os.pwrite(small, os.urandom(100000), 700); whole(s, small, d)
+sent(grows)
+def cut(s, d):                          # what is gone when it is sent may be anything, but it is there
+    fd = os.open('cut', os.O_RDWR | os.O_CREAT); os.write(fd, os.urandom(1234567))
+    whole(s, fd, d); os.ftruncate(fd, 50000)
+    assert os.sendfile(s.fileno(), fd, 50000, 100000) == 0
+sent(cut); hashes[-1] = '1234567'
+def position(s, d):                     # without an offset the file's own moves
+    os.lseek(big, 12345, 0)
+    assert os.sendfile(s.fileno(), big, None, 100000) == 100000 and os.lseek(big, 0, 1) == 112345
+    d.update(os.pread(big, 100000, 12345))
+sent(position)
+def many_files(s, d):                   # more than are kept
+    for i in range(100):
+        data = os.urandom(40000); name = 'file%d' % i
+        fd = os.open(name, os.O_RDWR | os.O_CREAT); os.write(fd, data); os.unlink(name)
+        d.update(data); assert os.sendfile(s.fileno(), fd, 0, 40000) == 40000
+        os.close(fd)
+sent(many_files)
+threads = [threading.Thread(target=sent, args=(lambda s, d: [whole(s, big, d, i, 1 << 20) for i in range(20)],)) for _ in range(8)]
+for t in threads: t.start()
+for t in threads: t.join()
+try: os.sendfile(1, big, 0, 0)
+except OSError: pass
+print('\\n'.join(hashes))
+""", cwd=folder.path)
+        hashes = sorted(done.stdout.decode().split())
+        wait_until(lambda: len(received) == len(hashes), "all connections ended")
+        expect(len(hashes) == 15 and hashes == sorted(received), "what came differs: %s" % done)
+
+
+def case_control():
+    """--control: `tapir ss`, nstat, sysctl and trace ask the program's stack while it runs, and the socket goes with it, however it ends."""
+    with Folder() as folder:
+        at = ["--control", folder / "c.sock"]
+        program = "import socket; s = socket.create_server(('0.0.0.0', 8000)); print('up', flush=True)\nwhile True: c, _ = s.accept(); c.sendall(b'x'); c.close()"
+        for end in (signal.SIGTERM, signal.SIGKILL):
+            with running(tapir(PYTHON, "-c", program, options=at)) as process:
+                wait_for_port(8000)
+                listening = run([TAPIR, "ss", "-ltn", *at]).stdout.decode()
+                expect("0.0.0.0:8000" in listening, "its listener: " + listening)
+                run([TAPIR, "sysctl", "-w", "net.ipv4.tcp_fin_timeout=7", *at])
+                expect("= 7" in run([TAPIR, "sysctl", "net.ipv4.tcp_fin_timeout", *at]).stdout.decode(), "what was set")
+                expect("TcpPassiveOpens" in run([TAPIR, "nstat", *at]).stdout.decode(), "its counters")
+                with open(folder / "trace", "wb") as file:
+                    trace = subprocess.Popen([TAPIR, "trace", *at], stdout=file)
+
+                def traced():   # it listens from some moment on
+                    accepts(OURS, 8000)
+                    with open(folder / "trace", "rb") as file:
+                        return b"10.0.0.1:8000" in file.read()
+                try:
+                    wait_until(traced, "its trace shows a connection")
+                finally:
+                    trace.kill()
+                    trace.wait()
+                children = run(["pgrep", "-P", str(process.pid)]).stdout.split()
+                os.kill(int(children[0]), end)
+                expect(process.wait(timeout=20) == -end, "it ends: %s" % process.returncode)
+            expect(not os.path.exists(folder / "c.sock"), "the control socket is gone")
+
+
 def case_rules():
     """--except and --only leave sockets to the kernel."""
     need("curl")
@@ -354,12 +483,53 @@ def case_ends():
     expect("tapir" not in links, "an interface is left: " + links)
 
 
+def case_killed():
+    """A program that SIGKILL ends leaves nothing: not the interface, and the next one may have its name and addresses."""
+    for _ in range(2):
+        process = subprocess.Popen(tapir(PYTHON, "-c", "import os,socket,time; s=socket.create_server(('0.0.0.0',8000)); print(os.getpid(),flush=True); time.sleep(60)",
+                                         options=["--dev", "killed0"]), stdout=subprocess.PIPE)
+        pid = int(process.stdout.readline())
+        expect("killed0" in run(["ip", "-o", "link"]).stdout.decode(), "the interface is there")
+        os.kill(pid, signal.SIGKILL)
+        expect(process.wait(timeout=10) == -signal.SIGKILL, "it ends as its program: %s" % process.returncode)
+        expect("killed0" not in run(["ip", "-o", "link"]).stdout.decode(), "no interface is left")
+
+
+def case_options():
+    """--sysctl, --pcap and --config reach the program's stack."""
+    need("tshark", "curl")
+    with Folder(file=1 << 20) as folder, kernel_http(folder) as url:
+        wait_for_kernel(8000)
+        config = write(folder / "tapir.toml", 'addr = "%s/24"\npeer = "%s/24"\ngateway = "%s"\n' % (OURS, KERNELS, KERNELS))
+        command = [TAPIR, "run", "-q", "--config", config, "--sysctl", "net.ipv4.tcp_timestamps=0", "--pcap", folder / "trace.pcapng", "--",
+                   "curl", "-sSf", "-m", "10", "-o", folder / "got", url + "file"]
+        run(command)
+        expect(hash_of(folder / "got") == folder.hashes["file"], "the download differs")
+        fields = run(["tshark", "-r", folder / "trace.pcapng", "-Y", "tcp.flags.syn == 1", "-T", "fields", "-e", "ip.src", "-e", "tcp.options.timestamp.tsval"])
+        syns = fields.stdout.decode().split("\n")
+        expect(syns[0].strip() == OURS, "the SYN in the capture has no time stamp: %r" % syns)
+        done = run([TAPIR, "run", "-q", "--sysctl", "net.ipv4.no_such=1", "--", "curl", "-sS", "-m", "5", url], check=False)
+        expect(done.returncode != 0 and b"no_such" in done.stderr, "a name that does not exist is told: %s" % done)
+
+
 def case_private_namespace():
     """Without CAP_NET_ADMIN the device is in a new user and network namespace, and it says so."""
-    need("setpriv")
-    if os.geteuid() != 0 or run(["setpriv", "--reuid=65534", "--clear-groups", "test", "-w", "/dev/net/tun"], check=False).returncode != 0:
-        skip("/dev/net/tun is root's alone")
-    done = run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", TAPIR, "run", "--", "cat", "/proc/net/dev"], check=False)
+    command = [TAPIR, "run", "--", "cat", "/proc/net/dev"]
+    if os.geteuid() == 0:
+        # As nobody, with a device node that everybody may open, in a mount namespace of the test's own.
+        need("setpriv")
+        with Folder() as folder:
+            os.chmod(folder.path, 0o755)
+            script = "mknod %s c 10 200 && chmod 666 %s && mount --bind %s /dev/net/tun" % ((folder / "tun",) * 3)
+            if run(["unshare", "-m", "sh", "-c", script], check=False).returncode != 0:
+                skip("no device node may be made here")
+            os.unlink(folder / "tun")
+            drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]
+            done = run(["unshare", "-m", "sh", "-c", script + ' && exec "$@"', "sh", *drop, *command], check=False)
+    else:
+        if not os.access("/dev/net/tun", os.W_OK):
+            skip("/dev/net/tun is root's alone")
+        done = run(command, check=False)
     if b"may not be made" in done.stderr:
         skip("no user namespace may be made here")
     expect(b"new user and network namespace" in done.stderr and b"tapir0" in done.stdout, "%s" % done)
@@ -372,6 +542,24 @@ def case_static_program():
         run(["gcc", "-static", "-o", folder / "static", source])
         done = run(tapir(folder / "static"))
         expect(b"statically linked" in done.stderr, "%r" % done.stderr)
+        # What Go's linker leaves in its programs, also in those that it links to libc.
+        source = write(folder / "go.c", """__attribute__((section(".go.buildinfo"), used)) static const char info[32] = {1};
+int main(void) { return 0; }
+""")
+        run(["gcc", "-o", folder / "go", source])
+        done = run(tapir(folder / "go"))
+        expect(done.stderr.count(b"is a Go program") == 1, "%r" % done.stderr)
+
+
+def case_io_uring():
+    """Sockets that io_uring opens or serves are the kernel's: said once, however often the program asks."""
+    done = python("""
+import ctypes, socket
+libc = ctypes.CDLL(None)
+for _ in range(3): libc.syscall(425, 0, None)      # io_uring_setup
+a = socket.socket(); a.bind(('0.0.0.0', 0))        # the others are tapir's all the same
+""")
+    expect(done.stderr.count(b"io_uring") == 1, "%r" % done.stderr)
 
 
 def case_names():
@@ -392,6 +580,48 @@ try: socket.getaddrinfo('no.such.test', 80); assert False
 except socket.gaierror as e: assert e.errno in (socket.EAI_NONAME, socket.EAI_AGAIN, socket.EAI_FAIL), e
 """, options=["--dns", KERNELS])
         expect(done.returncode == 0, "names")
+
+
+def case_resolver():
+    """res_query(3) and its like ask over tapir, with and without a state, and give the server's own message."""
+    need("dnsmasq", "gcc")
+    with Folder() as folder, running(["dnsmasq", "-k", "-u", "root", "--no-resolv", "--no-hosts", "--pid-file=", "--address=/tapir.test/10.9.8.7",
+                                      "--txt-record=t.tapir.test,hello"]):
+        source = write(folder / "resolver.c", r"""
+#include <arpa/nameser.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <resolv.h>
+#include <stdio.h>
+#include <string.h>
+static int is_answer(const unsigned char* message, int length) {
+  ns_msg parsed; ns_rr record;
+  if (length < 0 || ns_initparse(message, length, &parsed) != 0 || ns_msg_count(parsed, ns_s_an) != 1) return 0;
+  if (ns_parserr(&parsed, ns_s_an, 0, &record) != 0) return 0;
+  return ns_rr_type(record) == ns_t_a && memcmp(ns_rr_rdata(record), "\x0a\x09\x08\x07", 4) == 0;
+}
+int main(void) {
+  unsigned char answer[512], question[512];
+  struct __res_state state; memset(&state, 0, sizeof state);
+  if (res_init() != 0 || res_ninit(&state) != 0) return 1;
+  if (!is_answer(answer, res_query("a.tapir.test", ns_c_in, ns_t_a, answer, sizeof answer))) return 2;
+  if (!is_answer(answer, res_search("b.tapir.test", ns_c_in, ns_t_a, answer, sizeof answer))) return 3;
+  if (!is_answer(answer, res_nquery(&state, "c.tapir.test", ns_c_in, ns_t_a, answer, sizeof answer))) return 4;
+  if (!is_answer(answer, res_nsearch(&state, "d.tapir.test", ns_c_in, ns_t_a, answer, sizeof answer))) return 5;
+  int length = res_mkquery(ns_o_query, "e.tapir.test", ns_c_in, ns_t_a, NULL, 0, NULL, question, sizeof question);
+  if (!is_answer(answer, res_send(question, length, answer, sizeof answer))) return 6;
+  length = res_nmkquery(&state, ns_o_query, "f.tapir.test", ns_c_in, ns_t_a, NULL, 0, NULL, question, sizeof question);
+  if (!is_answer(answer, res_nsend(&state, question, length, answer, sizeof answer))) return 7;
+  if (memcmp(answer, question, 2) != 0) return 8;      /* the question's own number */
+  if (!is_answer(answer, res_querydomain("g", "tapir.test", ns_c_in, ns_t_a, answer, sizeof answer))) return 9;
+  if (!is_answer(answer, res_nquerydomain(&state, "h", "tapir.test", ns_c_in, ns_t_a, answer, sizeof answer))) return 10;
+  if (res_query("no.such.test", ns_c_in, ns_t_a, answer, sizeof answer) != -1 || h_errno == 0) return 11;
+  if (res_query("t.tapir.test", ns_c_in, ns_t_txt, answer, sizeof answer) <= 0) return 12;
+  return 0;
+}
+""")
+        run(["gcc", "-O2", "-o", folder / "resolver", source, "-lresolv"])
+        run(tapir(folder / "resolver", options=["--dns", KERNELS]))
 
 
 def case_interfaces():

@@ -102,6 +102,37 @@ TEST_P(SendBufferTest, RandomCallsAgainstTheStream) {
   }
 }
 
+TEST_P(SendBufferTest, PointsAtBorrowedBytes) {
+  const SeqNum start(GetParam());
+  const std::vector<std::uint8_t> lent = stream(100, 200000);
+  const Bytes bytes(lent);
+  Loan loan;
+  buffer.start(start);
+  EXPECT_EQ(buffer.append(stream(0, 100), pool), 100U);
+  EXPECT_EQ(buffer.append(bytes.first(60000), pool, &loan), 60000U);
+  EXPECT_EQ(buffer.append(bytes.subspan(60000, 500), pool, &loan), 500U);   // goes on
+  EXPECT_EQ(loan.users, 1U);
+  EXPECT_EQ(pool.bytes_in_use(), kSmallChunkBytes);
+  EXPECT_EQ(collect({start, start + 60600}), stream(0, 60600));
+  ASSERT_EQ(out.payload().size(), 2U);
+  EXPECT_EQ(out.payload()[1].data(), bytes.data());
+  // Elsewhere: too few are copied, enough are another piece.
+  EXPECT_EQ(buffer.append(bytes.subspan(100000, kLoanMin - 1), pool, &loan), kLoanMin - 1);
+  EXPECT_EQ(loan.users, 1U);
+  EXPECT_EQ(buffer.append(bytes.subspan(150000, kLoanMin), pool, &loan), kLoanMin);
+  EXPECT_EQ(loan.users, 2U);
+  EXPECT_EQ(collect({start + 60600, start + 60600 + kLoanMin - 1}), stream(100100, kLoanMin - 1));
+  EXPECT_EQ(collect({start + 60600 + kLoanMin - 1, buffer.end()}), stream(150100, kLoanMin));
+  EXPECT_EQ(collect({start + 50000, start + 60600}), stream(50000, 10600));
+  buffer.acknowledge(start + 60599, pool);
+  EXPECT_EQ(loan.users, 2U);
+  buffer.acknowledge(start + 60600, pool);
+  EXPECT_EQ(loan.users, 1U);
+  buffer.acknowledge(buffer.end(), pool);
+  EXPECT_EQ(loan.users, 0U);
+  EXPECT_EQ(pool.in_use(), 0U);
+}
+
 TEST_P(SendBufferTest, TakesWhatMemoryAllows) {
   buffer.start(SeqNum(GetParam()));
   pool.fail_after(3);
