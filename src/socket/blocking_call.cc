@@ -68,11 +68,12 @@ std::optional<Result<long>> BlockingConnect::step(Sockets& sockets, Instant now)
   return std::nullopt;
 }
 
-BlockingSend::BlockingSend(Descriptor fd, const msghdr& message, int flags)
+BlockingSend::BlockingSend(Descriptor fd, const msghdr& message, int flags, std::uint64_t given)
     : fd_(fd),
       message_(message),
       left_(message.msg_iov, message.msg_iov + (message.msg_iov != nullptr ? message.msg_iovlen : 0)),
-      flags_(flags) {}
+      flags_(flags),
+      given_(given) {}
 
 // Nothing: still waiting, or (connecting_ is false again) the rest may be sent. A failed handshake wins over what left with its SYN,
 // as nobody took it (Linux: tcp_sendmsg_locked).
@@ -115,7 +116,9 @@ std::optional<Result<long>> BlockingSend::step(Sockets& sockets, Instant now) {
     }
     const std::size_t wanted = size_of(left_);
     const bool opens = (flags_ & MSG_FASTOPEN) != 0 || sockets.syn_deferred(fd_);
-    const Result<std::size_t> sent = sockets.sendmsg(fd_, &message, flags_, now);
+    const Bytes rest = left_.empty() ? Bytes() : Bytes(static_cast<const std::uint8_t*>(left_.front().iov_base), wanted);
+    const Result<std::size_t> sent =
+        given_ != 0 ? sockets.give(fd_, rest, given_, flags_, now) : sockets.sendmsg(fd_, &message, flags_, now);
     if (opens && may_wait && (sent || sent.error() == Errno{EINPROGRESS})) {
       sent_ += sent.value_or(0);
       consume(left_, sent.value_or(0));
@@ -185,6 +188,21 @@ std::optional<Result<long>> BlockingReceive::step(Sockets& sockets, Instant now)
     if (now >= deadline_) return std::unexpected(got.error());
     return std::nullopt;
   }
+}
+
+std::optional<Result<long>> BlockingLend::step(Sockets& sockets, Instant now) {
+  if (!started_) {
+    started_ = true;
+    deadline_ = deadline_after(sockets.receive_timeout(fd_), now);
+  }
+  Result<Sockets::Lent> lent = sockets.lend(fd_, now);
+  if (lent) {
+    *lent_ = *lent;
+    return static_cast<long>(lent->bytes.size());
+  }
+  const bool waits = (flags_ & MSG_DONTWAIT) == 0 && !sockets.nonblocking(fd_);
+  if (!would_block(lent.error()) || !waits || now >= deadline_) return std::unexpected(lent.error());
+  return std::nullopt;
 }
 
 // ---- readv, writev ----

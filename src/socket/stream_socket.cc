@@ -284,6 +284,9 @@ void Sockets::State::notice_end(StreamSocket& s, Instant now) {
 // better one.
 void Sockets::State::disconnect(StreamSocket& s, int error, Instant now) {
   bool leaves = false;
+  notice_end(s, now);
+  // What was bound since the last connection ended stays bound (Linux: tcp_set_state puts the port, and CLOSE is no news).
+  const bool was_closed = tcp_state(s) == tcp::State::kClosed;
   if (s.listener) {
     const tcp::SocketOptions kept = options_of(s);
     parts.tcp.close_listener(s.listener, now);
@@ -310,7 +313,7 @@ void Sockets::State::disconnect(StreamSocket& s, int error, Instant now) {
   s.error = error;
   s.shutdown = 0;
   s.state = SocketState::kUnconnected;
-  if (!s.port_locked) {
+  if (!s.port_locked && (!was_closed || s.local.port == 0)) {
     let_go_of_port(s, leaves, now);
     if (!s.address_locked) s.local.address = IpAddress::any_v4();
   } else if (!s.address_locked) {
@@ -323,7 +326,7 @@ void Sockets::State::disconnect(StreamSocket& s, int error, Instant now) {
 // ---- data ----
 
 // Linux's tcp_sendmsg_locked.
-Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message, int flags, Instant now) {
+Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message, int flags, Instant now, tcp::Given* given) {
   const auto pieces = pieces_of(message);
   if (!pieces) return std::unexpected(pieces.error());
   tcp::Connection* connection = connection_of(s);
@@ -369,6 +372,7 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
       how.follows = left != 0;
       how.end_of_record = (flags & MSG_EOR) != 0 && left == 0;
       how.urgent = (flags & MSG_OOB) != 0 && left == 0;
+      how.given = given;
       const std::size_t taken = parts.tcp.write(s.connection, rest, how, now);
       if (taken == 0) break;
       written += taken;

@@ -285,7 +285,10 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
     }
   }
   const std::size_t room = goal - (tail->end - tail->begin);
-  const std::size_t copied = busy_->send_buffer.append(data.first(std::min(room, data.size())), env.chunks);
+  const std::size_t count = std::min(room, data.size());
+  const std::size_t copied = flags.given != nullptr
+                                 ? busy_->send_buffer.append_given(data, count, *flags.given, env.chunks)
+                                 : busy_->send_buffer.append(data.first(count), env.chunks);
   if (copied == 0) {
     if (fresh) busy_->unsent.pop_back(env.unsent);
     no_space_ = true;
@@ -365,6 +368,16 @@ std::size_t Connection::read(MutableBytes out, Env& env, Instant now) {
   adjust_receive_space(env, now);
   offer_after_read();
   return count;
+}
+
+Frame Connection::lend(Env& env, Instant now) {
+  Frame frame = busy_ ? busy_->receive_queue.lend() : Frame();
+  if (!frame) return frame;
+  note_read();
+  rcv_.copied += static_cast<std::uint32_t>(frame.size());
+  adjust_receive_space(env, now);
+  offer_after_read();
+  return frame;
 }
 
 std::size_t Connection::peek(MutableBytes out, std::size_t offset) const { return busy_->receive_queue.peek(out, offset); }

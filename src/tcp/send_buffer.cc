@@ -27,7 +27,7 @@ ChunkPool::~ChunkPool() {
   for (Chunk*& head : free_) {
     while (head != nullptr) {
       Chunk* const chunk = std::exchange(head, head->next);
-      ::operator delete(chunk, memory_of(chunk->capacity));
+      ::operator delete(chunk, memory_of(chunk->room));
     }
   }
 }
@@ -48,17 +48,56 @@ Chunk* ChunkPool::allocate(std::size_t capacity) {
       return nullptr;
     }
     chunk = ::new (memory) Chunk;
-    chunk->capacity = static_cast<std::uint32_t>(capacity);
+    chunk->room = static_cast<std::uint32_t>(capacity);
   }
+  chunk->capacity = chunk->room;
   ++in_use_;
   bytes_in_use_ += capacity;
   return chunk;
 }
 
+Chunk* ChunkPool::allocate(Bytes bytes, Given& given) {
+  if (!budget_.charge(sizeof(Chunk))) return nullptr;
+  auto* chunk = new (std::nothrow) Chunk;
+  if (chunk == nullptr) {
+    budget_.release(sizeof(Chunk));
+    return nullptr;
+  }
+  chunk->capacity = static_cast<std::uint32_t>(bytes.size());
+  chunk->lent = bytes.data();
+  chunk->given = &given;
+  ++given.chunks;
+  ++in_use_;
+  return chunk;
+}
+
+void ChunkPool::end_given(Given& given) {
+  given.over = true;
+  if (given.chunks != 0 || given.listed) return;
+  given.listed = true;
+  given.next = std::exchange(given_back_, &given);
+}
+
+Handle<Given> ChunkPool::poll_given_back() {
+  Given* const given = given_back_;
+  if (given == nullptr) return {};
+  given_back_ = given->next;
+  const Handle<Given> handle = given_.handle_of(*given);
+  given_.erase(*given);
+  return handle;
+}
+
 void ChunkPool::release(Chunk* chunk) {
   TAPIR_INVARIANT(in_use_ > 0, "a chunk is given back once");
-  const std::size_t capacity = chunk->capacity;
+  const std::size_t capacity = chunk->room;
   --in_use_;
+  if (chunk->given != nullptr) {
+    Given& given = *chunk->given;
+    budget_.release(sizeof(Chunk));
+    delete chunk;
+    if (--given.chunks == 0 && given.over) end_given(given);
+    return;
+  }
   bytes_in_use_ -= capacity;
   budget_.release(memory_of(capacity));
   std::size_t& kept = free_count_[class_of(capacity)];
@@ -77,7 +116,8 @@ SendBuffer::~SendBuffer() { TAPIR_INVARIANT(front_ == nullptr, "a send buffer is
 std::size_t SendBuffer::append(Bytes bytes, ChunkPool& pool) {
   std::size_t done = 0;
   while (done < bytes.size()) {
-    if (back_ == nullptr || back_filled_ == back_->capacity) {
+    if (back_ == nullptr || back_filled_ == back_->capacity || back_->given != nullptr) {
+      seal();
       const bool small = back_ == nullptr && bytes.size() - done <= kSmallChunkBytes;
       Chunk* chunk = pool.allocate(small ? kSmallChunkBytes : kChunkBytes);
       if (chunk == nullptr) break;
@@ -92,6 +132,26 @@ std::size_t SendBuffer::append(Bytes bytes, ChunkPool& pool) {
     done += n;
   }
   return done;
+}
+
+// What is behind the last chunk's bytes will be another chunk's.
+void SendBuffer::seal() {
+  if (back_ != nullptr) back_->capacity = back_filled_;
+}
+
+std::size_t SendBuffer::append_given(Bytes rest, std::size_t count, Given& given, ChunkPool& pool) {
+  const bool continues = back_ != nullptr && back_->given == &given && back_->lent + back_filled_ == rest.data();
+  if (!continues) {
+    Chunk* const chunk = pool.allocate(rest, given);
+    if (chunk == nullptr) return 0;
+    seal();
+    (back_ == nullptr ? front_ : back_->next) = chunk;
+    back_ = chunk;
+    back_filled_ = 0;
+  }
+  back_filled_ += static_cast<std::uint32_t>(count);
+  end_ += static_cast<std::uint32_t>(count);
+  return count;
 }
 
 void SendBuffer::acknowledge(SeqNum seq, ChunkPool& pool) {
@@ -134,7 +194,7 @@ std::size_t SendBuffer::collect(SeqRange range, OutgoingFrame& out) const {
     if (out.payload_full()) break;
     const std::uint32_t offset = at - chunk_seq;
     const std::uint32_t n = std::min(chunk->capacity - offset, end - at);
-    out.add_payload(Bytes(chunk->data() + offset, n));
+    out.add_payload(Bytes(chunk->bytes() + offset, n));
     at += n;
     added += n;
     if (at == end) break;
