@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // An HTTP/1.1 server written with Asio, on a stack of its own.
 //
-//   asio_http_server                        serves a second stack over a cable in memory, asks it for two pages, and ends
-//   asio_http_server TAP ADDRESS/N PORT     makes the TAP interface and serves whoever comes by it
+//   asio_http_server                        serves a second stack over a cable in memory, asks it for two
+//   pages, and ends asio_http_server TAP ADDRESS/N PORT     makes the TAP interface and serves whoever comes
+//   by it
 #include <algorithm>
 #include <array>
 #include <asio/io_context.hpp>
@@ -38,18 +39,21 @@ class Session : public std::enable_shared_from_this<Session> {
     const bool closes = head.find("Connection: close") != std::string_view::npos;
     const std::string path = is_get ? std::string(head.substr(4, head.find(' ', 4) - 4)) : "";
     request_.erase(0, size);
-    std::string body = is_get ? "You asked for " + path + ", and tapir answers.\n" : "Only GET is served here.\n";
+    std::string body =
+        is_get ? "You asked for " + path + ", and tapir answers.\n" : "Only GET is served here.\n";
     // Something larger than any window, to see it flow: /big/BYTES.
     std::size_t wanted = 0;
     if (path.starts_with("/big/")) std::from_chars(path.data() + 5, path.data() + path.size(), wanted);
     if (wanted != 0) body.assign(std::min<std::size_t>(wanted, 64u << 20), 'x');
     response_ = std::string(is_get ? "HTTP/1.1 200 OK" : "HTTP/1.1 405 Method Not Allowed") +
-                "\r\nContent-Type: text/plain\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
-    asio::async_write(stream_, asio::buffer(response_), [self = shared_from_this(), closes](asio::error_code error, std::size_t) {
-      if (!error && !closes) return self->read();
-      asio::error_code ignored;
-      self->stream_.shutdown(SHUT_WR, ignored);
-    });
+                "\r\nContent-Type: text/plain\r\nContent-Length: " + std::to_string(body.size()) +
+                "\r\n\r\n" + body;
+    asio::async_write(stream_, asio::buffer(response_),
+                      [self = shared_from_this(), closes](asio::error_code error, std::size_t) {
+                        if (!error && !closes) return self->read();
+                        asio::error_code ignored;
+                        self->stream_.shutdown(SHUT_WR, ignored);
+                      });
   }
 
   tapir::AsioStream stream_;
@@ -72,7 +76,8 @@ int fail(const std::string& why) {
 
 // GET on a connection that is there; what came back.
 std::string get(tapir::AsioStream& server, const std::string& path, bool last) {
-  asio::write(server, asio::buffer("GET " + path + " HTTP/1.1\r\nHost: tapir\r\n" + (last ? "Connection: close\r\n" : "") + "\r\n"));
+  asio::write(server, asio::buffer("GET " + path + " HTTP/1.1\r\nHost: tapir\r\n" +
+                                   (last ? "Connection: close\r\n" : "") + "\r\n"));
   std::string response;
   asio::error_code error;
   while (!error && !response.ends_with("answers.\n")) {

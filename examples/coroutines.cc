@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The C++ API: a hundred clients of an echo server, each a coroutine, the server's side in one thread and the clients' in another.
-// Bytes cross without copies of the program's: the last client gives a megabyte and lends what comes back.
+// The C++ API: a hundred clients of an echo server, each a coroutine, the server's side in one thread and the
+// clients' in another. Bytes cross without copies of the program's: the last client gives a megabyte and
+// lends what comes back.
 #include <array>
 #include <cstdio>
 #include <string>
-#include <thread>
 #include <tapir/event_loop.hpp>
 #include <tapir/socket.hpp>
 #include <tapir/stack.hpp>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -35,7 +36,7 @@ tapir::Task<bool> exchange(tapir::EventLoop& loop, tapir::Socket& server, std::s
   if (!co_await loop.send(server, question)) co_return false;
   std::string answer(question.size(), '\0');
   const auto received = co_await loop.receive(server, std::as_writable_bytes(std::span(answer)), MSG_WAITALL);
-  co_return received && answer == question;
+  co_return received&& answer == question;
 }
 
 tapir::Task<void> ask(tapir::EventLoop& loop, int number, int& answered) {

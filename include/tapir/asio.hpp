@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Sockets of a tapir::Stack for programs written with Asio (standalone, 1.22 or later; Debian's libasio-dev). Only who includes this
-/// header needs Asio: the library does not.
+/// Sockets of a tapir::Stack for programs written with Asio (standalone, 1.22 or later; Debian's
+/// libasio-dev). Only who includes this header needs Asio: the library does not.
 ///
 ///     asio::io_context context;
-///     tapir::AsioAcceptor acceptor(context.get_executor(), std::move(*tapir::Listener::open(stack, "10.0.0.1:80")));
-///     acceptor.async_accept([](asio::error_code error, tapir::AsioStream stream) { … });
+///     tapir::AsioAcceptor acceptor(context.get_executor(), std::move(*tapir::Listener::open(stack,
+///     "10.0.0.1:80"))); acceptor.async_accept([](asio::error_code error, tapir::AsioStream stream) { … });
 ///     context.run();
 ///
-/// AsioStream models AsyncReadStream, AsyncWriteStream, SyncReadStream and SyncWriteStream: asio::async_read_until(), async_write()
-/// and what is composed of them work on it, with callbacks, asio::use_future, asio::use_awaitable and every other completion token.
-/// Handlers run in their executors, never in a thread of the stack. An object must live until its calls have ended (close() ends
-/// them, with asio::error::operation_aborted).
+/// AsioStream models AsyncReadStream, AsyncWriteStream, SyncReadStream and SyncWriteStream:
+/// asio::async_read_until(), async_write() and what is composed of them work on it, with callbacks,
+/// asio::use_future, asio::use_awaitable and every other completion token. Handlers run in their executors,
+/// never in a thread of the stack. An object must live until its calls have ended (close() ends them, with
+/// asio::error::operation_aborted).
 #pragma once
 
 #include <asio/any_io_executor.hpp>
@@ -33,7 +34,9 @@ namespace tapir {
 namespace detail {
 
 // Errnos as Asio's own sockets tell them, which compare with asio::error::….
-inline asio::error_code asio_error(const Error& error) { return {error.number(), asio::error::get_system_category()}; }
+inline asio::error_code asio_error(const Error& error) {
+  return {error.number(), asio::error::get_system_category()};
+}
 
 // Asio may be asked to move no byte at all, and to move several buffers; a call moves one.
 template <typename Buffer, typename Sequence>
@@ -52,9 +55,9 @@ class AsioHandler {
   template <typename... Arguments>
   void operator()(Arguments... arguments) {
     const auto executor = work_.get_executor();
-    asio::post(executor, [handler = std::move(handler_), work = std::move(work_), ... told = std::move(arguments)]() mutable {
-      std::move(handler)(std::move(told)...);
-    });
+    asio::post(executor,
+               [handler = std::move(handler_), work = std::move(work_),
+                ... told = std::move(arguments)]() mutable { std::move(handler)(std::move(told)...); });
   }
 
  private:
@@ -71,7 +74,8 @@ class AsioStream {
   using lowest_layer_type = AsioStream;
   using next_layer_type = AsioStream;
 
-  AsioStream(executor_type executor, Socket socket) : executor_(std::move(executor)), socket_(std::move(socket)) {}
+  AsioStream(executor_type executor, Socket socket)
+      : executor_(std::move(executor)), socket_(std::move(socket)) {}
 
   executor_type get_executor() noexcept { return executor_; }
   lowest_layer_type& lowest_layer() { return *this; }
@@ -86,7 +90,9 @@ class AsioStream {
           detail::AsioHandler tell(std::move(handler), executor_);
           if (into.size() == 0) return tell(asio::error_code(), std::size_t{0});
           socket_.async_receive({static_cast<std::byte*>(into.data()), into.size()},
-                                [tell = std::move(tell)](SocketResult<std::size_t> read) mutable { tell(read_error(read), read.value_or(0)); });
+                                [tell = std::move(tell)](SocketResult<std::size_t> read) mutable {
+                                  tell(read_error(read), read.value_or(0));
+                                });
         },
         token, detail::first_of<asio::mutable_buffer>(buffers));
   }
@@ -98,7 +104,8 @@ class AsioStream {
           if (data.size() == 0) return tell(asio::error_code(), std::size_t{0});
           socket_.async_send({static_cast<const std::byte*>(data.data()), data.size()},
                              [tell = std::move(tell)](SocketResult<std::size_t> sent) mutable {
-                               tell(sent ? asio::error_code() : detail::asio_error(sent.error()), sent.value_or(0));
+                               tell(sent ? asio::error_code() : detail::asio_error(sent.error()),
+                                    sent.value_or(0));
                              });
         },
         token, detail::first_of<asio::const_buffer>(buffers));
@@ -147,7 +154,8 @@ class AsioAcceptor {
  public:
   using executor_type = asio::any_io_executor;
 
-  AsioAcceptor(executor_type executor, Listener listener) : executor_(std::move(executor)), listener_(std::move(listener)) {}
+  AsioAcceptor(executor_type executor, Listener listener)
+      : executor_(std::move(executor)), listener_(std::move(listener)) {}
 
   executor_type get_executor() noexcept { return executor_; }
   Listener& listener() { return listener_; }
@@ -158,10 +166,12 @@ class AsioAcceptor {
     return asio::async_initiate<Token, void(asio::error_code, AsioStream)>(
         [this](auto handler) {
           detail::AsioHandler tell(std::move(handler), executor_);
-          listener_.async_accept([tell = std::move(tell), executor = executor_](SocketResult<Socket> accepted) mutable {
-            const asio::error_code error = accepted ? asio::error_code() : detail::asio_error(accepted.error());
-            tell(error, AsioStream(executor, accepted ? std::move(*accepted) : Socket::none()));
-          });
+          listener_.async_accept(
+              [tell = std::move(tell), executor = executor_](SocketResult<Socket> accepted) mutable {
+                const asio::error_code error =
+                    accepted ? asio::error_code() : detail::asio_error(accepted.error());
+                tell(error, AsioStream(executor, accepted ? std::move(*accepted) : Socket::none()));
+              });
         },
         token);
   }
@@ -179,10 +189,12 @@ auto async_connect(asio::any_io_executor executor, Stack& stack, std::string to,
   return asio::async_initiate<Token, void(asio::error_code, AsioStream)>(
       [](auto handler, asio::any_io_executor runs_in, Stack* on, const std::string& where) {
         detail::AsioHandler tell(std::move(handler), runs_in);
-        Socket::async_connect(*on, where, [tell = std::move(tell), runs_in](SocketResult<Socket> connected) mutable {
-          const asio::error_code error = connected ? asio::error_code() : detail::asio_error(connected.error());
-          tell(error, AsioStream(runs_in, connected ? std::move(*connected) : Socket::none()));
-        });
+        Socket::async_connect(
+            *on, where, [tell = std::move(tell), runs_in](SocketResult<Socket> connected) mutable {
+              const asio::error_code error =
+                  connected ? asio::error_code() : detail::asio_error(connected.error());
+              tell(error, AsioStream(runs_in, connected ? std::move(*connected) : Socket::none()));
+            });
       },
       token, std::move(executor), &stack, std::move(to));
 }

@@ -30,8 +30,12 @@ class Error {
   std::error_code code() const { return {number_, std::generic_category()}; }
   operator std::error_code() const { return code(); }
 
-  friend constexpr bool operator==(const Error& error, std::errc number) { return error.number_ == static_cast<int>(number); }
-  friend constexpr bool operator==(const Error& one, const Error& other) { return one.number_ == other.number_; }
+  friend constexpr bool operator==(const Error& error, std::errc number) {
+    return error.number_ == static_cast<int>(number);
+  }
+  friend constexpr bool operator==(const Error& one, const Error& other) {
+    return one.number_ == other.number_;
+  }
   friend std::ostream& operator<<(std::ostream& out, const Error& error);
 
  private:

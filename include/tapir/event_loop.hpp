@@ -35,8 +35,8 @@ namespace api {
 struct LoopAnswers;
 }
 
-/// A coroutine that begins when it is awaited, or spawned, and answers a T. Move-only. One that was begun must end before it is
-/// destroyed, or be destroyed with its EventLoop.
+/// A coroutine that begins when it is awaited, or spawned, and answers a T. Move-only. One that was begun
+/// must end before it is destroyed, or be destroyed with its EventLoop.
 template <typename T>
 class [[nodiscard]] Task;
 
@@ -145,8 +145,9 @@ class [[nodiscard]] Awaiting {
   std::optional<SocketResult<T>> result_;
 };
 
-/// Runs coroutines, all in the thread that calls run(), which waits in the stack and drives it. The stack must outlive it. Its calls
-/// belong to that thread (or to what runs before run()); stop() and post() may come from any.
+/// Runs coroutines, all in the thread that calls run(), which waits in the stack and drives it. The stack
+/// must outlive it. Its calls belong to that thread (or to what runs before run()); stop() and post() may
+/// come from any.
 class EventLoop {
  public:
   explicit EventLoop(Stack& stack);
@@ -165,20 +166,27 @@ class EventLoop {
 
   // ---- the calls of <tapir/socket.hpp>, for co_await; sockets and spans must live until they end ----
   Awaiting<Socket> connect(std::string_view to) {
-    return Awaiting<Socket>([this, where = std::string(to)](Done<Socket> done) { Socket::async_connect(stack_, where, std::move(done), this); });
+    return Awaiting<Socket>([this, where = std::string(to)](Done<Socket> done) {
+      Socket::async_connect(stack_, where, std::move(done), this);
+    });
   }
   Awaiting<Socket> accept(Listener& listener) {
-    return Awaiting<Socket>([this, &listener](Done<Socket> done) { listener.async_accept(std::move(done), this); });
+    return Awaiting<Socket>(
+        [this, &listener](Done<Socket> done) { listener.async_accept(std::move(done), this); });
   }
   Awaiting<std::size_t> receive(Socket& socket, std::span<std::byte> into, int flags = 0) {
-    return Awaiting<std::size_t>(
-        [this, &socket, into, flags](Done<std::size_t> done) { socket.async_receive(into, std::move(done), flags, this); });
+    return Awaiting<std::size_t>([this, &socket, into, flags](Done<std::size_t> done) {
+      socket.async_receive(into, std::move(done), flags, this);
+    });
   }
   Awaiting<std::size_t> send(Socket& socket, std::span<const std::byte> data, int flags = 0) {
-    return Awaiting<std::size_t>(
-        [this, &socket, data, flags](Done<std::size_t> done) { socket.async_send(data, std::move(done), flags, this); });
+    return Awaiting<std::size_t>([this, &socket, data, flags](Done<std::size_t> done) {
+      socket.async_send(data, std::move(done), flags, this);
+    });
   }
-  Awaiting<std::size_t> send(Socket& socket, std::string_view text, int flags = 0) { return send(socket, std::as_bytes(std::span(text)), flags); }
+  Awaiting<std::size_t> send(Socket& socket, std::string_view text, int flags = 0) {
+    return send(socket, std::as_bytes(std::span(text)), flags);
+  }
   /// Goes on after `time`.
   Awaiting<void> sleep_for(std::chrono::nanoseconds time) {
     return Awaiting<void>([this, time](Done<void> done) { async_sleep(time, std::move(done)); });

@@ -11,7 +11,9 @@ std::string Error::name() const {
   return name != nullptr ? name : "errno " + std::to_string(number_);
 }
 
-std::string Error::message() const { return std::string(call_) + ": " + code().message() + " (" + name() + ")"; }
+std::string Error::message() const {
+  return std::string(call_) + ": " + code().message() + " (" + name() + ")";
+}
 
 std::ostream& operator<<(std::ostream& out, const Error& error) { return out << error.message(); }
 

@@ -67,7 +67,8 @@ struct EventLoop::State::Root::promise_type {
 EventLoop::State::Root EventLoop::State::begin(State&, Task<void> task) { co_await task; }
 
 // Not destroyed here: it is on the stack that runs.
-void EventLoop::State::End::await_suspend(std::coroutine_handle<Root::promise_type> coroutine) const noexcept {
+void EventLoop::State::End::await_suspend(
+    std::coroutine_handle<Root::promise_type> coroutine) const noexcept {
   State& state = coroutine.promise().state;
   state.ended.splice(state.ended.end(), state.roots, coroutine.promise().self);
 }
@@ -128,8 +129,9 @@ void EventLoop::post(std::move_only_function<void()> work) {
 }
 
 void EventLoop::async_sleep(std::chrono::nanoseconds time, Done<void> done) {
-  state_->host.start(api::Delay(later(runtime::monotonic_now(), time)), runtime::StackHost::kNowhere,
-                     [done = std::move(done)](socket::Result<long>) mutable { done({}); }, &state_->answers);
+  state_->host.start(
+      api::Delay(later(runtime::monotonic_now(), time)), runtime::StackHost::kNowhere,
+      [done = std::move(done)](socket::Result<long>) mutable { done({}); }, &state_->answers);
 }
 
 runtime::StackHost::Completions& api::LoopAnswers::of(EventLoop& loop) { return loop.state_->answers; }

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calls that no thread waits in, buffers that change hands, and what becomes of calls whose descriptor is closed under them.
+// Calls that no thread waits in, buffers that change hands, and what becomes of calls whose descriptor is
+// closed under them.
 #include <cerrno>
 
 #include "runtime/stack_host.h"
-#include "tcp/send_buffer.h"
+#include "socket/zero_copy.h"
 
 namespace tapir::runtime {
 
-// ---- start() -------------------------------------------------------------------------------------------------------
+// ---- start()
+// -------------------------------------------------------------------------------------------------------
 
 void StackHost::begin(std::unique_ptr<Operation> begun) {
   Operation& operation = *begun.release();
@@ -38,7 +40,9 @@ void StackHost::complete(Operation& operation) {
   if (Waiter* sleeper = std::exchange(operation.to_->sleeper_, nullptr)) answer(*sleeper, 0);
 }
 
-void StackHost::tell(std::unique_ptr<Operation> operation) { operation->finished_(*operation->waiter().answer_); }
+void StackHost::tell(std::unique_ptr<Operation> operation) {
+  operation->finished_(*operation->waiter().answer_);
+}
 
 void StackHost::expire(Instant now) {
   while (!timed_.empty() && timed_.begin()->first <= now) {
@@ -101,7 +105,8 @@ void StackHost::abandon(Completions& of) {
   of.done_.clear();
 }
 
-// ---- a descriptor that is closed while calls wait on it ------------------------------------------------------------
+// ---- a descriptor that is closed while calls wait on it
+// ------------------------------------------------------------
 
 void StackHost::set_aside_waiters(Descriptor fd) {
   Waiter** chain = fd >= 0 ? chain_of(fd) : nullptr;
@@ -137,7 +142,8 @@ Result<int> StackHost::cancel_and_close(Descriptor fd) {
   return close(fd);
 }
 
-// ---- zero copy -----------------------------------------------------------------------------------------------------
+// ---- zero copy
+// -----------------------------------------------------------------------------------------------------
 
 Result<socket::Sockets::Lent> StackHost::lend(Descriptor fd, int flags) {
   socket::Sockets::Lent lent;
@@ -152,7 +158,7 @@ void StackHost::give_back(std::uint64_t name) {
 
 Result<long> StackHost::give(Descriptor fd, Bytes bytes, std::shared_ptr<void> owner, int flags) {
   // Too little to be worth a span of its own.
-  if (bytes.size() < tcp::kGivenMin) return send(fd, bytes.data(), bytes.size(), flags);
+  if (bytes.size() < socket::kGivenMin) return send(fd, bytes.data(), bytes.size(), flags);
   const Result<std::uint64_t> name = with([&](stack::Stack&, socket::Sockets& sockets, Instant) {
     const Result<std::uint64_t> begun = sockets.begin_giving();
     if (begun) given_.emplace(*begun, std::move(owner));

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes that change hands instead of being copied: received frames lent to the program, its own buffers given to be sent.
+// Bytes that change hands instead of being copied: received frames lent to the program, its own buffers given
+// to be sent.
+#include "socket/zero_copy.h"
+
 #include <algorithm>
 
 #include "socket/state.h"
 
 namespace tapir::socket {
+
+static_assert(kGivenMin == tcp::kGivenMin);
 
 // As receive(), of which see.
 Result<Frame> Sockets::State::lend(StreamSocket& s, Instant now) {
@@ -67,7 +72,8 @@ Result<std::size_t> Sockets::give(Descriptor fd, Bytes rest, std::uint64_t name,
   if (file == nullptr) return fail(state.why_no_socket(fd));
   tcp::Given* given = state.parts.tcp.chunks().given(Handle<tcp::Given>::unpack(name));
   // What goes with a SYN is copied.
-  if (file->kind != FileKind::kStream || given == nullptr || (flags & MSG_FASTOPEN) != 0) return fail(EOPNOTSUPP);
+  if (file->kind != FileKind::kStream || given == nullptr || (flags & MSG_FASTOPEN) != 0)
+    return fail(EOPNOTSUPP);
   iovec piece{const_cast<std::uint8_t*>(rest.data()), rest.size()};
   msghdr message{};
   message.msg_iov = &piece;

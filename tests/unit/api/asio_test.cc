@@ -38,19 +38,22 @@ TEST_F(AsioTest, ComposedOperationsWorkOnTheStream) {
   acceptor.async_accept([&](asio::error_code error, AsioStream stream) {
     ASSERT_FALSE(error) << error.message();
     server = std::make_unique<AsioStream>(std::move(stream));
-    asio::async_read_until(*server, asio::dynamic_buffer(line), '\n', [&](asio::error_code, std::size_t size) {
-      heard = line.substr(0, size);
-      line.erase(0, size);
-      const std::size_t had = line.size();
-      line.resize(rest.size());
-      asio::async_read(*server, asio::buffer(line.data() + had, line.size() - had), [&](asio::error_code failed, std::size_t) {
-        EXPECT_FALSE(failed);
-        asio::async_read(*server, asio::buffer(rest), [&](asio::error_code end, std::size_t size_of_nothing) {
-          ended = end;
-          EXPECT_EQ(size_of_nothing, 0U);
+    asio::async_read_until(
+        *server, asio::dynamic_buffer(line), '\n', [&](asio::error_code, std::size_t size) {
+          heard = line.substr(0, size);
+          line.erase(0, size);
+          const std::size_t had = line.size();
+          line.resize(rest.size());
+          asio::async_read(*server, asio::buffer(line.data() + had, line.size() - had),
+                           [&](asio::error_code failed, std::size_t) {
+                             EXPECT_FALSE(failed);
+                             asio::async_read(*server, asio::buffer(rest),
+                                              [&](asio::error_code end, std::size_t size_of_nothing) {
+                                                ended = end;
+                                                EXPECT_EQ(size_of_nothing, 0U);
+                                              });
+                           });
         });
-      });
-    });
   });
   std::string much = "a line\n" + std::string(100'000, 'y');
   std::unique_ptr<AsioStream> client;
@@ -98,7 +101,8 @@ TEST_F(AsioTest, CoroutinesOfAsioWork) {
     std::array<char, 100> buffer;
     for (;;) {
       asio::error_code error;
-      const std::size_t size = co_await stream.async_read_some(asio::buffer(buffer), asio::redirect_error(asio::use_awaitable, error));
+      const std::size_t size = co_await stream.async_read_some(
+          asio::buffer(buffer), asio::redirect_error(asio::use_awaitable, error));
       if (error) co_return;
       co_await asio::async_write(stream, asio::buffer(buffer.data(), size), asio::use_awaitable);
     }

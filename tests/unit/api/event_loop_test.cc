@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
-#include <tapir/event_loop.hpp>
-#include <tapir/socket.hpp>
-#include <tapir/stack.hpp>
 
 #include <array>
 #include <stdexcept>
+#include <tapir/event_loop.hpp>
+#include <tapir/socket.hpp>
+#include <tapir/stack.hpp>
 #include <thread>
 
 #include "runtime/stack_host.h"
