@@ -36,25 +36,25 @@ int main() {
   if (!client) return fail("the client's stack", client.error());
 
   auto listener = tapir::Listener::open(*server, "10.0.0.1:7");
-  if (!listener) return fail("listen", listener.error().message());
+  if (!listener) return fail("the server", listener.error().message());
   std::jthread serving([&] { serve_one(*listener); });
 
   auto connection = tapir::Socket::connect(*client, "10.0.0.1:7");
   if (!connection) {
-    std::printf("connect: %s\n", connection.error().message().c_str());
+    std::printf("%s\n", connection.error().message().c_str());
     std::fflush(stdout);
     std::_Exit(1);  // the server still waits
   }
   std::printf("connected: %s -> %s\n", connection->local()->c_str(), connection->peer()->c_str());
 
   const std::string text = "Hello from the other stack.";
-  if (auto sent = connection->send(text); !sent) return fail("send", sent.error().message());
-  if (auto done = connection->shutdown(SHUT_WR); !done) return fail("shutdown", done.error().message());
+  if (auto sent = connection->send(text); !sent) return fail("the client", sent.error().message());
+  if (auto done = connection->shutdown(SHUT_WR); !done) return fail("the client", done.error().message());
   std::string echoed;
   char buffer[4096];
   for (;;) {
     const auto received = connection->receive(std::span<char>(buffer));
-    if (!received) return fail("receive", received.error().message());
+    if (!received) return fail("the client", received.error().message());
     if (*received == 0) break;
     echoed.append(buffer, *received);
   }

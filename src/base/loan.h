@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <utility>
 
 namespace tapir::inline base {
 
@@ -10,6 +11,12 @@ namespace tapir::inline base {
 // those who borrow.
 struct Loan {
   std::size_t users = 0;   // buffers that point at the bytes
+  Loan** ended = nullptr;  // the list that the loan joins when its last user goes; null: nobody is told
+  Loan* next = nullptr;    // there
+
+  void end_use() {
+    if (--users == 0 && ended != nullptr) next = std::exchange(*ended, this);
+  }
 };
 
 // What is borrowed at a time is at least so many bytes: pieces must not become so small that a frame cannot point at all of

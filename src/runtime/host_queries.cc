@@ -17,7 +17,10 @@ std::vector<StackHost::InterfaceView> StackHost::interfaces() {
 }
 
 Result<int> StackHost::abandon(Descriptor fd) {
-  return with([&](stack::Stack&, socket::Sockets& sockets, Instant now) { return sockets.close(fd, now); });
+  return with([&](stack::Stack&, socket::Sockets& sockets, Instant now) {
+    set_aside_waiters(fd);
+    return sockets.close(fd, now);
+  });
 }
 
 std::size_t StackHost::unfinished() {

@@ -103,7 +103,7 @@ Result<int> StackHost::close(Descriptor fd) {
   struct Call : socket::LingeringClose {
     Call(StackHost& h, Descriptor descriptor) : LingeringClose(descriptor), host(h), closed(descriptor) {}
     std::optional<Result<long>> step(socket::Sockets& sockets, Instant now) {
-      host.answer_all(std::exchange(closed, -1), socket::fail(EBADF));
+      host.set_aside_waiters(std::exchange(closed, -1));
       return LingeringClose::step(sockets, now);
     }
     StackHost& host;
@@ -117,7 +117,10 @@ Result<Descriptor> StackHost::dup(Descriptor fd) {
 }
 
 Result<Descriptor> StackHost::dup3(Descriptor fd, Descriptor to, int flags) {
-  return with([&](stack::Stack&, socket::Sockets& sockets, Instant now) { return sockets.dup3(fd, to, flags, now); });
+  return with([&](stack::Stack&, socket::Sockets& sockets, Instant now) {
+    if (fd != to) set_aside_waiters(to);
+    return sockets.dup3(fd, to, flags, now);
+  });
 }
 
 Result<int> StackHost::getsockname(Descriptor fd, sockaddr* address, socklen_t* length) {

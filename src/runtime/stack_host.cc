@@ -62,6 +62,7 @@ StackHost::~StackHost() {
   {
     Lock lock(*this);
     TAPIR_INVARIANT(newest_ == nullptr, "no call is under way when its stack is destroyed");
+    while (newest_started_ != nullptr) answer(*newest_started_, socket::fail(ECANCELED));
     stopping_ = true;
     wake(service_futex_);
     kick();
@@ -84,13 +85,20 @@ void StackHost::Lock::acquire() {
 void StackHost::Lock::release() {
   const std::array<WakeUp, 16> to_wake = host_.to_wake_;
   const std::size_t count = std::exchange(host_.to_wake_count_, 0);
+  std::vector<Operation*> finished;
+  std::vector<std::shared_ptr<void>> given_back;
+  finished.swap(host_.finished_);
+  given_back.swap(host_.given_back_);
   host_.mutex_.unlock();
   for (std::size_t i = 0; i < count; ++i) to_wake[i].send();
   SignalWatch& signals = signal_watch();
   const int cancel_state = signals.cancel_state;
-  if (signals.busy.fetch_sub(1, std::memory_order_relaxed) != 1) return;
-  ::pthread_setcancelstate(cancel_state, nullptr);
-  if (signals.deferred.load(std::memory_order_relaxed)) run_deferred.load()();
+  if (signals.busy.fetch_sub(1, std::memory_order_relaxed) == 1) {
+    ::pthread_setcancelstate(cancel_state, nullptr);
+    if (signals.deferred.load(std::memory_order_relaxed)) run_deferred.load()();
+  }
+  // The program's code, which may call again, and more: `host_` is not touched after it.
+  for (Operation* operation : finished) tell(std::unique_ptr<Operation>(operation));
 }
 
 void StackHost::WakeUp::send() const {
@@ -125,6 +133,7 @@ void StackHost::kick() {
 // ---- who waits -----------------------------------------------------------------------------------------------------
 
 StackHost::Waiter** StackHost::chain_of(Descriptor fd) {
+  if (fd == kNowhere) return nullptr;
   if (fd < 0) return &anywhere_;
   const auto index = static_cast<std::size_t>(fd);
   return index < chains_.size() ? &chains_[index] : nullptr;
@@ -132,15 +141,17 @@ StackHost::Waiter** StackHost::chain_of(Descriptor fd) {
 
 void StackHost::enlist(Waiter& waiter) {
   if (waiter.fd_ >= 0 && static_cast<std::size_t>(waiter.fd_) >= chains_.size()) chains_.resize(static_cast<std::size_t>(waiter.fd_) * 2 + 8);
-  Waiter** head = chain_of(waiter.fd_);
-  waiter.previous_ = nullptr;
-  waiter.next_ = *head;
-  if (*head != nullptr) (*head)->previous_ = &waiter;
-  *head = &waiter;
+  waiter.previous_ = waiter.next_ = nullptr;
+  if (Waiter** head = chain_of(waiter.fd_)) {
+    waiter.next_ = *head;
+    if (*head != nullptr) (*head)->previous_ = &waiter;
+    *head = &waiter;
+  }
+  Waiter*& newest = waiter.operation_ != nullptr ? newest_started_ : newest_;
   waiter.newer_ = nullptr;
-  waiter.older_ = newest_;
-  if (newest_ != nullptr) newest_->newer_ = &waiter;
-  newest_ = &waiter;
+  waiter.older_ = newest;
+  if (newest != nullptr) newest->newer_ = &waiter;
+  newest = &waiter;
   waiter.enlisted_ = true;
   if (waiter.watches_stack()) ++watchers_;
 }
@@ -148,16 +159,20 @@ void StackHost::enlist(Waiter& waiter) {
 void StackHost::delist(Waiter& waiter) {
   if (!std::exchange(waiter.enlisted_, false)) return;
   if (waiter.watches_stack()) --watchers_;
-  if (waiter.next_ != nullptr) waiter.next_->previous_ = waiter.previous_;
-  (waiter.previous_ != nullptr ? waiter.previous_->next_ : *chain_of(waiter.fd_)) = waiter.next_;
+  if (waiter.fd_ != kNowhere) {
+    if (waiter.next_ != nullptr) waiter.next_->previous_ = waiter.previous_;
+    (waiter.previous_ != nullptr ? waiter.previous_->next_ : *chain_of(waiter.fd_)) = waiter.next_;
+  }
   if (waiter.newer_ != nullptr) waiter.newer_->older_ = waiter.older_;
   if (waiter.older_ != nullptr) waiter.older_->newer_ = waiter.newer_;
-  if (newest_ == &waiter) newest_ = waiter.older_;
+  Waiter*& newest = waiter.operation_ != nullptr ? newest_started_ : newest_;
+  if (newest == &waiter) newest = waiter.older_;
 }
 
 void StackHost::answer(Waiter& waiter, Result<long> with) {
   waiter.answer_ = with;
   delist(waiter);
+  if (waiter.operation_ != nullptr) return complete(*waiter.operation_);
   if (driver_ != &waiter) {
     wake(waiter.futex_, waiter.bell_);
   } else if (waiter.polling) {
@@ -173,7 +188,7 @@ void StackHost::answer_all(Descriptor fd, Result<long> with) {
 
 bool StackHost::complete_ready(Instant now) {
   const std::span<const socket::Woken> woken = sockets_.take_woken(now);
-  if ((woken.empty() && watchers_ == 0) || newest_ == nullptr) return false;
+  if ((woken.empty() && watchers_ == 0) || (newest_ == nullptr && newest_started_ == nullptr)) return false;
   candidates_.clear();
   const auto collect = [this](Waiter* chain) {
     for (; chain != nullptr; chain = chain->next_)
@@ -186,6 +201,7 @@ bool StackHost::complete_ready(Instant now) {
   for (std::size_t i = candidates_.size(); i-- > 0;) {
     Waiter& waiter = *candidates_[i];
     waiter.candidate_ = false;
+    if (waiter.answer_) continue;  // by what an earlier one did
     if (auto answered = waiter.step(sockets_, now)) answer(waiter, *answered);
   }
   return !candidates_.empty();
@@ -199,7 +215,8 @@ void StackHost::settle(Instant now) {
     if (due) stack_.turn(now);
     if (!stepped && !due) break;
   }
-  if (driver_ != nullptr && driver_->polling && stack_.next_timeout() < driver_->poll_until) kick();
+  given_.collect(given_back_);
+  if (driver_ != nullptr && driver_->polling && next_deadline() < driver_->poll_until) kick();
 }
 
 // ---- a call that waits ---------------------------------------------------------------------------------------------
@@ -236,6 +253,7 @@ Result<long> StackHost::run_to_answer(Waiter& waiter) {
       sleep(lock, waiter);
     }
   }
+  let_go_of_aside(waiter);
   // Whom the driver that left has woken may be about to leave too: nobody may be left asleep without a driver.
   if (driver_ == nullptr) hand_over();
   return *waiter.answer_;
@@ -339,7 +357,7 @@ void StackHost::drive(Lock& lock, Waiter& waiter, bool looked) {
       let_others_in(lock);
       continue;
     }
-    const Instant until = std::min(stack_.next_timeout(), waiter.deadline());
+    const Instant until = std::min(next_deadline(), waiter.deadline());
     if (!wait_for_devices(lock, waiter, until, now, &waiter)) interrupt(waiter);
   }
   driver_ = nullptr;
@@ -352,7 +370,7 @@ void StackHost::hand_over() {
   } else if (service_.polling) {
     // It has not noticed yet that its place was taken: it has it back.
     driver_ = &service_;
-    if (stack_.next_timeout() < service_.poll_until) kick();
+    if (next_deadline() < service_.poll_until) kick();
   } else if (service_asleep_) {
     service_asleep_ = false;
     wake(service_futex_);
@@ -364,12 +382,14 @@ bool StackHost::turn(Instant now) {
   last_turn_ = now;
   const bool more = stack_.turn(now);
   if (complete_ready(now)) settle(now);
+  if (!timed_.empty() && timed_.begin()->first <= now) expire(now);
+  given_.collect(given_back_);
   return more;
 }
 
 bool StackHost::spin(Lock& lock, const Waiter* waiter, Instant now) {
   if (config_.spin == Duration::zero()) return false;
-  const Instant until = std::min(later(now, config_.spin), stack_.next_timeout());
+  const Instant until = std::min(later(now, config_.spin), next_deadline());
   while (now < until && !waiter->answer_) {
     let_others_in(lock);
     now = monotonic_now();
@@ -501,7 +521,7 @@ void StackHost::service_drive(Lock& lock) {
       continue;
     }
     if (calls_ != calls) break;
-    wait_for_devices(lock, service_, stack_.next_timeout(), now);
+    wait_for_devices(lock, service_, next_deadline(), now);
   }
   service_leaves();
 }

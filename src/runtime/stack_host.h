@@ -8,6 +8,8 @@
 //                 not answered -> enlisted; nobody drives -> drive, else sleep
 //   the driver    turn, complete whoever became ready, unlock, poll {devices, kick} until the next deadline, lock, …
 //                 its own call answered -> leaves, and wakes one sleeper to drive
+//   start()       a call that no thread waits in: who completes it tells its Finished, without the lock, or puts it where an event
+//                 loop's thread looks (Completions), which waits in a call of its own and so drives as others do
 //   the service   ticks every drive_grace while calls or turns run, and runs a turn when none ran since its last tick; when calls
 //                 have ceased too it drives, until a call comes
 #pragma once
@@ -19,6 +21,8 @@
 #include <atomic>
 #include <cstdint>
 #include <expected>
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -34,6 +38,7 @@
 #include "link/capture.h"
 #include "runtime/clock.h"
 #include "runtime/futex.h"
+#include "runtime/given_buffers.h"
 #include "socket/blocking_call.h"
 #include "socket/sockets.h"
 #include "stack/stack.h"
@@ -144,8 +149,11 @@ class StackHost {
   Result<long> readv(Descriptor fd, const iovec* pieces, int count);
   Result<long> writev(Descriptor fd, const iovec* pieces, int count);
   Result<int> shutdown(Descriptor fd, int how);
-  // Calls of other threads that wait on this descriptor end with EBADF. (Linux lets them wait on.)
+  // Calls of other threads that wait on this descriptor wait on, and hold the socket until they end, as in Linux.
   Result<int> close(Descriptor fd);
+  // Ends all calls that wait on this descriptor, with ECANCELED; the second closes it too.
+  void cancel(Descriptor fd);
+  Result<int> cancel_and_close(Descriptor fd);
   Result<Descriptor> dup(Descriptor fd);
   Result<Descriptor> dup3(Descriptor fd, Descriptor to, int flags);
   Result<int> getsockname(Descriptor fd, sockaddr* address, socklen_t* length);
@@ -159,6 +167,29 @@ class StackHost {
   Result<Descriptor> epoll_create1(int flags);
   Result<int> epoll_ctl(Descriptor epfd, int operation, Descriptor fd, epoll_event* event);
   Result<int> epoll_wait(Descriptor epfd, std::span<epoll_event> events, std::optional<Duration> timeout);
+  // ---- zero copy: socket::Sockets's of these names, and the calls that wait ----
+  Result<socket::Sockets::Lent> lend(Descriptor fd, int flags);
+  void give_back(std::uint64_t name);
+  // Sends `bytes`, which live as long as `owner`; that is let go, without the lock, when nothing of them waits to be acknowledged.
+  Result<long> give(Descriptor fd, Bytes bytes, std::shared_ptr<void> owner, int flags);
+
+  // ---- calls that no thread waits in ----
+  // Told once, with the answer, by whichever thread has completed the call (the caller of start() among them), without the lock.
+  using Finished = std::move_only_function<void(Result<long>)>;
+  // An event loop's answers.
+  class Completions;
+  // For `fd` of start() and run(): nothing that happens to sockets lets the call go on, its deadline alone.
+  static constexpr Descriptor kNowhere = -2;
+  // As run(), but at once. `to`: the answer waits there, for wait_for_completions(). A signal does not end it.
+  template <typename Call>
+  void start(Call call, Descriptor fd, Finished finished, Completions* to = nullptr) {
+    begin(std::make_unique<OwnedCall<Call>>(std::move(call), fd, std::move(finished), to));
+  }
+  // Waits until `of` has answers, or is rung, and tells them. Other threads' calls are driven meanwhile.
+  void wait_for_completions(Completions& of);
+  void ring(Completions& of);
+  // Forgets the calls whose answers were to go there, unanswered.
+  void abandon(Completions& of);
 
   // Runs a call of socket/blocking_call.h to its answer. `fd`: the descriptor whose touches let it go on; -1 = any.
   // A signal ends it as it ends Linux's: EINTR or a short count, unless every handler of the process has SA_RESTART and the
@@ -170,6 +201,8 @@ class StackHost {
   }
 
  private:
+  class Operation;
+
   // Who may drive. `polling` and `poll_until` are true of the time the lock is not held.
   struct Driver {
     bool polling = false;
@@ -192,10 +225,13 @@ class StackHost {
     // Descriptors of the kernel that it waits for too, and the signal mask of its wait (null: the thread's own).
     virtual std::span<pollfd> kernel() = 0;
     virtual const sigset_t* mask() const = 0;
+    // The descriptor was closed while the call waits; its file has this other number now.
+    virtual void move_to(Descriptor fd) = 0;
 
    private:
     friend class StackHost;
     Descriptor fd_;
+    Operation* operation_ = nullptr;  // of a call that no thread waits in
     int bell_ = -1;                // eventfd that ends its sleep; -1: the futex does
     bool kernel_ready_ = false;    // one of kernel() is; to be stepped
     unsigned handled_ = 0;         // SignalWatch's counts when the call began, or when it was last restarted
@@ -233,10 +269,40 @@ class StackHost {
       if constexpr (requires { call_.mask(); }) return call_.mask();
       return nullptr;
     }
+    void move_to(Descriptor fd) override {
+      if constexpr (requires { call_.move_to(fd); }) call_.move_to(fd);
+    }
 
    private:
     Call& call_;
   };
+
+  // A call of start(): owns itself until it is told.
+  class Operation {
+   public:
+    Operation(Finished finished, Completions* to) : finished_(std::move(finished)), to_(to) {}
+    virtual ~Operation() = default;
+    virtual Waiter& waiter() = 0;
+
+   private:
+    friend class StackHost;
+    Finished finished_;
+    Completions* to_;
+    std::multimap<Instant, Operation*>::iterator timed_;
+    bool is_timed_ = false;
+  };
+  template <typename Call>
+  class OwnedCall final : public Operation {
+   public:
+    OwnedCall(Call call, Descriptor fd, Finished finished, Completions* to)
+        : Operation(std::move(finished), to), call_(std::move(call)), waiter_(call_, fd) {}
+    Waiter& waiter() override { return waiter_; }
+
+   private:
+    Call call_;
+    CallWaiter<Call> waiter_;
+  };
+  struct LoopWait;
 
   // The lock, counting who wants it, and sending the wake-ups once it is free.
   class Lock {
@@ -278,6 +344,16 @@ class StackHost {
   void settle(Instant now);
   bool complete_ready(Instant now);
   void answer(Waiter& waiter, Result<long> with);
+  void begin(std::unique_ptr<Operation> operation);
+  void complete(Operation& operation);
+  static void tell(std::unique_ptr<Operation> operation);
+  // Ends the operations whose time is over.
+  void expire(Instant now);
+  // When the driver must look up at the latest.
+  Instant next_deadline() const { return timed_.empty() ? stack_.next_timeout() : std::min(stack_.next_timeout(), timed_.begin()->first); }
+  // Calls that wait on `fd` go on under another number, as `fd` is about to be closed.
+  void set_aside_waiters(Descriptor fd);
+  void let_go_of_aside(const Waiter& waiter);
   // Ends every call that waits on `fd`.
   void answer_all(Descriptor fd, Result<long> with);
   void interrupt(Waiter& waiter);
@@ -296,6 +372,7 @@ class StackHost {
   void service_leaves();
 
   const HostConfig config_;
+  GivenBuffers given_;                   // goes after the stack, which points into them
   std::mutex mutex_;
   std::atomic<int> contenders_ = 0;      // threads at the mutex
   stack::Stack stack_;
@@ -309,8 +386,12 @@ class StackHost {
 
   std::vector<Waiter*> chains_;          // waiters by descriptor, last come first
   Waiter* anywhere_ = nullptr;           // waiters for any descriptor
-  Waiter* newest_ = nullptr;             // of all waiters
-  int watchers_ = 0;                     // of them, who watch the stack
+  Waiter* newest_ = nullptr;             // of all waiters with a thread
+  Waiter* newest_started_ = nullptr;     // of those without
+  int watchers_ = 0;                     // of all waiters, who watch the stack
+  std::multimap<Instant, Operation*> timed_;       // operations with a deadline
+  std::vector<Operation*> finished_;               // to be told when the lock is released
+  std::vector<std::shared_ptr<void>> given_back_;  // to be let go of then
   std::vector<Waiter*> candidates_;      // scratch of complete_ready()
   std::vector<int> bells_;               // eventfds that nobody sleeps on; never closed before the host, as a wake-up may be late
   std::unique_ptr<link::ByteSink> capture_sink_;
@@ -331,6 +412,19 @@ class StackHost {
   bool service_asleep_ = false;          // sleeps until somebody wakes it, not for a tick
   bool stopping_ = false;
   std::thread service_thread_;
+};
+
+class StackHost::Completions {
+ public:
+  Completions() = default;
+  Completions(const Completions&) = delete;
+  Completions& operator=(const Completions&) = delete;
+
+ private:
+  friend class StackHost;
+  std::vector<Operation*> done_;  // all under the host's lock
+  Waiter* sleeper_ = nullptr;     // the loop's own call, while it waits
+  bool rung_ = false;
 };
 
 }  // namespace tapir::runtime

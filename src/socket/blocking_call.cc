@@ -188,6 +188,21 @@ std::optional<Result<long>> BlockingReceive::step(Sockets& sockets, Instant now)
   }
 }
 
+std::optional<Result<long>> BlockingLend::step(Sockets& sockets, Instant now) {
+  if (!started_) {
+    started_ = true;
+    deadline_ = deadline_after(sockets.receive_timeout(fd_), now);
+  }
+  Result<Sockets::Lent> lent = sockets.lend(fd_, now);
+  if (lent) {
+    *lent_ = *lent;
+    return static_cast<long>(lent->bytes.size());
+  }
+  const bool waits = (flags_ & MSG_DONTWAIT) == 0 && !sockets.nonblocking(fd_);
+  if (!would_block(lent.error()) || !waits || now >= deadline_) return std::unexpected(lent.error());
+  return std::nullopt;
+}
+
 // ---- readv, writev ----
 
 namespace {

@@ -12,6 +12,7 @@
 namespace tapir::socket {
 
 // Each type below has:
+//   void move_to(Descriptor)                                  the descriptor was closed while the call waits: the file's other number
 //   std::optional<Result<long>> step(Sockets&, Instant now)   the answer, or nothing: wait for a touch of a
 //   descriptor or deadline() Instant deadline() const                                  when step() will end
 //   without a touch; kNever
@@ -22,6 +23,7 @@ class BlockingAccept {
  public:
   BlockingAccept(Descriptor fd, sockaddr* address, socklen_t* length, int flags)
       : fd_(fd), address_(address), length_(length), flags_(flags) {}
+  void move_to(Descriptor fd) { fd_ = fd; }
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return deadline_; }
 
@@ -38,6 +40,7 @@ class BlockingConnect {
  public:
   BlockingConnect(Descriptor fd, const sockaddr* address, socklen_t length)
       : fd_(fd), address_(address), length_(length) {}
+  void move_to(Descriptor fd) { fd_ = fd; }
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return deadline_; }
 
@@ -57,6 +60,7 @@ class BlockingSend {
  public:
   // `loan`: as Sockets::sendmsg().
   BlockingSend(Descriptor fd, const msghdr& message, int flags, Loan* loan = nullptr);
+  void move_to(Descriptor fd) { fd_ = fd; }
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return deadline_; }
   // What a signal makes of it: what is done counts (signal(7)), else EINTR.
@@ -83,6 +87,7 @@ class BlockingSend {
 class BlockingReceive {
  public:
   BlockingReceive(Descriptor fd, msghdr* message, int flags);
+  void move_to(Descriptor fd) { fd_ = fd; }
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return deadline_; }
   // What a signal makes of it: what is done counts (signal(7)), else EINTR.
@@ -107,6 +112,10 @@ class BlockingReceive {
 class BlockingReadVector {
  public:
   BlockingReadVector(Descriptor fd, const iovec* pieces, int count) : fd_(fd), pieces_(pieces), count_(count) {}
+  void move_to(Descriptor fd) {
+    fd_ = fd;
+    if (call_) call_->move_to(fd);
+  }
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return call_ ? call_->deadline() : kNever; }
   Result<long> interrupted() const {
@@ -125,6 +134,10 @@ class BlockingReadVector {
 class BlockingWriteVector {
  public:
   BlockingWriteVector(Descriptor fd, const iovec* pieces, int count) : fd_(fd), pieces_(pieces), count_(count) {}
+  void move_to(Descriptor fd) {
+    fd_ = fd;
+    if (call_) call_->move_to(fd);
+  }
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return call_ ? call_->deadline() : kNever; }
   Result<long> interrupted() const {
@@ -143,6 +156,10 @@ class BlockingWriteVector {
 class BlockingReceiveFrom {
  public:
   BlockingReceiveFrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from, socklen_t* length);
+  void move_to(Descriptor fd) {
+    fd_ = fd;
+    if (call_) call_->move_to(fd);
+  }
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return call_ ? call_->deadline() : kNever; }
   Result<long> interrupted() const {
@@ -165,6 +182,10 @@ class BlockingReceiveFrom {
 class BlockingSendMany {
  public:
   BlockingSendMany(Descriptor fd, mmsghdr* messages, unsigned count, int flags);
+  void move_to(Descriptor fd) {
+    fd_ = fd;
+    if (call_) call_->move_to(fd);
+  }
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return call_ ? call_->deadline() : kNever; }
   Result<long> interrupted() const {
@@ -184,6 +205,10 @@ class BlockingSendMany {
 class BlockingReceiveMany {
  public:
   BlockingReceiveMany(Descriptor fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout);
+  void move_to(Descriptor fd) {
+    fd_ = fd;
+    if (call_) call_->move_to(fd);
+  }
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return call_ ? call_->deadline() : kNever; }
   Result<long> interrupted() const {
@@ -230,6 +255,22 @@ class BlockingEpollWait {
   Descriptor epfd_;
   std::span<epoll_event> events_;
   std::optional<Duration> timeout_;
+  bool started_ = false;
+  Instant deadline_ = kNever;
+};
+
+// recv() without the copy (Sockets::lend): the answer is how many bytes `lent` has.
+class BlockingLend {
+ public:
+  BlockingLend(Descriptor fd, int flags, Sockets::Lent* lent) : fd_(fd), flags_(flags), lent_(lent) {}
+  void move_to(Descriptor fd) { fd_ = fd; }
+  std::optional<Result<long>> step(Sockets& sockets, Instant now);
+  Instant deadline() const { return deadline_; }
+
+ private:
+  Descriptor fd_;
+  int flags_;
+  Sockets::Lent* lent_;
   bool started_ = false;
   Instant deadline_ = kNever;
 };

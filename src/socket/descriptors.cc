@@ -40,8 +40,19 @@ bool DescriptorTable::has_room(int least) {
 int DescriptorTable::open(File& file, int least) {
   if (!has_room(least)) return -1;
   const std::size_t index = lowest_free(least);
-  const int descriptor = first_ + static_cast<int>(index);
   if (index == lowest_free_) ++lowest_free_;
+  return enter(file, index);
+}
+
+int DescriptorTable::open_aside(File& file) {
+  std::size_t index = most_;
+  while (index < entries_.size() && entries_[index].file != nullptr) ++index;
+  if (index >= most_ + kAsideMax || (index >= entries_.size() && !grow(index + 1))) return -1;
+  return enter(file, index);
+}
+
+int DescriptorTable::enter(File& file, std::size_t index) {
+  const int descriptor = first_ + static_cast<int>(index);
   entries_[index] = {&file, file.first_descriptor, false};
   file.first_descriptor = descriptor;
   ++file.references;

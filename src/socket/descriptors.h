@@ -11,6 +11,9 @@
 
 namespace tapir::socket {
 
+// Files without a number of the program's that some call still waits on.
+inline constexpr std::size_t kAsideMax = 1024;
+
 class DescriptorTable {
  public:
   // Descriptors first … first + most - 1. The table grows by doubling as the program opens files, charged to
@@ -31,6 +34,9 @@ class DescriptorTable {
   bool has_room(int least = 0);
   // The lowest free number from `least` on, for `file`; -1 when there is none (EMFILE).
   int open(File& file, int least = 0);
+  // A number beyond those that open() gives; -1 when all are in use.
+  int open_aside(File& file);
+  bool is_aside(int descriptor) const { return descriptor >= first_ && static_cast<std::size_t>(descriptor - first_) >= most_; }
   // Frees the number; the file that it stood for, or null.
   File* close(int descriptor);
   bool close_on_exec(int descriptor) const;
@@ -55,6 +61,7 @@ class DescriptorTable {
   const Entry* entry(int descriptor) const;
   std::size_t lowest_free(int least) const;
   bool grow(std::size_t size);
+  int enter(File& file, std::size_t index);
 
   int first_;
   std::size_t most_;

@@ -469,6 +469,17 @@ bool Sockets::syn_deferred(Descriptor fd) const {
 }
 
 bool Sockets::is_stream(Descriptor fd) const { return state_->find_stream(fd) != nullptr; }
+
+Result<Descriptor> Sockets::set_aside(Descriptor fd) {
+  File* file = state_->descriptors.find(fd);
+  if (file == nullptr) return fail(EBADF);
+  const int aside = state_->descriptors.open_aside(*file);
+  if (aside < 0) return fail(EMFILE);
+  return aside;
+}
+
+bool Sockets::is_aside(Descriptor fd) const { return state_->descriptors.is_aside(fd); }
+
 std::size_t Sockets::size() const { return state_->descriptors.size(); }
 
 std::uint64_t Sockets::last_lingering() const { return state_->last_lingering; }

@@ -14,6 +14,7 @@
 #include <memory>
 #include <span>
 
+#include "base/bytes.h"
 #include "base/loan.h"
 #include "base/time.h"
 #include "socket/errno.h"
@@ -105,7 +106,21 @@ class Sockets {
   // epoll_wait(2) with timeout 0.
   Result<int> epoll_wait(Descriptor epfd, std::span<epoll_event> events, Instant now);
 
+  // ---- zero copy: sendmsg() with a loan, and of streams alone (others: EOPNOTSUPP) ----
+  struct Lent {
+    std::uint64_t name = 0;  // for give_back(); 0: there are no bytes
+    Bytes bytes;             // valid until then
+  };
+  // recv() without the copy: the received frame that is first in line, whole. No bytes: the peer has closed. ENOBUFS: too many are
+  // lent.
+  Result<Lent> lend(Descriptor fd, Instant now);
+  void give_back(std::uint64_t name);
+
   // ---- for those who wait ----
+  // Another number for the file of `fd`, beyond those that programs get: calls that wait on it go on under that one when `fd` is
+  // closed, as in Linux, where each holds the file. EMFILE: there are too many of them.
+  Result<Descriptor> set_aside(Descriptor fd);
+  bool is_aside(Descriptor fd) const;
   bool nonblocking(Descriptor fd) const;
   // SO_RCVTIMEO / SO_SNDTIMEO; Duration::zero() is "for ever".
   Duration receive_timeout(Descriptor fd) const;

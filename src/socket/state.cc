@@ -42,6 +42,7 @@ Sockets::State::State(stack::Stack& stack_, int first_descriptor, std::size_t de
       sets(kFilesMax, parts.budget.hook()),
       items(kFilesMax, parts.budget.hook()),
       lingerings(kLingeringMax, parts.budget.hook()),
+      lent(kLentMax, parts.budget.hook()),
       listeners(kFilesMax, parts.budget.hook()),
       ports(kFilesMax, parts.budget.hook()) {}
 

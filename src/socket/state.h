@@ -25,6 +25,8 @@ namespace tapir::socket {
 inline constexpr std::uint32_t kFilesMax = 1u << 20;
 // Closed sockets whose close() still waits for the peer (SO_LINGER).
 inline constexpr std::uint32_t kLingeringMax = 4096;
+// Frames lent to the program; ENOBUFS beyond. Without a limit, who never gives back holds all of the stack's memory.
+inline constexpr std::uint32_t kLentMax = 4096;
 // Linux's EP_MAX_NESTS: epoll sets in epoll sets.
 inline constexpr int kEpollNestingMax = 4;
 
@@ -82,6 +84,8 @@ struct Sockets::State {
   Result<int> start_connect(StreamSocket& s, const sockaddr* address, socklen_t length, Instant now);
   // What a connect() under way came to: EALREADY while it goes on.
   Result<int> connect_result(StreamSocket& s, Instant now);
+  // ---- zero_copy.cc ----
+  Result<Frame> lend(StreamSocket& s, Instant now);
   // ---- send_reports.cc: MSG_ZEROCOPY, SO_TIMESTAMPING, TCP_INQ ----
   Result<int> set_timestamping(StreamSocket& s, std::uint32_t flags, Instant now);
   Result<std::uint32_t> timestamping_of(const tcp::Connection& connection, const msghdr& message) const;
@@ -250,6 +254,7 @@ struct Sockets::State {
   Slab<EpollSet> sets;
   Slab<EpollItem> items;
   Slab<Lingering> lingerings;
+  Slab<Frame> lent;
   KeyedTable<> listeners;    // ListenerId -> index in streams
   KeyedTable<> ports;        // udp::PortHandle -> index in datagrams
   IntrusiveList<File, WokenTag> woken;

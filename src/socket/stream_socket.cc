@@ -288,6 +288,9 @@ void Sockets::State::notice_end(StreamSocket& s, Instant now) {
 // better one.
 void Sockets::State::disconnect(StreamSocket& s, int error, Instant now) {
   bool leaves = false;
+  notice_end(s, now);
+  // What was bound since the last connection ended stays bound (Linux: tcp_set_state puts the port, and CLOSE is no news).
+  const bool was_closed = tcp_state(s) == tcp::State::kClosed;
   if (s.listener) {
     const tcp::SocketOptions kept = options_of(s);
     parts.tcp.close_listener(s.listener, now);
@@ -314,7 +317,7 @@ void Sockets::State::disconnect(StreamSocket& s, int error, Instant now) {
   s.error = error;
   s.shutdown = 0;
   s.state = SocketState::kUnconnected;
-  if (!s.port_locked) {
+  if (!s.port_locked && (!was_closed || s.local.port == 0)) {
     let_go_of_port(s, leaves, now);
     if (!s.address_locked) s.local.address = IpAddress::any_v4();
   } else if (!s.address_locked) {

@@ -368,6 +368,16 @@ std::size_t Connection::read(MutableBytes out, Env& env, Instant now) {
   return count;
 }
 
+Frame Connection::lend(Env& env, Instant now) {
+  Frame frame = busy_ ? busy_->receive_queue.lend() : Frame();
+  if (!frame) return frame;
+  note_read();
+  rcv_.copied += static_cast<std::uint32_t>(frame.size());
+  adjust_receive_space(env, now);
+  offer_after_read();
+  return frame;
+}
+
 std::size_t Connection::peek(MutableBytes out, std::size_t offset) const { return busy_->receive_queue.peek(out, offset); }
 
 std::size_t Connection::discard(std::size_t count, Env& env, Instant now) {

@@ -134,6 +134,8 @@ class Connection : public TouchedLink {
   // Somebody found it not writable and will wait: kTouchedWritable tells when it is (Linux: tcp_poll sets SOCK_NOSPACE).
   void ask_for_room() { no_space_ = true; }
   std::size_t read(MutableBytes out, Env& env, Instant now);
+  // The same without copying: a frame of the queue, which is the caller's from now on. Empty when nothing is queued.
+  Frame lend(Env& env, Instant now);
   std::size_t peek(MutableBytes out, std::size_t offset) const;
 
   // ---- urgent data (connection_urgent.cc): a read stops at the mark, and steps over the byte behind it unless SO_OOBINLINE ----

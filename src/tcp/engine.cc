@@ -348,6 +348,14 @@ std::size_t Engine::read(ConnectionId id, MutableBytes out, Instant now) {
   return count;
 }
 
+Frame Engine::lend(ConnectionId id, Instant now) {
+  Connection* c = state_->owned(id);
+  if (c == nullptr) return {};
+  Frame frame = c->lend(state_->env, now);
+  state_->settle(*c, now);
+  return frame;
+}
+
 std::size_t Engine::discard(ConnectionId id, std::size_t count, Instant now) {
   Connection* c = state_->owned(id);
   if (c == nullptr) return 0;

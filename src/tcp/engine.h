@@ -148,6 +148,7 @@ class Engine {
   std::size_t write(ConnectionId id, Bytes data, Connection::WriteFlags flags, Instant now);
   std::size_t read(ConnectionId id, MutableBytes out, Instant now);
   std::size_t discard(ConnectionId id, std::size_t count, Instant now);
+  Frame lend(ConnectionId id, Instant now);
   void shutdown_send(ConnectionId id, Instant now);
   void shutdown_receive(ConnectionId id, Instant now);
   // The program lets go: the id is dead afterwards, the connection lives on as an orphan as long as TCP wants.

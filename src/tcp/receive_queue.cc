@@ -149,6 +149,14 @@ std::size_t ReceiveQueue::peek(MutableBytes out, std::size_t offset) const {
   return done;
 }
 
+Frame ReceiveQueue::lend() {
+  if (empty()) return {};
+  Frame frame = queue_.empty() ? std::move(tail_) : queue_.pop_front();
+  frame.trim_front(std::exchange(head_offset_, 0));
+  bytes_ -= frame.size();
+  return frame;
+}
+
 Instant ReceiveQueue::head_received_at() const { return empty() ? kNever : head()->received_at; }
 
 void ReceiveQueue::clear() {

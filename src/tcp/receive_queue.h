@@ -31,6 +31,8 @@ class ReceiveQueue {
   std::size_t read(MutableBytes out);
   // The same without dropping, from `offset` unread bytes on.
   std::size_t peek(MutableBytes out, std::size_t offset = 0) const;
+  // The first frame, less what was read of it, to be kept by the caller; an empty one when there is none.
+  Frame lend();
   // Drops without copying (MSG_TRUNC).
   std::size_t discard(std::size_t count);
   // When the first unread byte arrived; kNever when empty. Bytes copied to another's frame count as arrived with it.

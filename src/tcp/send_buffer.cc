@@ -73,7 +73,7 @@ Chunk* ChunkPool::borrow(const std::uint8_t* bytes, Loan& loan) {
 
 void ChunkPool::release(Chunk* chunk) {
   TAPIR_INVARIANT(in_use_ > 0, "a chunk is given back once");
-  if (Loan* loan = std::exchange(chunk->loan, nullptr)) --loan->users;
+  if (Loan* loan = std::exchange(chunk->loan, nullptr)) loan->end_use();
   const std::size_t room = chunk->room;
   --in_use_;
   bytes_in_use_ -= room;

@@ -20,8 +20,12 @@ Place next_place() {
 // The first line where they differ, or the size of both.
 std::size_t first_difference(const Script& script, const std::vector<std::string>& kernel,
                              const std::vector<std::string>& tapir) {
-  for (std::size_t i = 0; i < script.size(); ++i)
-    if (kernel[i] != tapir[i] && !is_wanted(script[i], kernel[i], tapir[i])) return i;
+  for (std::size_t i = 0; i < script.size(); ++i) {
+    if (kernel[i] == tapir[i]) continue;
+    const Wanted* known = wanted(script[i], kernel[i], tapir[i]);
+    if (known == nullptr) return i;
+    if (known->ends) break;
+  }
   return script.size();
 }
 

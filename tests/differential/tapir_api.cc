@@ -28,6 +28,10 @@ class SegmentProbe final : public trace::Probe {
   explicit SegmentProbe(const Place& place) : place_(place) {}
   void on_record(const trace::Record& record) override {
     if (record.event != static_cast<std::uint16_t>(tcp::Event::kSegmentIn)) return;
+    // A segment that ends a handshake is told of the half-open connection, and again of the connection.
+    const bool again = record.words == last_.words && record.time == last_.time && record.subject != last_.subject;
+    last_ = record;
+    if (again) return;
     const tcp::SegmentWords words{record.words[0], record.words[1], record.words[2], record.words[3]};
     const wire::TcpSegment segment = tcp::unpack_segment(words);
     add_segment(lines, place_, segment.src_port, segment.dst_port, segment.flags, tcp::payload_bytes(words));
@@ -36,6 +40,7 @@ class SegmentProbe final : public trace::Probe {
 
  private:
   Place place_;
+  trace::Record last_{};
 };
 
 stack::StackConfig config_of(bool privileged) {

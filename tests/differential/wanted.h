@@ -13,8 +13,10 @@ namespace tapir::differential {
 struct Wanted {
   const char* name;  // as docs/sockets.md calls it
   bool (*covers)(const Op& op, const std::string& kernel, const std::string& tapir);
+  bool ends = false;  // what comes after it is different too, and says nothing
 };
 std::span<const Wanted> wanted_differences();
-bool is_wanted(const Op& op, const std::string& kernel, const std::string& tapir);
+// The one that covers a difference; null: none does.
+const Wanted* wanted(const Op& op, const std::string& kernel, const std::string& tapir);
 
 }  // namespace tapir::differential

@@ -38,6 +38,9 @@ def main(root, build, cxx, cc):
             with open(os.path.join(root, "examples", source), encoding="utf-8") as file:
                 if "runs until stopped" in file.read(2000):
                     continue
+            if not os.path.exists(os.path.join(tree, "bin", stem)):
+                print(f"{stem}: not built, what it needs is not there", flush=True)
+                continue
             for name in (stem, stem + "_static"):
                 ran += 1
                 print("+", name, flush=True)

@@ -6,7 +6,13 @@
 #include <tapir/stack.hpp>
 
 #include <array>
+#include <atomic>
+#include <memory>
+#include <sstream>
+#include <string>
 #include <thread>
+
+#include "runtime/stack_host.h"
 
 namespace tapir {
 namespace {
@@ -61,6 +67,78 @@ TEST(CppApiTest, ErrorsAreLinuxs) {
   const auto second = Listener::open(stacks.one, "10.0.0.1:80");
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error(), std::errc::address_in_use);
+}
+
+TEST(CppApiTest, AnErrorPrintsItself) {
+  Pair stacks = make_pair();
+  const auto refused = Socket::connect(stacks.other, "10.0.0.1:9");
+  ASSERT_FALSE(refused);
+  std::ostringstream out;
+  out << refused.error();
+  EXPECT_EQ(out.str(), "connect: Connection refused (ECONNREFUSED)");
+  const std::error_code code = refused.error();
+  EXPECT_EQ(code, std::errc::connection_refused);
+  EXPECT_EQ(Error(12345, "nothing").message(), "nothing: Unknown error 12345 (errno 12345)");
+}
+
+TEST(CppApiTest, AConnectTakesNoLongerThanItMay) {
+  Pair stacks = make_pair();
+  const auto silent = Socket::connect(stacks.other, "10.0.0.77:80", std::chrono::milliseconds(20));
+  ASSERT_FALSE(silent);
+  EXPECT_EQ(silent.error(), std::errc::timed_out) << silent.error();
+}
+
+TEST(CppApiTest, CloseEndsCallsOfOtherThreads) {
+  Pair stacks = make_pair();
+  auto listener = Listener::open(stacks.one, "10.0.0.1:80");
+  ASSERT_TRUE(listener);
+  std::jthread closing([&] {
+    while (stacks.one.host().stats().sleeps + stacks.one.host().stats().polls == 0) std::this_thread::yield();
+    EXPECT_TRUE(listener->close());
+  });
+  const auto accepted = listener->accept();
+  ASSERT_FALSE(accepted);
+  // It may have been closed before the call began.
+  EXPECT_TRUE(accepted.error() == std::errc::operation_canceled || accepted.error() == std::errc::bad_file_descriptor) << accepted.error();
+}
+
+TEST(CppApiTest, BytesChangeHands) {
+  Pair stacks = make_pair();
+  auto listener = Listener::open(stacks.one, "10.0.0.1:80");
+  auto out = Socket::connect(stacks.other, "10.0.0.1:80");
+  ASSERT_TRUE(out) << out.error();
+  auto in = listener->accept();
+  ASSERT_TRUE(in);
+  std::string expected(300'000, '.');
+  for (std::size_t i = 0; i < expected.size(); ++i) expected[i] = static_cast<char>('a' + i % 23);
+  std::atomic<bool> back = false;
+  const std::shared_ptr<std::string> owned(new std::string(expected), [&](std::string* text) {
+    delete text;
+    back = true;
+  });
+  std::weak_ptr<std::string> still = owned;
+  std::jthread giving([&, text = owned]() mutable {
+    const auto bytes = std::as_bytes(std::span(*text));
+    EXPECT_EQ(out->give(bytes, std::move(text)), expected.size());
+  });
+  const_cast<std::shared_ptr<std::string>&>(owned).reset();
+  std::string received;
+  while (received.size() < expected.size()) {
+    const auto lease = in->lend();
+    ASSERT_TRUE(lease) << lease.error();
+    ASSERT_FALSE(lease->empty());
+    received.append(reinterpret_cast<const char*>(lease->bytes().data()), lease->bytes().size());
+  }
+  EXPECT_TRUE(received == expected);
+  giving.join();
+  while (!back) std::this_thread::yield();
+  EXPECT_EQ(out->give(std::string("little")), 6U) << "copied";
+  std::array<char, 6> little;
+  EXPECT_EQ(in->receive(std::span<char>(little), MSG_WAITALL), 6U);
+  out->close().value();
+  const auto end = in->lend();
+  ASSERT_TRUE(end);
+  EXPECT_TRUE(end->empty());
 }
 
 TEST(CppApiTest, ATimeout) {

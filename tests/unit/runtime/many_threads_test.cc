@@ -3,8 +3,11 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/tcp.h>
+#include <sys/time.h>
 
+#include <array>
 #include <atomic>
+#include <future>
 #include <map>
 #include <string>
 #include <thread>
@@ -17,8 +20,15 @@ namespace {
 
 int errno_of(const auto& result) { return result ? 0 : static_cast<int>(result.error()); }
 
+// Without a service thread, so that whoever sleeps or polls is a call that waits.
 class ManyThreadsTest : public testing::Test {
  protected:
+  explicit ManyThreadsTest(bool service = false) : host_(config(service)) {}
+  static HostConfig config(bool service) {
+    HostConfig made;
+    made.service_thread = service;
+    return made;
+  }
   static sockaddr_in at(std::uint16_t port) {
     sockaddr_in a{};
     a.sin_family = AF_INET;
@@ -123,19 +133,89 @@ TEST_F(ManyThreadsTest, ShutdownEndsASendThatWaits) {
   writer.join();
 }
 
-TEST_F(ManyThreadsTest, CloseEndsWhatWaitsOnTheDescriptor) {
+// As in Linux: the call holds the socket, and goes on; with its end the socket goes.
+TEST_F(ManyThreadsTest, WhatWaitsOnAClosedDescriptorWaitsOn) {
   const auto [client, server] = connected(1000);
   const Descriptor listener = listen(1001);
   std::thread reader([&, fd = server] {
     char byte = 0;
-    EXPECT_EQ(errno_of(host_.recv(fd, &byte, 1)), EBADF);
+    const auto got = host_.recv(fd, &byte, 1);
+    ASSERT_TRUE(got) << errno_of(got);
+    EXPECT_EQ(byte, 'x');
   });
-  std::thread acceptor([&] { EXPECT_EQ(errno_of(host_.accept(listener)), EBADF); });
+  std::thread acceptor([&] { EXPECT_EQ(errno_of(host_.accept(listener)), 0); });
   until_waiting(2);
   EXPECT_EQ(errno_of(host_.close(server)), 0);
   EXPECT_EQ(errno_of(host_.close(listener)), 0);
+  EXPECT_EQ(errno_of(host_.close(server)), EBADF);
+  EXPECT_EQ(*host_.send(client, "x", 1), 1);
   reader.join();
+  char byte = 0;
+  EXPECT_EQ(*host_.recv(client, &byte, 1), 0) << "nobody holds the peer any more: it has closed";
+  const Descriptor late = connect(1001);
   acceptor.join();
+  EXPECT_EQ(errno_of(host_.close(late)), 0);
+  const Descriptor refused = *host_.socket(AF_INET, SOCK_STREAM, 0);
+  const sockaddr_in address = at(1001);
+  EXPECT_EQ(errno_of(host_.connect(refused, reinterpret_cast<const sockaddr*>(&address), sizeof address)), ECONNREFUSED);
+}
+
+TEST_F(ManyThreadsTest, CancelEndsWhatWaits) {
+  const auto [client, server] = connected(1000);
+  std::thread reader([&, fd = server] {
+    char byte = 0;
+    EXPECT_EQ(errno_of(host_.recv(fd, &byte, 1)), ECANCELED);
+  });
+  until_waiting(1);
+  EXPECT_EQ(errno_of(host_.cancel_and_close(server)), 0);
+  reader.join();
+}
+
+TEST_F(ManyThreadsTest, DupOverADescriptorLeavesWhatWaitsOnIt) {
+  const auto [client, server] = connected(1000);
+  std::thread reader([&, fd = server] {
+    char byte = 0;
+    const auto got = host_.recv(fd, &byte, 1);
+    ASSERT_TRUE(got) << errno_of(got);
+  });
+  until_waiting(1);
+  EXPECT_EQ(*host_.dup3(client, server, 0), server);
+  EXPECT_EQ(*host_.send(server, "x", 1), 1) << "the number is the client's now";
+  reader.join();
+}
+
+// Calls that no thread waits in.
+struct StartedCallsTest : ManyThreadsTest {
+  StartedCallsTest() : ManyThreadsTest(true) {}
+};
+
+TEST_F(StartedCallsTest, AStartedCallIsToldFromTheServiceThread) {
+  const auto [client, server] = connected(1000);
+  std::array<char, 8> buffer{};
+  std::promise<long> told;
+  host_.start(socket::BlockingReceiveFrom(server, buffer.data(), buffer.size(), 0, nullptr, nullptr), server,
+              [&](Result<long> answer) { told.set_value(answer.value_or(-1)); });
+  EXPECT_EQ(*host_.send(client, "started", 7), 7);
+  EXPECT_EQ(told.get_future().get(), 7);
+  EXPECT_EQ(std::string(buffer.data(), 7), "started");
+}
+
+TEST_F(StartedCallsTest, AStartedCallHasItsTimeout) {
+  const auto [client, server] = connected(1000);
+  const timeval soon{0, 5000};
+  ASSERT_EQ(errno_of(host_.setsockopt(server, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon)), 0);
+  std::array<char, 8> buffer{};
+  std::promise<int> told;
+  host_.start(socket::BlockingReceiveFrom(server, buffer.data(), buffer.size(), 0, nullptr, nullptr), server,
+              [&](Result<long> answer) { told.set_value(errno_of(answer)); });
+  EXPECT_EQ(told.get_future().get(), EAGAIN);
+  std::promise<int> cancelled;
+  const timeval never{};
+  ASSERT_EQ(errno_of(host_.setsockopt(server, SOL_SOCKET, SO_RCVTIMEO, &never, sizeof never)), 0);
+  host_.start(socket::BlockingReceiveFrom(server, buffer.data(), buffer.size(), 0, nullptr, nullptr), server,
+              [&](Result<long> answer) { cancelled.set_value(errno_of(answer)); });
+  EXPECT_EQ(errno_of(host_.cancel_and_close(server)), 0);
+  EXPECT_EQ(cancelled.get_future().get(), ECANCELED);
 }
 
 TEST_F(ManyThreadsTest, ManySendersOnOneSocket) {

@@ -420,6 +420,15 @@ TEST_F(StreamSocketTest, UrgentModeEndsWithItsAck) {
   EXPECT_EQ(b.recv(server), std::to_string(-EAGAIN));
 }
 
+TEST_F(StreamSocketTest, AConnectionThatEndedHoldsNoPort) {
+  establish();
+  EXPECT_EQ(b.disconnect(listener), 0);
+  EXPECT_EQ(b.listen(listener), -EADDRINUSE) << "the child has it";
+  EXPECT_EQ(a.disconnect(client), 0);
+  pair.settle();
+  EXPECT_EQ(b.listen(listener), 0) << "it was reset; its socket is open still";
+}
+
 TEST_F(StreamSocketTest, APortBoundAfterTheEndOfAConnectionStays) {
   const int fd = a.tcp();
   ASSERT_EQ(a.connect(fd, Pair::b_address, 81), -EINPROGRESS);
