@@ -2,7 +2,6 @@
 #include "cli/asking.h"
 
 #include <fmt/format.h>
-
 #include <unistd.h>
 
 #include <cstdio>
@@ -53,10 +52,13 @@ int ask_stream(std::string_view name, const ControlOptions& options, const json&
   auto client = runtime::ControlClient::connect(options.control_path());
   if (!client) return complain(name, client.error());
   client->end_when([] { return interrupted() != 0; });
-  const auto ended = client->ask(question, [&](const json& data) {
-    // Whoever read our output may have had enough (`| head`).
-    return interrupted() == 0 && take(data) && std::ferror(stdout) == 0;
-  }, input);
+  const auto ended = client->ask(
+      question,
+      [&](const json& data) {
+        // Whoever read our output may have had enough (`| head`).
+        return interrupted() == 0 && take(data) && std::ferror(stdout) == 0;
+      },
+      input);
   if (!ended && interrupted() == 0) return complain(name, ended.error());
   end_echoed_line();
   return 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `tapir ip`: iproute2's words on a running stack. This is the asking side: it turns words into one JSON object and prints tables.
-// The side that acts is ip_answer.cc.
+// `tapir ip`: iproute2's words on a running stack. This is the asking side: it turns words into one JSON
+// object and prints tables. The side that acts is ip_answer.cc.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -30,9 +30,23 @@ struct Name {
   std::string_view word;  // any front of it will do, as with iproute2; the first that fits
   std::string_view meaning;
 };
-constexpr std::array<Name, 6> kObjects = {{{"address", "addr"}, {"link", "link"}, {"route", "route"}, {"neighbour", "neigh"}, {"neighbor", "neigh"}, {"maddress", "maddr"}}};
-constexpr std::array<Name, 9> kActions = {{{"show", "show"}, {"list", "show"}, {"lst", "show"}, {"add", "add"}, {"delete", "del"}, {"replace", "replace"}, {"flush", "flush"}, {"set", "set"}, {"get", "get"}}};
-constexpr std::array<std::string_view, 9> kValues = {"dev", "via", "src", "metric", "mtu", "lladdr", "nud", "brd", "group"};
+constexpr std::array<Name, 6> kObjects = {{{"address", "addr"},
+                                           {"link", "link"},
+                                           {"route", "route"},
+                                           {"neighbour", "neigh"},
+                                           {"neighbor", "neigh"},
+                                           {"maddress", "maddr"}}};
+constexpr std::array<Name, 9> kActions = {{{"show", "show"},
+                                           {"list", "show"},
+                                           {"lst", "show"},
+                                           {"add", "add"},
+                                           {"delete", "del"},
+                                           {"replace", "replace"},
+                                           {"flush", "flush"},
+                                           {"set", "set"},
+                                           {"get", "get"}}};
+constexpr std::array<std::string_view, 9> kValues = {"dev",    "via", "src", "metric", "mtu",
+                                                     "lladdr", "nud", "brd", "group"};
 // Words of iproute2 that change nothing here: there is one of each.
 constexpr std::array<std::string_view, 5> kTakenForHabit = {"label", "scope", "proto", "protocol", "table"};
 constexpr std::array<std::string_view, 4> kTypes = {"unicast", "unreachable", "prohibit", "blackhole"};
@@ -52,7 +66,9 @@ std::optional<std::string_view> meaning(const std::array<Name, N>& names, std::s
 std::expected<json, std::string> parse_words(const std::vector<std::string>& words) {
   if (words.empty()) return std::unexpected(kUsage);
   const auto object = meaning(kObjects, words[0]);
-  if (!object) return std::unexpected(fmt::format("there is no object '{}': they are addr, link, route, neigh, maddr", words[0]));
+  if (!object)
+    return std::unexpected(
+        fmt::format("there is no object '{}': they are addr, link, route, neigh, maddr", words[0]));
   json question = {{"command", "ip"}, {"object", *object}, {"action", "show"}};
   std::size_t at = 1;
   if (at < words.size()) {
@@ -83,13 +99,16 @@ std::expected<json, std::string> parse_words(const std::vector<std::string>& wor
     } else if ((word == "onlink" || word == "permanent" || word == "noprefixroute")) {
       continue;
     } else if (question.contains("what")) {
-      return std::unexpected(fmt::format("'{}' means nothing here, after '{}'", word, question["what"].get<std::string>()));
+      return std::unexpected(
+          fmt::format("'{}' means nothing here, after '{}'", word, question["what"].get<std::string>()));
     } else {
       question["what"] = word;
     }
   }
   // `ip link set tap0 …`, `ip addr show tap0`: the bare word is the interface.
-  if ((*object == "link" || (*object == "addr" && (question["action"] == "show" || question["action"] == "flush"))) && question.contains("what") && !question.contains("dev")) {
+  if ((*object == "link" ||
+       (*object == "addr" && (question["action"] == "show" || question["action"] == "flush"))) &&
+      question.contains("what") && !question.contains("dev")) {
     question["dev"] = question["what"];
     question.erase("what");
   }
@@ -111,9 +130,12 @@ int ip_main(const IpOptions& options) {
   }
   const std::string object = (*question)["object"];
   if (object == "addr" || object == "link")
-    fmt::print("{}", observe::links_text(rows, {.brief = options.brief, .statistics = options.statistics, .addresses = object == "addr"}));
+    fmt::print("{}", observe::links_text(rows, {.brief = options.brief,
+                                                .statistics = options.statistics,
+                                                .addresses = object == "addr"}));
   else if (object == "route")
-    fmt::print("{}", (*question)["action"] == "get" ? observe::route_get_text(rows) : observe::routes_text(rows));
+    fmt::print("{}",
+               (*question)["action"] == "get" ? observe::route_get_text(rows) : observe::routes_text(rows));
   else if (object == "neigh")
     fmt::print("{}", observe::neighbors_text(rows, options.statistics));
   else if (object == "maddr")

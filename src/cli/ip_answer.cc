@@ -31,7 +31,8 @@ std::optional<std::uint32_t> number_of(const std::string& text) {
 std::optional<IpPrefix> prefix_of(const std::string& text) {
   if (text == "default" || text == "0/0") return IpPrefix{IpAddress::any_v4(), 0};
   if (const auto prefix = IpPrefix::parse(text)) return prefix;
-  if (const auto address = IpAddress::parse(text)) return IpPrefix{*address, static_cast<std::uint8_t>(address->is_v4() ? 32 : 128)};
+  if (const auto address = IpAddress::parse(text))
+    return IpPrefix{*address, static_cast<std::uint8_t>(address->is_v4() ? 32 : 128)};
   return std::nullopt;
 }
 
@@ -80,7 +81,9 @@ class Acting {
   }
 
  private:
-  static std::unexpected<std::string> wrong(std::string sentence) { return std::unexpected(std::move(sentence)); }
+  static std::unexpected<std::string> wrong(std::string sentence) {
+    return std::unexpected(std::move(sentence));
+  }
 
   std::expected<ordered_json, std::string> show(const std::string& object) {
     const std::string dev = text_of(question_, "dev"), what = text_of(question_, "what");
@@ -90,7 +93,8 @@ class Acting {
       rows = filtered(rows, "gateway", text_of(question_, "via"));
       return filtered(rows, "dst", what == "0/0" ? "default" : what);
     }
-    if (object == "neigh") return filtered(filtered(observe::neighbors_json(stack_, now_), "dev", dev), "dst", what);
+    if (object == "neigh")
+      return filtered(filtered(observe::neighbors_json(stack_, now_), "dev", dev), "dst", what);
     if (object == "maddr") return filtered(observe::groups_json(stack_), "ifname", dev);
     return wrong(fmt::format("'ip {}' is not known", object));
   }
@@ -112,30 +116,38 @@ class Acting {
     }
     const std::string what = text_of(question_, "what");
     const auto prefix = prefix_of(what);
-    if (!prefix || !prefix->address.is_v4()) return wrong(fmt::format("'{}' is no IPv4 address with a prefix length, like 10.0.0.9/24", what));
+    if (!prefix || !prefix->address.is_v4())
+      return wrong(fmt::format("'{}' is no IPv4 address with a prefix length, like 10.0.0.9/24", what));
     if (action == "add" || action == "replace") {
       const IpAddress& address = prefix->address;
-      if (address.is_unspecified() || address.is_multicast() || address.is_broadcast()) return wrong(fmt::format("{} is no address that a host can have", what));
+      if (address.is_unspecified() || address.is_multicast() || address.is_broadcast())
+        return wrong(fmt::format("{} is no address that a host can have", what));
       if (parts_.interfaces.owner_of(address) == interface_ && action == "replace") return {};
-      if (!stack::add_address(parts_, id, *prefix)) return wrong(fmt::format("{} is on {} already (File exists), or it has too many", what, interface_->name));
+      if (!stack::add_address(parts_, id, *prefix))
+        return wrong(
+            fmt::format("{} is on {} already (File exists), or it has too many", what, interface_->name));
       return {};
     }
     if (action == "del") {
-      if (!stack::remove_address(parts_, id, prefix->address)) return wrong(fmt::format("{} is not on {} (Cannot assign requested address)", what, interface_->name));
+      if (!stack::remove_address(parts_, id, prefix->address))
+        return wrong(
+            fmt::format("{} is not on {} (Cannot assign requested address)", what, interface_->name));
       return {};
     }
     return wrong("addr takes show, add, del, replace, flush");
   }
 
   Outcome link(const std::string& action) {
-    if (action != "set") return wrong("link takes show and set: the devices of a running stack are those it began with");
+    if (action != "set")
+      return wrong("link takes show and set: the devices of a running stack are those it began with");
     if (interface_ == nullptr) return wrong("say which interface: ip link set NAME up|down|mtu N");
     const InterfaceId id = interface_->id;
     if (const std::string mtu = text_of(question_, "mtu"); !mtu.empty()) {
       const auto bytes = number_of(mtu);
       const auto* attached = parts_.attached(id);
       if (!bytes || *bytes < 68 || *bytes > attached->device->mtu())
-        return wrong(fmt::format("mtu {} is not possible: from 68 to the device's {} bytes", mtu, attached->device->mtu()));
+        return wrong(fmt::format("mtu {} is not possible: from 68 to the device's {} bytes", mtu,
+                                 attached->device->mtu()));
       parts_.interfaces.set_mtu(id, *bytes);
     }
     if (question_.value("up", false)) stack::set_interface_up(parts_, id, true);
@@ -147,7 +159,10 @@ class Acting {
     ip::Route route;
     const std::string what = text_of(question_, "what");
     const auto prefix = prefix_of(what);
-    if (!prefix) return std::unexpected(what.empty() ? "say where to: a network like 10.1.0.0/16, or default" : fmt::format("'{}' is no network, like 10.1.0.0/16 or default", what));
+    if (!prefix)
+      return std::unexpected(what.empty()
+                                 ? "say where to: a network like 10.1.0.0/16, or default"
+                                 : fmt::format("'{}' is no network, like 10.1.0.0/16 or default", what));
     route.destination = prefix->network();
     if (const std::string via = text_of(question_, "via"); !via.empty()) {
       const auto gateway = IpAddress::parse(via);
@@ -156,7 +171,8 @@ class Acting {
     }
     if (const std::string src = text_of(question_, "src"); !src.empty()) {
       route.preferred_source = IpAddress::parse(src);
-      if (!route.preferred_source || !parts_.interfaces.is_local_address(*route.preferred_source)) return std::unexpected(fmt::format("src '{}' is no address of this stack", src));
+      if (!route.preferred_source || !parts_.interfaces.is_local_address(*route.preferred_source))
+        return std::unexpected(fmt::format("src '{}' is no address of this stack", src));
     }
     for (const auto& [key, into] : {std::pair{"metric", &route.metric}, {"mtu", &route.attributes.mtu}})
       if (const std::string text = text_of(question_, key); !text.empty()) {
@@ -177,7 +193,8 @@ class Acting {
     auto route = route_words();
     if (!route) return wrong(route.error());
     const bool adds = action == "add" || action == "replace";
-    if (adds && route->interface == kNoInterface && route->kind == ip::RouteKind::kUnicast && !route->gateway.is_unspecified())
+    if (adds && route->interface == kNoInterface && route->kind == ip::RouteKind::kUnicast &&
+        !route->gateway.is_unspecified())
       if (const ip::Route* on = parts_.routes.lookup(route->gateway)) route->interface = on->interface;
     std::expected<void, ip::RouteError> done;
     if (action == "add")
@@ -194,13 +211,16 @@ class Acting {
 
   Outcome route_flush() {
     const std::string what = text_of(question_, "what");
-    if (what.empty() && interface_ == nullptr) return wrong("say which: ip route flush dev NAME, flush 10.1.0.0/16, or flush all");
+    if (what.empty() && interface_ == nullptr)
+      return wrong("say which: ip route flush dev NAME, flush 10.1.0.0/16, or flush all");
     const auto prefix = prefix_of(what);
-    if (!what.empty() && what != "all" && what != "cache" && !prefix) return wrong(fmt::format("'{}' is no network", what));
+    if (!what.empty() && what != "all" && what != "cache" && !prefix)
+      return wrong(fmt::format("'{}' is no network", what));
     if (what == "cache") return {};
     const std::vector<ip::Route> routes(parts_.routes.list().begin(), parts_.routes.list().end());
     for (const ip::Route& route : routes) {
-      const bool wanted = (what == "all" || what.empty() || route.destination == prefix->network()) && (interface_ == nullptr || route.interface == interface_->id);
+      const bool wanted = (what == "all" || what.empty() || route.destination == prefix->network()) &&
+                          (interface_ == nullptr || route.interface == interface_->id);
       if (wanted) (void)parts_.routes.remove(route);
     }
     return {};
@@ -217,7 +237,8 @@ class Acting {
     if (address->is_multicast()) row["type"] = "multicast";
     if (parts_.interfaces.is_broadcast(*address)) row["type"] = "broadcast";
     row["dst"] = what;
-    if (!path->next_hop.is_unspecified() && path->next_hop != *address) row["gateway"] = path->next_hop.to_string();
+    if (!path->next_hop.is_unspecified() && path->next_hop != *address)
+      row["gateway"] = path->next_hop.to_string();
     const ip::Interface* on = parts_.interfaces.find(path->interface);
     row["dev"] = on != nullptr ? on->name : "";
     row["prefsrc"] = path->source.to_string();
@@ -238,34 +259,46 @@ class Acting {
     if (!address || !address->is_v4()) return wrong(fmt::format("'{}' is no IPv4 address", what));
     if (interface_ == nullptr) return wrong("say which interface: dev NAME");
     if (action == "del") {
-      if (!parts_.neighbors.remove(interface_->id, *address)) return wrong(fmt::format("{} is not among the neighbours on {} (No such file or directory)", what, interface_->name));
+      if (!parts_.neighbors.remove(interface_->id, *address))
+        return wrong(fmt::format("{} is not among the neighbours on {} (No such file or directory)", what,
+                                 interface_->name));
       return {};
     }
     if (action != "add" && action != "replace") return wrong("neigh takes show, add, del, replace, flush");
     const auto mac = mac_of(text_of(question_, "lladdr"));
-    if (!mac) return wrong(fmt::format("lladdr '{}' is no MAC address, like 02:00:00:00:00:01", text_of(question_, "lladdr")));
-    if (action == "add" && parts_.neighbors.find(interface_->id, *address)) return wrong(fmt::format("{} is among the neighbours on {} already (File exists)", what, interface_->name));
-    if (!parts_.neighbors.set_permanent(interface_->id, *address, *mac, now_)) return wrong("the table of neighbours is full");
+    if (!mac)
+      return wrong(
+          fmt::format("lladdr '{}' is no MAC address, like 02:00:00:00:00:01", text_of(question_, "lladdr")));
+    if (action == "add" && parts_.neighbors.find(interface_->id, *address))
+      return wrong(
+          fmt::format("{} is among the neighbours on {} already (File exists)", what, interface_->name));
+    if (!parts_.neighbors.set_permanent(interface_->id, *address, *mac, now_))
+      return wrong("the table of neighbours is full");
     return {};
   }
 
-  // Linux's takes link-layer addresses, and holds them for nobody; here the stack itself is a member of the group.
+  // Linux's takes link-layer addresses, and holds them for nobody; here the stack itself is a member of the
+  // group.
   Outcome maddr(const std::string& action) {
     const std::string what = text_of(question_, "what");
     const auto group = IpAddress::parse(what);
-    if (!group || !group->is_v4() || !group->is_multicast()) return wrong(fmt::format("'{}' is no group, like 239.1.2.3", what));
+    if (!group || !group->is_v4() || !group->is_multicast())
+      return wrong(fmt::format("'{}' is no group, like 239.1.2.3", what));
     if (interface_ == nullptr) return wrong("say which interface: dev NAME");
     const std::string key = interface_->name + ' ' + group->to_string();
     const auto held = groups_.find(key);
     if (action == "add") {
-      if (held != groups_.end()) return wrong(fmt::format("{} is on {} already (File exists)", what, interface_->name));
+      if (held != groups_.end())
+        return wrong(fmt::format("{} is on {} already (File exists)", what, interface_->name));
       const ip::MemberId member = parts_.groups.join(interface_->id, *group, SourceFilter{}, now_);
       if (!member) return wrong("the stack is in too many groups");
       groups_.emplace(key, member);
       return {};
     }
     if (action != "del") return wrong("maddr takes show, add, del");
-    if (held == groups_.end()) return wrong(fmt::format("{} is not on {} by this command (No such file or directory)", what, interface_->name));
+    if (held == groups_.end())
+      return wrong(
+          fmt::format("{} is not on {} by this command (No such file or directory)", what, interface_->name));
     parts_.groups.leave(held->second, now_);
     groups_.erase(held);
     return {};
@@ -287,13 +320,15 @@ class Acting {
   const json& question_;
   Instant now_;
   std::map<std::string, ip::MemberId>& groups_;  // Running::groups
-  const ip::Interface* interface_ = nullptr;  // of `dev`
+  const ip::Interface* interface_ = nullptr;     // of `dev`
 };
 
 }  // namespace
 
 void answer_ip(Running& running, const json& question, runtime::ControlReply& reply) {
-  const auto answer = running.host.with([&](stack::Stack& stack, socket::Sockets&, Instant now) { return Acting(stack, question, now, running.groups).act(); });
+  const auto answer = running.host.with([&](stack::Stack& stack, socket::Sockets&, Instant now) {
+    return Acting(stack, question, now, running.groups).act();
+  });
   if (!answer) return reply.fail(answer.error());
   // As text: objects keep their order so.
   reply.send(answer->dump(-1, ' ', false, json::error_handler_t::replace));

@@ -124,7 +124,8 @@ class Report {
       return print_json_line({{"summary", summary}});
     }
     // An empty line before it; at a terminal ^C stands there, and its line was ended.
-    fmt::print("{}--- {} ping statistics ---\n", interrupted() != 0 && ::isatty(STDOUT_FILENO) == 1 ? "" : "\n", options_.destination);
+    fmt::print("{}--- {} ping statistics ---\n",
+               interrupted() != 0 && ::isatty(STDOUT_FILENO) == 1 ? "" : "\n", options_.destination);
     fmt::print("{} packets transmitted, {} received, {}{:.6g}% packet loss, time {}ms\n", sent_, received_,
                errors_ != 0 ? fmt::format("+{} errors, ", errors_) : "",
                sent_ == 0 ? 0.0 : 100.0 * static_cast<double>(lost) / static_cast<double>(sent_), took / 1ms);
@@ -139,8 +140,10 @@ class Report {
   void print(const json& data, const std::string& outcome) const {
     const auto sequence = data.value("sequence", 0U);
     if (options_.stamps) {
-      const auto now = std::chrono::duration_cast<std::chrono::microseconds>(runtime::monotonic_now().time_since_epoch()).count() +
-                       static_cast<std::int64_t>(runtime::wall_clock_offset_ns() / 1000);
+      const auto now =
+          std::chrono::duration_cast<std::chrono::microseconds>(runtime::monotonic_now().time_since_epoch())
+              .count() +
+          static_cast<std::int64_t>(runtime::wall_clock_offset_ns() / 1000);
       fmt::print("[{}.{:06}] ", now / 1'000'000, now % 1'000'000);
     }
     if (outcome == "reply") {
@@ -186,7 +189,9 @@ void answer_ping(Running& running, const json& question, runtime::ControlReply& 
   std::uint64_t ended = 0;
   std::vector<stack::PingResult> results;  // taken, and not yet told
   Instant next = runtime::monotonic_now();
-  const Instant until = question.contains("deadline_ms") ? next + std::chrono::milliseconds(question.value("deadline_ms", 0U)) : kNever;
+  const Instant until = question.contains("deadline_ms")
+                            ? next + std::chrono::milliseconds(question.value("deadline_ms", 0U))
+                            : kNever;
   const auto all_sent = [&] { return count != 0 && sent == count; };
   while (!all_sent() || ended < sent) {
     if (runtime::monotonic_now() >= until) return;
@@ -205,7 +210,8 @@ void answer_ping(Running& running, const json& question, runtime::ControlReply& 
     });
     // With requests under way their results make room; anything else will not get better.
     if (failed && (*failed != ip::RouteError::kTooMany || sent == ended))
-      return reply.fail(fmt::format("no ping to {}: {}", destination->to_string(), route_error_text(*failed)));
+      return reply.fail(
+          fmt::format("no ping to {}: {}", destination->to_string(), route_error_text(*failed)));
     if (sends && !failed) {
       reply.send({{"sent", ++sent}});
       next = std::max(next + interval, runtime::monotonic_now());
@@ -216,10 +222,11 @@ void answer_ping(Running& running, const json& question, runtime::ControlReply& 
     }
     results.clear();
     if (all_sent() && ended == sent) break;
-    const bool here = wait_for_stack(running, reply, std::min(all_sent() ? kNever : next, until), [&](stack::Stack& stack) {
-      while (auto result = stack.parts().pings.take_result(request.id)) results.push_back(*result);
-      return !results.empty();
-    });
+    const bool here =
+        wait_for_stack(running, reply, std::min(all_sent() ? kNever : next, until), [&](stack::Stack& stack) {
+          while (auto result = stack.parts().pings.take_result(request.id)) results.push_back(*result);
+          return !results.empty();
+        });
     if (!here) return;
   }
 }
@@ -233,13 +240,13 @@ int ping_main(const PingOptions& options) {
         "ping", fmt::format("-s {}: a ping carries at most {} bytes", options.size, stack::kPingPayloadMax),
         2);
   json question = {{"command", "ping"},
-                         {"destination", options.destination},
-                         {"count", options.count},
-                         {"interval_ms", static_cast<std::uint32_t>(options.interval * 1000)},
-                         {"timeout_ms", static_cast<std::uint32_t>(options.timeout * 1000)},
-                         {"size", options.size},
-                         {"ttl", options.ttl},
-                         {"dont_fragment", options.discovery == "do"}};
+                   {"destination", options.destination},
+                   {"count", options.count},
+                   {"interval_ms", static_cast<std::uint32_t>(options.interval * 1000)},
+                   {"timeout_ms", static_cast<std::uint32_t>(options.timeout * 1000)},
+                   {"size", options.size},
+                   {"ttl", options.ttl},
+                   {"dont_fragment", options.discovery == "do"}};
   if (options.deadline) question["deadline_ms"] = static_cast<std::uint32_t>(*options.deadline * 1000);
   Report report(options);
   const Instant began = runtime::monotonic_now();
@@ -266,8 +273,10 @@ int ping2_main(const PingOptions& options) {
         std::fflush(stdout);
       },
       ::isatty(STDOUT_FILENO) == 1);
-  const auto topics = static_cast<observe::Topics>(*observe::topics_named("arp") | *observe::topics_named("ip") | *observe::topics_named("icmp"));
-  if (const auto heard = debug.set(options.control_path(), topics); !heard) return complain("ping2", heard.error());
+  const auto topics = static_cast<observe::Topics>(
+      *observe::topics_named("arp") | *observe::topics_named("ip") | *observe::topics_named("icmp"));
+  if (const auto heard = debug.set(options.control_path(), topics); !heard)
+    return complain("ping2", heard.error());
   return ping_main(options);
 }
 

@@ -52,7 +52,8 @@ struct Hop {
   bool last() const {
     return std::ranges::any_of(results, [](const auto& result) {
       return result->outcome == stack::PingOutcome::kReply ||
-             (result->outcome == stack::PingOutcome::kError && result->error != DeliveryErrorKind::kTimeExceeded);
+             (result->outcome == stack::PingOutcome::kError &&
+              result->error != DeliveryErrorKind::kTimeExceeded);
     });
   }
   json told(std::uint8_t ttl) const {
@@ -63,7 +64,8 @@ struct Hop {
         continue;
       }
       json probe = {{"from", result->from.to_string()}, {"rtt_ns", result->round_trip.count()}};
-      if (result->outcome == stack::PingOutcome::kError && !mark_of(result->error).empty()) probe["mark"] = mark_of(result->error);
+      if (result->outcome == stack::PingOutcome::kError && !mark_of(result->error).empty())
+        probe["mark"] = mark_of(result->error);
       probes.push_back(std::move(probe));
     }
     return {{"hop", ttl}, {"probes", std::move(probes)}};
@@ -74,7 +76,8 @@ struct Hop {
 
 void answer_traceroute(Running& running, const json& question, runtime::ControlReply& reply) {
   const auto destination = IpAddress::parse(question.value("destination", ""));
-  if (!destination || !destination->is_v4()) return reply.fail("'" + question.value("destination", "") + "' is no IPv4 address");
+  if (!destination || !destination->is_v4())
+    return reply.fail("'" + question.value("destination", "") + "' is no IPv4 address");
   const bool icmp = question.value("icmp", false);
   const std::size_t size = std::max<std::size_t>(question.value("size", 60U), kPacketMin);
   stack::PingRequest request;
@@ -86,7 +89,8 @@ void answer_traceroute(Running& running, const json& question, runtime::ControlR
   const auto most = question.value("most", std::uint8_t{30});
   auto port = question.value("port", std::uint16_t{33434});
 
-  for (std::uint8_t ttl = std::max<std::uint8_t>(question.value("first", std::uint8_t{1}), 1); ttl <= most; ++ttl) {
+  for (std::uint8_t ttl = std::max<std::uint8_t>(question.value("first", std::uint8_t{1}), 1); ttl <= most;
+       ++ttl) {
     Hop hop;
     hop.results.resize(queries);
     request.hop_limit = ttl;
@@ -104,7 +108,8 @@ void answer_traceroute(Running& running, const json& question, runtime::ControlR
           failed = built.error();
       }
     });
-    if (failed) return reply.fail(fmt::format("no way to {}: {}", destination->to_string(), route_error_text(*failed)));
+    if (failed)
+      return reply.fail(fmt::format("no way to {}: {}", destination->to_string(), route_error_text(*failed)));
     while (!hop.complete()) {
       const bool here = wait_for_stack(running, reply, kNever, [&](stack::Stack& stack) {
         bool taken = false;
@@ -123,19 +128,19 @@ void answer_traceroute(Running& running, const json& question, runtime::ControlR
 
 int traceroute_main(const TracerouteOptions& options) {
   if (const auto address = IpAddress::parse(options.destination); !address || !address->is_v4())
-    return complain("traceroute", fmt::format("'{}' is no IPv4 address; names are not looked up", options.destination), 2);
-  if (options.first > options.most) return complain("traceroute", fmt::format("-f {} is beyond -m {}", options.first, options.most), 2);
-  const json question = {{"command", "traceroute"},
-                         {"destination", options.destination},
-                         {"icmp", options.icmp},
-                         {"first", options.first},
-                         {"most", options.most},
-                         {"queries", options.queries},
-                         {"port", options.port},
-                         {"wait_ms", static_cast<std::uint32_t>(options.wait * 1000)},
-                         {"size", options.size}};
+    return complain("traceroute",
+                    fmt::format("'{}' is no IPv4 address; names are not looked up", options.destination), 2);
+  if (options.first > options.most)
+    return complain("traceroute", fmt::format("-f {} is beyond -m {}", options.first, options.most), 2);
+  const json question = {
+      {"command", "traceroute"}, {"destination", options.destination},
+      {"icmp", options.icmp},    {"first", options.first},
+      {"most", options.most},    {"queries", options.queries},
+      {"port", options.port},    {"wait_ms", static_cast<std::uint32_t>(options.wait * 1000)},
+      {"size", options.size}};
   if (!options.json) {
-    fmt::print("traceroute to {} ({}), {} hops max, {} byte packets\n", options.destination, options.destination, options.most, options.size);
+    fmt::print("traceroute to {} ({}), {} hops max, {} byte packets\n", options.destination,
+               options.destination, options.most, options.size);
     std::fflush(stdout);
   }
   bool reached = false;

@@ -30,7 +30,9 @@ std::string interface_name(const stack::Stack::Parts& parts, InterfaceId id) {
 // Whose device a VLAN uses; of others an empty text (as JSON: none).
 Json trunk_name(const stack::Stack::Parts& parts, InterfaceId id) {
   const auto* attached = parts.attached(id);
-  return attached == nullptr || attached->parent == kNoInterface ? Json() : Json(interface_name(parts, attached->parent));
+  return attached == nullptr || attached->parent == kNoInterface
+             ? Json()
+             : Json(interface_name(parts, attached->parent));
 }
 
 // "tap0.42@tap0".
@@ -70,7 +72,8 @@ std::vector<std::string> flags_of(const ip::Interface& interface) {
   std::vector<std::string> flags;
   if (interface.kind == ip::LinkKind::kLoopback) flags.push_back("LOOPBACK");
   if (interface.kind == ip::LinkKind::kEthernet) flags.insert(flags.end(), {"BROADCAST", "MULTICAST"});
-  if (interface.kind == ip::LinkKind::kRawIp) flags.insert(flags.end(), {"POINTOPOINT", "MULTICAST", "NOARP"});
+  if (interface.kind == ip::LinkKind::kRawIp)
+    flags.insert(flags.end(), {"POINTOPOINT", "MULTICAST", "NOARP"});
   if (interface.up) flags.insert(flags.end(), {"UP", "LOWER_UP"});
   return flags;
 }
@@ -85,11 +88,14 @@ Json address_json(const ip::Interface& interface, const IpPrefix& prefix) {
 }
 
 Json stats_json(const stack::InterfaceCounters& c) {
-  return {{"rx", {{"bytes", c.rx_bytes}, {"packets", c.rx_packets}, {"errors", 0}, {"dropped", c.dropped}}},
-          {"tx", {{"bytes", c.tx_bytes}, {"packets", c.tx_packets}, {"errors", 0}, {"dropped", c.tx_refused}}}};
+  return {
+      {"rx", {{"bytes", c.rx_bytes}, {"packets", c.rx_packets}, {"errors", 0}, {"dropped", c.dropped}}},
+      {"tx", {{"bytes", c.tx_bytes}, {"packets", c.tx_packets}, {"errors", 0}, {"dropped", c.tx_refused}}}};
 }
 
-std::string joined(const Json& array) { return fmt::format("{}", fmt::join(array.get<std::vector<std::string>>(), ",")); }
+std::string joined(const Json& array) {
+  return fmt::format("{}", fmt::join(array.get<std::vector<std::string>>(), ","));
+}
 
 // The four lines of `ip -s`.
 std::string stats_text(const Json& stats) {
@@ -97,9 +103,10 @@ std::string stats_text(const Json& stats) {
   for (const char* way : {"rx", "tx"}) {
     const Json& c = stats.at(way);
     const bool in = way[0] == 'r';
-    text += fmt::format("    {}:  bytes packets errors dropped {:>7} {:>7}\n    {:>10} {:>7} {:>6} {:>7} {:>7} {:>7}\n", in ? "RX" : "TX",
-                        in ? "missed" : "carrier", in ? "mcast" : "collsns", number(c, "bytes"), number(c, "packets"), number(c, "errors"),
-                        number(c, "dropped"), 0, 0);
+    text += fmt::format(
+        "    {}:  bytes packets errors dropped {:>7} {:>7}\n    {:>10} {:>7} {:>6} {:>7} {:>7} {:>7}\n",
+        in ? "RX" : "TX", in ? "missed" : "carrier", in ? "mcast" : "collsns", number(c, "bytes"),
+        number(c, "packets"), number(c, "errors"), number(c, "dropped"), 0, 0);
   }
   return text;
 }
@@ -117,7 +124,9 @@ std::string netmask(std::uint64_t length) {
   return IpAddress::v4(length == 0 ? 0 : ~std::uint32_t{0} << (32 - length)).to_string();
 }
 
-std::int64_t seconds(Instant then, Instant now) { return now > then ? std::chrono::duration_cast<std::chrono::seconds>(now - then).count() : 0; }
+std::int64_t seconds(Instant then, Instant now) {
+  return now > then ? std::chrono::duration_cast<std::chrono::seconds>(now - then).count() : 0;
+}
 
 }  // namespace
 
@@ -129,18 +138,20 @@ Json links_json(const stack::Stack& stack) {
   for (const ip::Interface& interface : parts.interfaces.list()) {
     Json addresses = Json::array();
     for (const IpPrefix& address : interface.addresses) addresses.push_back(address_json(interface, address));
-    Json row{{"ifindex", interface.id},
-             {"ifname", interface.name},
-             {"link", trunk_name(parts, interface.id)},
-             {"flags", flags_of(interface)},
-             {"mtu", interface.mtu},
-             {"qdisc", "noqueue"},
-             {"operstate", interface.up ? (interface.kind == ip::LinkKind::kLoopback ? "UNKNOWN" : "UP") : "DOWN"},
-             {"group", "default"},
-             {"link_type", link_name(interface.kind)}};
+    Json row{
+        {"ifindex", interface.id},
+        {"ifname", interface.name},
+        {"link", trunk_name(parts, interface.id)},
+        {"flags", flags_of(interface)},
+        {"mtu", interface.mtu},
+        {"qdisc", "noqueue"},
+        {"operstate", interface.up ? (interface.kind == ip::LinkKind::kLoopback ? "UNKNOWN" : "UP") : "DOWN"},
+        {"group", "default"},
+        {"link_type", link_name(interface.kind)}};
     if (interface.kind != ip::LinkKind::kRawIp) {
       row["address"] = wire::to_string(interface.mac);
-      row["broadcast"] = interface.kind == ip::LinkKind::kLoopback ? "00:00:00:00:00:00" : "ff:ff:ff:ff:ff:ff";
+      row["broadcast"] =
+          interface.kind == ip::LinkKind::kLoopback ? "00:00:00:00:00:00" : "ff:ff:ff:ff:ff:ff";
     }
     if (row["link"].empty()) row.erase("link");
     row["addr_info"] = std::move(addresses);
@@ -157,16 +168,19 @@ std::string links_text(const Json& links, const IpView& view) {
       text += brief_line(row, view) + '\n';
       continue;
     }
-    text += fmt::format("{}: {}: <{}> mtu {} qdisc {} state {}{} group {} qlen 1000\n    link/{}", number(row, "ifindex"), full_name(row),
-                        joined(row.at("flags")), number(row, "mtu"), get(row, "qdisc"), get(row, "operstate"), view.addresses ? "" : " mode DEFAULT",
+    text += fmt::format("{}: {}: <{}> mtu {} qdisc {} state {}{} group {} qlen 1000\n    link/{}",
+                        number(row, "ifindex"), full_name(row), joined(row.at("flags")), number(row, "mtu"),
+                        get(row, "qdisc"), get(row, "operstate"), view.addresses ? "" : " mode DEFAULT",
                         get(row, "group"), get(row, "link_type"));
-    if (row.contains("address")) text += fmt::format(" {} brd {}", get(row, "address"), get(row, "broadcast"));
+    if (row.contains("address"))
+      text += fmt::format(" {} brd {}", get(row, "address"), get(row, "broadcast"));
     text += '\n';
     if (view.addresses)
       for (const Json& address : row.at("addr_info")) {
         text += fmt::format("    inet {}/{}", get(address, "local"), number(address, "prefixlen"));
         if (address.contains("broadcast")) text += " brd " + get(address, "broadcast");
-        text += fmt::format(" scope {} {}\n       valid_lft forever preferred_lft forever\n", get(address, "scope"), get(address, "label"));
+        text += fmt::format(" scope {} {}\n       valid_lft forever preferred_lft forever\n",
+                            get(address, "scope"), get(address, "label"));
       }
     if (view.statistics && row.contains("stats64")) text += stats_text(row.at("stats64"));
   }
@@ -205,7 +219,12 @@ std::string routes_text(const Json& routes) {
   for (const Json& row : routes) {
     if (row.contains("type")) text += get(row, "type") + ' ';
     text += get(row, "dst");
-    for (const auto& [key, word] : {std::pair{"gateway", "via"}, {"dev", "dev"}, {"protocol", "proto"}, {"scope", "scope"}, {"prefsrc", "src"}, {"congctl", "congctl"}})
+    for (const auto& [key, word] : {std::pair{"gateway", "via"},
+                                    {"dev", "dev"},
+                                    {"protocol", "proto"},
+                                    {"scope", "scope"},
+                                    {"prefsrc", "src"},
+                                    {"congctl", "congctl"}})
       if (row.contains(key)) text += fmt::format(" {} {}", word, get(row, key));
     for (const char* key : {"metric", "mtu"})
       if (row.contains(key)) text += fmt::format(" {} {}", key, number(row, key));
@@ -254,7 +273,8 @@ std::string neighbors_text(const Json& neighbors, bool statistics) {
     text += fmt::format("{} dev {}", get(row, "dst"), get(row, "dev"));
     if (row.contains("lladdr")) text += " lladdr " + get(row, "lladdr");
     if (statistics)
-      text += fmt::format(" used {}/{}/{} probes {}", number(row, "used"), number(row, "confirmed"), number(row, "updated"), number(row, "probes"));
+      text += fmt::format(" used {}/{}/{} probes {}", number(row, "used"), number(row, "confirmed"),
+                          number(row, "updated"), number(row, "probes"));
     text += fmt::format(" {}\n", joined(row.at("state")));
   }
   return text;
@@ -271,7 +291,8 @@ Json groups_json(const stack::Stack& stack) {
     Json addresses = Json::array({Json{{"family", "inet"}, {"address", all_systems}}});
     for (const ip::GroupInfo& group : parts.groups.list())
       if (group.interface == interface.id && group.group.to_string() != all_systems)
-        addresses.push_back({{"family", "inet"}, {"address", group.group.to_string()}, {"users", group.members}});
+        addresses.push_back(
+            {{"family", "inet"}, {"address", group.group.to_string()}, {"users", group.members}});
     json.push_back({{"ifindex", interface.id}, {"ifname", interface.name}, {"maddr", std::move(addresses)}});
   }
   return json;
@@ -283,7 +304,8 @@ std::string groups_text(const Json& groups) {
     text += fmt::format("{}:\t{}\n", number(row, "ifindex"), get(row, "ifname"));
     for (const Json& address : row.at("maddr")) {
       text += fmt::format("\tinet  {}", get(address, "address"));
-      if (const std::uint64_t users = number(address, "users"); users > 1) text += fmt::format(" users {}", users);
+      if (const std::uint64_t users = number(address, "users"); users > 1)
+        text += fmt::format(" users {}", users);
       text += '\n';
     }
   }
@@ -298,7 +320,8 @@ std::string ifconfig_text(const Json& links) {
     const std::string flags = joined(link.at("flags"));
     text += fmt::format("{}: flags=<{}>  mtu {}\n", get(link, "ifname"), flags, number(link, "mtu"));
     for (const Json& address : link.at("addr_info")) {
-      text += fmt::format("        inet {}  netmask {}", get(address, "local"), netmask(number(address, "prefixlen")));
+      text += fmt::format("        inet {}  netmask {}", get(address, "local"),
+                          netmask(number(address, "prefixlen")));
       if (address.contains("broadcast")) text += "  broadcast " + get(address, "broadcast");
       text += '\n';
     }
@@ -308,8 +331,9 @@ std::string ifconfig_text(const Json& links) {
     for (const char* way : {"rx", "tx"}) {
       const Json& c = link.at("stats64").at(way);
       const char* name = way[0] == 'r' ? "RX" : "TX";
-      text += fmt::format("        {} packets {}  bytes {}\n        {} errors {}  dropped {}\n", name, number(c, "packets"), number(c, "bytes"), name,
-                          number(c, "errors"), number(c, "dropped"));
+      text += fmt::format("        {} packets {}  bytes {}\n        {} errors {}  dropped {}\n", name,
+                          number(c, "packets"), number(c, "bytes"), name, number(c, "errors"),
+                          number(c, "dropped"));
     }
   }
   return text;
@@ -319,12 +343,14 @@ std::string route_table_text(const Json& routes) {
   Columns columns({"Destination", "Gateway", "Genmask", "Flags", "Metric", "Iface"}, {4});
   for (const Json& row : routes) {
     const std::string destination = get(row, "dst");
-    const auto prefix = destination == "default" ? std::optional(IpPrefix{IpAddress::any_v4(), 0}) : IpPrefix::parse(destination);
+    const auto prefix = destination == "default" ? std::optional(IpPrefix{IpAddress::any_v4(), 0})
+                                                 : IpPrefix::parse(destination);
     if (!prefix || !prefix->address.is_v4()) continue;
     const bool host = prefix->length == 32, gateway = row.contains("gateway"), reject = row.contains("type");
-    columns.add({prefix->address.to_string(), get(row, "gateway", std::string("0.0.0.0")), netmask(prefix->length),
-                 fmt::format("{}{}{}", reject ? "!" : "U", gateway ? "G" : "", host ? "H" : ""), fmt::to_string(number(row, "metric")),
-                 reject ? "-" : get(row, "dev")});
+    columns.add({prefix->address.to_string(), get(row, "gateway", std::string("0.0.0.0")),
+                 netmask(prefix->length),
+                 fmt::format("{}{}{}", reject ? "!" : "U", gateway ? "G" : "", host ? "H" : ""),
+                 fmt::to_string(number(row, "metric")), reject ? "-" : get(row, "dev")});
   }
   return columns.text();
 }
@@ -332,7 +358,8 @@ std::string route_table_text(const Json& routes) {
 std::string arpcache_text(const Json& neighbors) {
   Columns columns({"State", "Age(s)", "HWaddress", "Address", "Iface"}, {1});
   for (const Json& row : neighbors)
-    columns.add({joined(row.at("state")), fmt::to_string(number(row, "confirmed")), get(row, "lladdr", std::string("-")), get(row, "dst"), get(row, "dev")});
+    columns.add({joined(row.at("state")), fmt::to_string(number(row, "confirmed")),
+                 get(row, "lladdr", std::string("-")), get(row, "dst"), get(row, "dev")});
   return columns.text();
 }
 
@@ -342,7 +369,8 @@ Json holdings_json(stack::Stack& stack) {
   stack::Stack::Parts& parts = stack.parts();
   const tcp::Engine::Gauges tcp = parts.tcp.gauges();
   Json rows = Json::array();
-  const auto add = [&](const char* name, std::size_t value, const char* unit, const char* what, std::size_t limit = 0) {
+  const auto add = [&](const char* name, std::size_t value, const char* unit, const char* what,
+                       std::size_t limit = 0) {
     Json row{{"name", name}, {"value", value}, {"unit", unit}, {"what", what}};
     if (limit != 0) row["limit"] = limit;
     rows.push_back(std::move(row));
@@ -358,7 +386,8 @@ Json holdings_json(stack::Stack& stack) {
   add("send chunks", tcp.chunks, "", "pieces of TCP send buffers");
   add("udp ports", parts.udp.size(), "", "UDP sockets");
   add("bound ports", parts.ports.bindings(), "", "sockets that hold a port");
-  add("neighbours", parts.neighbors.size(), "", "entries of the ARP cache", parts.ip_knobs.neighbor.gc_thresh3);
+  add("neighbours", parts.neighbors.size(), "", "entries of the ARP cache",
+      parts.ip_knobs.neighbor.gc_thresh3);
   add("parked", parts.neighbors.parked_bytes(), "bytes", "packets that wait for a neighbour's answer");
   add("datagrams in pieces", parts.fragments.datagrams(), "", "whose fragments are not all here");
   add("fragments", parts.fragments.fragments(), "", "of those");
@@ -373,8 +402,8 @@ std::string holdings_text(const Json& holdings) {
   Columns columns({"Holds", "Count", "Limit", "What"}, {1, 2});
   for (const Json& row : holdings) {
     const std::string unit = get(row, "unit") == "bytes" ? " bytes" : "";
-    columns.add({get(row, "name") + unit, fmt::to_string(number(row, "value")), row.contains("limit") ? fmt::to_string(number(row, "limit")) : "-",
-                 get(row, "what")});
+    columns.add({get(row, "name") + unit, fmt::to_string(number(row, "value")),
+                 row.contains("limit") ? fmt::to_string(number(row, "limit")) : "-", get(row, "what")});
   }
   return columns.text();
 }

@@ -12,7 +12,8 @@ SegmentParts segment_parts(const tcp::SegmentWords& words, const wire::SegmentTe
   const std::uint32_t length = tcp::payload_bytes(words);
   const std::uint32_t begin = segment.seq - bases.seq;
   SegmentParts parts;
-  parts.head = fmt::format("{} {}:{}({})", wire::format_tcp_flags(segment.flags), begin, begin + length, length);
+  parts.head =
+      fmt::format("{} {}:{}({})", wire::format_tcp_flags(segment.flags), begin, begin + length, length);
   if (segment.has(wire::kAck)) parts.head += fmt::format(" ack {}", std::uint32_t{segment.ack - bases.ack});
   parts.head += fmt::format(" win {}", segment.window);
 
