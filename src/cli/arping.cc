@@ -19,13 +19,14 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-constexpr Duration kLook = 5ms;
+// After the first answer to the last request: others may claim the address too.
+constexpr Duration kLateAnswers = 5ms;
 constexpr std::size_t kArpFrame = wire::kEthernetHeaderLength + wire::kArpLength;
 
 // In the hub while it lives.
 class ArpFeed {
  public:
-  ArpFeed(Running& running, const std::string& interface) : running_(running), feed_({.interface = interface, .port = std::nullopt, .snap = kArpFrame, .expression = {}}) {
+  ArpFeed(Running& running, const std::string& interface) : running_(running), feed_({.interface = interface, .port = std::nullopt, .snap = kArpFrame, .expression = "arp"}) {
     running_.host.with([this](stack::Stack&, socket::Sockets&, Instant) { running_.captures.add(feed_); });
   }
   ~ArpFeed() {
@@ -33,6 +34,8 @@ class ArpFeed {
   }
   ArpFeed(const ArpFeed&) = delete;
   ArpFeed& operator=(const ArpFeed&) = delete;
+  // Under the stack's lock.
+  bool waits() const { return feed_.waits(); }
   const CaptureFeed::Batch& take() {
     running_.host.with([&](stack::Stack&, socket::Sockets&, Instant) { feed_.take(batch_); });
     return batch_;
@@ -144,9 +147,11 @@ void answer_arping(Running& running, const json& question, runtime::ControlReply
                   {"rtt_ns", std::max<std::int64_t>(0, arrived - sent_at.time_since_epoch().count())}});
       if (first_only) return;
       // All are answered: nothing more to wait for.
-      if (count != 0 && sent == count) next = std::min(next, runtime::monotonic_now() + kLook);
+      if (count != 0 && sent == count) next = std::min(next, runtime::monotonic_now() + kLateAnswers);
     }
-    if (!reply.wait(kLook)) return;
+    // Answers, the next request, or the end.
+    const Instant wake = count == 0 || sent <= count ? std::min(next, deadline) : deadline;
+    if (!wait_for_stack(running, reply, wake, [&](stack::Stack&) { return feed.waits(); })) return;
   }
 }
 

@@ -98,6 +98,8 @@ bool FrameFilter::wants(Bytes frame) const {
 std::unique_ptr<link::Device> CaptureHub::wrap(std::unique_ptr<link::Device> inner, std::string name) {
   const auto index = static_cast<std::uint32_t>(interfaces_.size());
   interfaces_.push_back({std::move(name), inner->link_type()});
+  // Both number the interfaces in the order in which they are told of them.
+  if (recorder_ != nullptr) recorder_->add_interface(interfaces_.back().type, interfaces_.back().name);
   return std::make_unique<CapturePoint>(std::move(inner), *this, index);
 }
 
@@ -105,6 +107,10 @@ void CaptureHub::pass(std::uint32_t interface, link::CaptureDirection direction,
                       std::span<const Bytes> pieces) {
   const Interface& from = interfaces_[interface];
   const auto unix_nsec = static_cast<std::uint64_t>((now.time_since_epoch() + epoch_).count());
+  if (recorder_ != nullptr) {
+    const auto tuple = describe_ ? tuple_of(from.type, direction, pieces.front()) : std::nullopt;
+    recorder_->packet(interface, unix_nsec, direction, pieces, tuple ? describe_(*tuple) : std::string());
+  }
   for (CaptureFeed* feed : feeds_) feed->add(interface, from.name, from.type, direction, unix_nsec, pieces, describe_);
 }
 

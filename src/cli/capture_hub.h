@@ -75,6 +75,7 @@ class CaptureFeed {
   void add(std::uint32_t interface, const std::string& name, link::LinkType type,
            link::CaptureDirection direction, std::uint64_t unix_nsec, std::span<const Bytes> pieces,
            const Describe& describe);
+  bool waits() const { return !waiting_.packets.empty(); }
   // Moves what waits into `batch`, whose memory is used for the next.
   void take(Batch& batch);
 
@@ -103,12 +104,15 @@ class CaptureHub {
   // Every packet's comment, from now on.
   void describe_with(Describe describe) { describe_ = std::move(describe); }
 
+  // Every frame of interfaces that are wrapped from now on goes to the file too, commented. `writer` has begun, and outlives the hub.
+  void record_to(link::PcapngWriter& writer) { recorder_ = &writer; }
+
   // The feed outlives its stay.
   void add(CaptureFeed& feed) { feeds_.push_back(&feed); }
   void remove(CaptureFeed& feed) { std::erase(feeds_, &feed); }
 
   Duration epoch() const { return epoch_; }
-  bool idle() const { return feeds_.empty(); }
+  bool idle() const { return feeds_.empty() && recorder_ == nullptr; }
   void pass(std::uint32_t interface, link::CaptureDirection direction, Instant now,
             std::span<const Bytes> pieces);
 
@@ -116,6 +120,7 @@ class CaptureHub {
   Duration epoch_;
   std::vector<Interface> interfaces_;
   std::vector<CaptureFeed*> feeds_;
+  link::PcapngWriter* recorder_ = nullptr;  // null: no file
   Describe describe_;
 };
 

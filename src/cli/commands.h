@@ -80,6 +80,7 @@ struct SsOptions : ControlOptions {
   bool memory = false;                    // -m
   bool no_header = false;                 // -H
   bool raw = false;                       // -w
+  bool packet = false;                    // -0
   bool processes = false;                 // -p: the stack's program holds them all; taken for habit's sake
   std::vector<std::string> filter;        // "state established", "sport = :80 and not dst 10.0.0.0/8"
 };
@@ -102,6 +103,8 @@ struct PingOptions : ControlOptions {
   std::uint32_t size = 56;                // -s, payload bytes
   std::uint8_t ttl = 0;                   // -t; 0: the stack's
   std::string discovery;                  // -M: "do": may not be fragmented
+  std::optional<double> deadline;         // -w, seconds: it ends then, answered or not
+  bool stamps = false;                    // -D: the time before each line
   bool quiet = false;                     // -q
 };
 int ping_main(const PingOptions& options);

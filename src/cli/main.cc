@@ -113,7 +113,8 @@ void add_stack_options(CLI::App* command, UpOptions& options) {
 void add_up(CLI::App& app, Run& run) {
   auto [command, options] = add_command(app, run, "up", "run a stack in the foreground, until Ctrl-C", up_main);
   add_stack_options(command, *options);
-  command->add_option("--also", options->also, "another interface, e.g. tapB=10.2.0.1/24 (to route between them: --sysctl net.ipv4.ip_forward=1)")
+  command->add_option("--also", options->also, "another interface, e.g. tapB=10.2.0.1/24 (to route between them: --sysctl net.ipv4.ip_forward=1), or a VLAN, e.g. tap0.42=10.3.0.1/24")
+      ->allow_extra_args(false)
       ->type_name("DEV=ADDRESS/LENGTH");
   command->add_option("--topology", options->topology,
                       "local: the kernel is the stack's gateway; bridge: the stack takes the place of the kernel's on a bridge")
@@ -160,7 +161,8 @@ void add_ss(CLI::App& app, Run& run) {
   auto [command, options] = add_command(app, run, "ss", "sockets of the running stack", ss_main);
   command->add_flag("-t,--tcp", options->tcp, "TCP sockets");
   command->add_flag("-u,--udp", options->udp, "UDP sockets");
-  command->add_flag("-w,--raw", options->raw, "RAW sockets");
+  command->add_flag("-w,--raw", options->raw, "RAW and ping sockets");
+  command->add_flag("-0,--packet", options->packet, "packet sockets");
   command->add_flag("-a,--all", options->all, "listening ones too");
   command->add_flag("-l,--listening", options->listening, "only listening ones");
   command->add_flag("-o,--options", options->timers, "timers");
@@ -208,8 +210,10 @@ void add_nstat(CLI::App& app, Run& run) {
 void add_ping(CLI::App& app, Run& run, const char* name, const char* what, int (*main)(const PingOptions&)) {
   auto [command, options] = add_command(app, run, name, what, main);
   command->add_option("destination", options->destination, "an IPv4 address")->required()->type_name("ADDRESS");
-  command->add_option("-c,--count", options->count, "requests; without it until Ctrl-C");
+  command->add_option("-c,--count", options->count, "requests; without it until Ctrl-C")->check(CLI::PositiveNumber);
   command->add_option("-i,--interval", options->interval, "seconds between requests")->check(kSeconds);
+  command->add_option("-w,--deadline", options->deadline, "seconds until it ends, answered or not")->check(kSeconds);
+  command->add_flag("-D,--stamps", options->stamps, "the time before each line");
   command->add_option("-W,--timeout", options->timeout, "seconds to wait for an answer")->check(CLI::Range(0.001, 3600.0));
   command->add_option("-s,--size", options->size, "bytes of payload")->check(CLI::Range(0U, 65507U));
   command->add_option("-t,--ttl", options->ttl, "hop limit")->check(CLI::Range(1, 255));

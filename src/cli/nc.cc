@@ -17,6 +17,7 @@
 #include "cli/base64.h"
 #include "cli/commands.h"
 #include "runtime/clock.h"
+#include "runtime/mixed_wait.h"
 
 namespace tapir::cli {
 namespace {
@@ -25,8 +26,6 @@ using nlohmann::json;
 
 // Bytes moved at a time.
 constexpr std::size_t kChunk = 48 * 1024;
-// How long the socket is waited on before the control connection is looked at: what a person takes for at once.
-constexpr Duration kLook = 5ms;
 
 sockaddr_in socket_address(const Endpoint& at) {
   sockaddr_in address{};
@@ -107,12 +106,23 @@ class Conversation {
   bool wait_for(runtime::Descriptor fd, short events, Duration limit) {
     const Instant deadline = limit == Duration::zero() ? kNever : runtime::monotonic_now() + limit;
     for (;;) {
-      std::array<pollfd, 1> waiting = {pollfd{fd, events, 0}};
-      if (const auto ready = host_.poll(waiting, kLook); ready && *ready > 0) return true;
+      if (wait_once(fd, events, deadline)) return true;
       hear();
       if (!reply_.open()) return false;
       if (runtime::monotonic_now() >= deadline) return false;
     }
+  }
+
+  // Until the socket has one of `events`, the client says something or goes, or `deadline`. True: the socket has.
+  bool wait_once(runtime::Descriptor fd, short events, Instant deadline) {
+    std::array<pollfd, 1> ours = {pollfd{events == 0 ? -1 : fd, events, 0}};
+    std::array<pollfd, 2> client = reply_.ends(POLLIN | POLLRDHUP);
+    (void)::poll(client.data(), client.size(), 0);
+    const Instant now = runtime::monotonic_now();
+    const std::optional<Duration> limit = deadline == kNever ? std::nullopt : std::optional(std::max(deadline - now, Duration::zero()));
+    runtime::MixedPoll wait(ours, client, limit, nullptr);
+    (void)host_.run(wait, -1);
+    return ours[0].revents != 0;
   }
 
   bool connect(const Endpoint& remote) {
@@ -206,8 +216,8 @@ class Conversation {
       if (wait_ != Duration::zero() && now >= last + wait_) return;
       if (moved) continue;
       const short events = static_cast<short>((input_over_ ? 0 : POLLIN) | (pending_.empty() ? 0 : POLLOUT));
-      std::array<pollfd, 1> waiting = {pollfd{events == 0 ? -1 : socket_.get(), events, 0}};
-      (void)host_.poll(waiting, kLook);
+      const Instant quits_at = quits && ended_at != kNever ? ended_at + quit : kNever;
+      (void)wait_once(socket_.get(), events, std::min(quits_at, wait_ != Duration::zero() ? last + wait_ : kNever));
     }
   }
 

@@ -23,8 +23,6 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-// How long a reply waits, at most, before it is told; its time is taken when it arrives.
-constexpr Duration kLook = 5ms;
 // As iputils' for those who are not root; below it the queue of results would be the limit.
 constexpr std::uint32_t kIntervalMinMs = 2;
 
@@ -137,8 +135,13 @@ class Report {
   bool answered() const { return received_ != 0; }
 
  private:
-  static void print(const json& data, const std::string& outcome) {
+  void print(const json& data, const std::string& outcome) const {
     const auto sequence = data.value("sequence", 0U);
+    if (options_.stamps) {
+      const auto now = std::chrono::duration_cast<std::chrono::microseconds>(runtime::monotonic_now().time_since_epoch()).count() +
+                       static_cast<std::int64_t>(runtime::wall_clock_offset_ns() / 1000);
+      fmt::print("[{}.{:06}] ", now / 1'000'000, now % 1'000'000);
+    }
     if (outcome == "reply") {
       fmt::print("{} bytes from {}: icmp_seq={} ttl={} time={} ms{}\n", data.value("bytes", std::uint64_t{0}),
                  data.value("from", ""), sequence, data.value("ttl", 0),
@@ -180,11 +183,13 @@ void answer_ping(Running& running, const json& question, runtime::ControlReply& 
 
   std::uint64_t sent = 0;
   std::uint64_t ended = 0;
+  std::vector<stack::PingResult> results;  // taken, and not yet told
   Instant next = runtime::monotonic_now();
+  const Instant until = question.contains("deadline_ms") ? next + std::chrono::milliseconds(question.value("deadline_ms", 0U)) : kNever;
   const auto all_sent = [&] { return count != 0 && sent == count; };
   while (!all_sent() || ended < sent) {
+    if (runtime::monotonic_now() >= until) return;
     std::optional<ip::RouteError> failed;
-    std::vector<stack::PingResult> results;
     const bool sends = !all_sent() && runtime::monotonic_now() >= next;
     running.host.with([&](stack::Stack& stack, socket::Sockets&, Instant now) {
       stack::Stack::Parts& parts = stack.parts();
@@ -208,10 +213,13 @@ void answer_ping(Running& running, const json& question, runtime::ControlReply& 
       ++ended;
       reply.send(to_json(result));
     }
+    results.clear();
     if (all_sent() && ended == sent) break;
-    const Duration until_next =
-        all_sent() ? kLook : std::max(next - runtime::monotonic_now(), Duration::zero());
-    if (!reply.wait(ended < sent ? std::min(until_next, kLook) : until_next)) return;
+    const bool here = wait_for_stack(running, reply, std::min(all_sent() ? kNever : next, until), [&](stack::Stack& stack) {
+      while (auto result = stack.parts().pings.take_result(request.id)) results.push_back(*result);
+      return !results.empty();
+    });
+    if (!here) return;
   }
 }
 
@@ -223,7 +231,7 @@ int ping_main(const PingOptions& options) {
     return complain(
         "ping", fmt::format("-s {}: a ping carries at most {} bytes", options.size, stack::kPingPayloadMax),
         2);
-  const json question = {{"command", "ping"},
+  json question = {{"command", "ping"},
                          {"destination", options.destination},
                          {"count", options.count},
                          {"interval_ms", static_cast<std::uint32_t>(options.interval * 1000)},
@@ -231,6 +239,7 @@ int ping_main(const PingOptions& options) {
                          {"size", options.size},
                          {"ttl", options.ttl},
                          {"dont_fragment", options.discovery == "do"}};
+  if (options.deadline) question["deadline_ms"] = static_cast<std::uint32_t>(*options.deadline * 1000);
   Report report(options);
   const Instant began = runtime::monotonic_now();
   bool begun = false;

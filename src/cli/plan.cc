@@ -7,6 +7,8 @@
 #include <net/if.h>
 #include <netinet/in.h>
 
+#include <algorithm>
+#include <charconv>
 #include <memory>
 #include <utility>
 
@@ -162,6 +164,21 @@ class Planner {
     return {};
   }
 
+  // "tap0.42": VLAN 42 of an interface that was named before.
+  bool is_vlan(const std::string& device, Plan::Another& another) const {
+    const std::size_t dot = device.rfind('.');
+    if (dot == std::string::npos) return false;
+    const std::string trunk = device.substr(0, dot);
+    const bool known = trunk == plan_.device || std::ranges::any_of(plan_.also, [&](const Plan::Another& each) { return each.device == trunk; });
+    std::uint16_t id = 0;
+    const auto [end, error] = std::from_chars(device.data() + dot + 1, device.data() + device.size(), id);
+    if (!known || error != std::errc() || end != device.data() + device.size() || id == 0 || id > 4094) return false;
+    another.device = device;
+    another.trunk = trunk;
+    another.vlan = id;
+    return true;
+  }
+
   Outcome others() {
     if (options_.mtu) {
       const std::string text = std::to_string(*options_.mtu);
@@ -178,7 +195,8 @@ class Planner {
         return wrong("also", text, fmt::format("'{}' is no DEVICE=ADDRESS/LENGTH, like tapB=10.2.0.1/24", text));
       Plan::Another another;
       another.address = *address;
-      if (auto named = device_of("also", text.substr(0, equals), another.wire, another.device); !named) return named;
+      if (!is_vlan(text.substr(0, equals), another))
+        if (auto named = device_of("also", text.substr(0, equals), another.wire, another.device); !named) return named;
       plan_.also.push_back(std::move(another));
     }
     if (options_.vlan) {

@@ -32,6 +32,8 @@ struct Plan {
     Wire wire = Wire::kTap;
     std::string device;
     IpPrefix address;
+    std::string trunk;       // of a VLAN: the interface whose device it shares
+    std::uint16_t vlan = 0;  // 0: it has a device of its own
   };
   std::vector<Another> also;
   Topology topology = Topology::kPlain;

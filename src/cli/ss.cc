@@ -31,10 +31,11 @@ int ss_main(const SsOptions& options) {
   const auto answer = ask_table("ss", options, {{"command", "ss"}});
   if (!answer) return 1;
   observe::SsView view;
-  const bool any = !options.tcp && !options.udp && !options.raw;
+  const bool any = !options.tcp && !options.udp && !options.raw && !options.packet;
   view.tcp = options.tcp || any;
   view.udp = options.udp || any;
   view.raw = options.raw || any;
+  view.packet = options.packet || any;
   view.processes = options.processes;
   view.filter = *filter;
   view.listening = options.listening;

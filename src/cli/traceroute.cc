@@ -19,8 +19,6 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-// How long a reply waits, at most, before it is told.
-constexpr Duration kLook = 5ms;
 constexpr std::uint8_t kQueriesMax = 10;
 constexpr std::uint16_t kPacketMin = 28;
 
@@ -108,13 +106,16 @@ void answer_traceroute(Running& running, const json& question, runtime::ControlR
     });
     if (failed) return reply.fail(fmt::format("no way to {}: {}", destination->to_string(), route_error_text(*failed)));
     while (!hop.complete()) {
-      if (!reply.wait(kLook)) return;
-      running.host.with([&](stack::Stack& stack, socket::Sockets&, Instant) {
+      const bool here = wait_for_stack(running, reply, kNever, [&](stack::Stack& stack) {
+        bool taken = false;
         while (auto result = stack.parts().pings.take_result(request.id)) {
           const auto at = static_cast<std::uint16_t>(result->sequence - first_sequence);
           if (at < queries) hop.results[at] = *result;
+          taken = true;
         }
+        return taken;
       });
+      if (!here) return;
     }
     if (!reply.send(hop.told(ttl)) || hop.last()) return;
   }

@@ -31,6 +31,7 @@
 #include "runtime/entropy.h"
 #include "runtime/file_sink.h"
 #include "runtime/stack_host.h"
+#include "stack/parts.h"
 
 namespace tapir::cli {
 namespace {
@@ -154,6 +155,7 @@ class Instance {
     pcap_sink_ = std::move(*sink);
     pcap_.emplace(*pcap_sink_);
     pcap_->begin();
+    captures_.record_to(*pcap_);
     return {};
   }
 
@@ -172,7 +174,6 @@ class Instance {
     mtu_ = (*device)->mtu();
     if (plan_.impair)
       *device = std::make_unique<link::Impair>(std::move(*device), *plan_.impair, runtime::random_seed());
-    if (pcap_) *device = std::make_unique<link::Capture>(std::move(*device), *pcap_, device_name_, epoch_);
     stack::InterfaceConfig config;
     config.name = device_name_;
     config.addresses = plan_.addresses;
@@ -192,18 +193,52 @@ class Instance {
 
   Outcome make_others() {
     for (const Plan::Another& another : plan_.also) {
-      const stack::InterfaceConfig config{.name = another.device, .addresses = {another.address}, .announce = true};
-      const auto added =
-          another.wire == Wire::kPacket
-              ? host_->add_packet({.interface = another.device}, config)
-              : host_->add_tap({.type = another.wire == Wire::kTun ? link::LinkType::kRawIp : link::LinkType::kEthernet,
-                                .name = another.device},
-                               config);
-      if (!added) return std::unexpected(added.error());
+      stack::InterfaceConfig config{.name = another.device, .addresses = {another.address}, .announce = true};
+      config.detect_conflicts = plan_.detect_conflicts;
+      if (another.vlan != 0) {
+        config.vlan = another.vlan;
+        if (auto added = add_vlan(another, std::move(config)); !added) return added;
+        continue;
+      }
+      std::string name = another.device;
+      auto device = open_wire(another.wire, name, 0);
+      if (!device) return std::unexpected(device.error());
       if (is_tap(another.wire))
-        if (auto up = drivers::set_link_up(another.device); !up) return std::unexpected(up.error());
+        if (auto up = drivers::set_link_up(another.device); !up) return up;
+      if (host_->add_interface(std::move(config), captures_.wrap(std::move(*device), another.device)) == kNoInterface)
+        return std::unexpected(fmt::format("the stack cannot have another interface named {}", another.device));
     }
     return {};
+  }
+
+  Outcome add_vlan(const Plan::Another& another, stack::InterfaceConfig config) {
+    const bool added = host_->with([&](stack::Stack& stack, socket::Sockets&, Instant now) {
+      const ip::Interface* parent = stack.parts().interfaces.find(std::string_view(another.trunk));
+      return parent != nullptr && stack.add_vlan(std::move(config), parent->id, now) != kNoInterface;
+    });
+    if (!added)
+      return std::unexpected(
+          fmt::format("{} cannot be had: {} is no Ethernet interface of this stack, or has VLAN {} already", another.device, another.trunk, another.vlan));
+    return {};
+  }
+
+  // The driver of a wire, counting its drops into the stack's counters; `name` becomes what the kernel calls it.
+  std::expected<std::unique_ptr<link::Device>, std::string> open_wire(Wire wire, std::string& name, std::uint32_t mtu) {
+    const auto count_drops = [this](auto& device) {
+      host_->with([&](stack::Stack& stack, socket::Sockets&, Instant) { device.count_into(&stack.counters()); });
+    };
+    if (wire == Wire::kPacket) {
+      auto packet = drivers::open_packet({.interface = name});
+      if (!packet) return std::unexpected(packet.error());
+      count_drops(**packet);
+      name = (*packet)->name();
+      return std::move(*packet);
+    }
+    auto tap = drivers::open_tap({.type = wire == Wire::kTun ? link::LinkType::kRawIp : link::LinkType::kEthernet, .name = name, .mtu = mtu});
+    if (!tap) return std::unexpected(tap.error());
+    count_drops(**tap);
+    name = (*tap)->name();
+    return std::move(*tap);
   }
 
   Outcome set_up_topology() {
@@ -215,31 +250,16 @@ class Instance {
   }
 
   std::expected<std::unique_ptr<link::Device>, std::string> open_device() {
-    const auto count_drops = [this](auto& device) {
-      host_->with(
-          [&](stack::Stack& stack, socket::Sockets&, Instant) { device.count_into(&stack.counters()); });
-    };
-    if (plan_.wire == Wire::kPacket) {
-      if (plan_.mtu != 0) {
-        if (auto set = drivers::set_mtu(plan_.device, plan_.mtu); !set) return std::unexpected(set.error());
-      }
-      auto packet = drivers::open_packet({.interface = plan_.device});
-      if (!packet) return std::unexpected(packet.error());
-      count_drops(**packet);
-      device_name_ = (*packet)->name();
-      return std::move(*packet);
-    }
-    const auto type = plan_.wire == Wire::kTun ? link::LinkType::kRawIp : link::LinkType::kEthernet;
-    auto tap = drivers::open_tap({.type = type, .name = plan_.device, .mtu = plan_.mtu});
-    if (!tap) return std::unexpected(tap.error());
-    count_drops(**tap);
-    device_name_ = (*tap)->name();
-    if (plan_.peer) {
-      if (auto added = drivers::add_address(device_name_, *plan_.peer); !added)
-        return std::unexpected(added.error());
-    }
+    if (plan_.wire == Wire::kPacket && plan_.mtu != 0)
+      if (auto set = drivers::set_mtu(plan_.device, plan_.mtu); !set) return std::unexpected(set.error());
+    device_name_ = plan_.device;
+    auto device = open_wire(plan_.wire, device_name_, plan_.mtu);
+    if (!device) return device;
+    if (plan_.wire == Wire::kPacket) return device;
+    if (plan_.peer)
+      if (auto added = drivers::add_address(device_name_, *plan_.peer); !added) return std::unexpected(added.error());
     if (auto up = drivers::set_link_up(device_name_); !up) return std::unexpected(up.error());
-    return std::move(*tap);
+    return device;
   }
 
   Outcome set_knobs() {

@@ -98,7 +98,8 @@ Groups::Link& Groups::link(InterfaceId interface) {
 }
 
 std::uint8_t Groups::version(InterfaceId interface, Instant now) const {
-  if (knobs_.force_igmp_version != 0) return knobs_.force_igmp_version;
+  if (const Interface* on = interfaces_.find(interface))
+    if (const std::uint8_t forced = forced_igmp_version(knobs_, on->conf); forced != 0) return forced;
   if (interface >= links_.size()) return 3;
   if (now < links_[interface].v1_until) return 1;
   return now < links_[interface].v2_until ? 2 : 3;

@@ -96,7 +96,7 @@ DropReason Ipv4Input::check_destination(const wire::Ipv4Header& header, AddressK
     case AddressKind::kReserved:
       return header.dst.v4_bits() >> 24 == 0 ? DropReason::kIpMartian : DropReason::kIpInAddrErrors;
     case AddressKind::kElsewhere:
-      return knobs_.ip_forward && from_wire ? DropReason::kNone : DropReason::kIpInAddrErrors;
+      return from_wire && interfaces_.find(arrived_on)->conf.forwarding ? DropReason::kNone : DropReason::kIpInAddrErrors;
   }
   return DropReason::kIpInAddrErrors;
 }
@@ -104,11 +104,12 @@ DropReason Ipv4Input::check_destination(const wire::Ipv4Header& header, AddressK
 // RFC 3704: would an answer to `source` leave by the interface the packet came in on (strict), or at all
 // (loose)? Linux's fib_validate_source.
 bool Ipv4Input::comes_the_right_way(const IpAddress& source, InterfaceId arrived_on) const {
-  if (knobs_.rp_filter == 0) return true;
-  const Route* back = routes_.lookup(source, knobs_.rp_filter == 1 ? kNoInterface : arrived_on);
-  if (back == nullptr && knobs_.rp_filter != 1) back = routes_.lookup(source);
+  const std::uint8_t filter = rp_filter(knobs_, interfaces_.find(arrived_on)->conf);
+  if (filter == 0) return true;
+  const Route* back = routes_.lookup(source, filter == 1 ? kNoInterface : arrived_on);
+  if (back == nullptr && filter != 1) back = routes_.lookup(source);
   if (back == nullptr || back->kind != RouteKind::kUnicast) return false;
-  return knobs_.rp_filter != 1 || back->interface == arrived_on;
+  return filter != 1 || back->interface == arrived_on;
 }
 
 std::unexpected<Rejected> Ipv4Input::drop(const Frame& frame, DropReason reason, Instant now) {

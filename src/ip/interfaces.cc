@@ -70,6 +70,13 @@ bool Interfaces::set_up(InterfaceId id, bool up) {
   return true;
 }
 
+bool Interfaces::set_conf(InterfaceId id, const InterfaceKnobs& conf) {
+  Interface* interface = mutable_find(id);
+  if (interface == nullptr) return false;
+  interface->conf = conf;
+  return true;
+}
+
 bool Interfaces::set_mtu(InterfaceId id, std::uint32_t mtu) {
   Interface* interface = mutable_find(id);
   if (interface == nullptr) return false;

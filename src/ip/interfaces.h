@@ -12,6 +12,7 @@
 #include "inet/ip_address.h"
 #include "inet/path.h"
 #include "inet/protocol.h"
+#include "ip/knobs.h"
 #include "wire/ethernet.h"
 
 namespace tapir::ip {
@@ -34,6 +35,7 @@ struct Interface {
   bool up = true;
   std::vector<IpPrefix> addresses;  // address with its net; the first of a net is the primary one
   PathOffloads offloads;            // what the device below (wrapped or not) can do
+  InterfaceKnobs conf;              // net.ipv4.conf.NAME.*
 };
 
 // What an address is to this stack.
@@ -68,6 +70,7 @@ class Interfaces {
   bool set_up(InterfaceId id, bool up);
   bool set_mtu(InterfaceId id, std::uint32_t mtu);
   bool set_offloads(InterfaceId id, const PathOffloads& offloads);
+  bool set_conf(InterfaceId id, const InterfaceKnobs& conf);
 
   // Linux's inet_addr_type. `on`: where a packet for it arrived; its nets are looked at first.
   AddressKind classify(const IpAddress& address, InterfaceId on = kNoInterface) const;

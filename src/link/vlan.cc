@@ -22,6 +22,28 @@ std::optional<wire::VlanTag> tag_of(const Frame& frame) {
   return wire::parse_vlan(frame.bytes().subspan(wire::kEthernetHeaderLength));
 }
 
+// Hands `batch` to `device` with tags, as many at a time as `staged` holds; how many it took.
+std::size_t transmit_tagged(Device& device, std::uint16_t id, std::span<const OutgoingFrame> batch, std::span<OutgoingFrame> staged, Instant now) {
+  std::size_t accepted = 0;
+  while (accepted < batch.size()) {
+    const std::size_t count = std::min(staged.size(), batch.size() - accepted);
+    for (std::size_t i = 0; i < count; ++i) {
+      OutgoingFrame& out = staged[i];
+      out = batch[accepted + i];
+      out.push_header(wire::kVlanTagLength);
+      const MutableBytes header = out.mutable_header();
+      std::memmove(header.data(), header.data() + wire::kVlanTagLength, kAddresses);
+      const auto inner_type = load_be<std::uint16_t>(header, kAddresses + wire::kVlanTagLength);
+      store_be<std::uint16_t>(header, kAddresses, wire::kEtherTypeVlan);
+      wire::emit_vlan({.id = id, .ethertype = inner_type}, header.subspan(wire::kEthernetHeaderLength));
+    }
+    const std::size_t sent = device.transmit(staged.first(count), now);
+    accepted += sent;
+    if (sent != count) break;
+  }
+  return accepted;
+}
+
 }  // namespace
 
 void strip_vlan_tag(Frame& frame) {
@@ -34,24 +56,11 @@ VlanDevice::VlanDevice(std::unique_ptr<Device> inner, std::uint16_t id, trace::C
     : inner_(std::move(inner)), id_(id), counters_(counters), staged_(kStaged) {}
 
 std::size_t VlanDevice::transmit(std::span<const OutgoingFrame> batch, Instant now) {
-  std::size_t accepted = 0;
-  while (accepted < batch.size()) {
-    const std::size_t count = std::min(kStaged, batch.size() - accepted);
-    for (std::size_t i = 0; i < count; ++i) {
-      OutgoingFrame& out = staged_[i];
-      out = batch[accepted + i];
-      out.push_header(wire::kVlanTagLength);
-      const MutableBytes header = out.mutable_header();
-      std::memmove(header.data(), header.data() + wire::kVlanTagLength, kAddresses);
-      const auto inner_type = load_be<std::uint16_t>(header, kAddresses + wire::kVlanTagLength);
-      store_be<std::uint16_t>(header, kAddresses, wire::kEtherTypeVlan);
-      wire::emit_vlan({.id = id_, .ethertype = inner_type}, header.subspan(wire::kEthernetHeaderLength));
-    }
-    const std::size_t sent = inner_->transmit(std::span(staged_).first(count), now);
-    accepted += sent;
-    if (sent != count) break;
-  }
-  return accepted;
+  return transmit_tagged(*inner_, id_, batch, staged_, now);
+}
+
+std::size_t VlanPort::transmit(std::span<const OutgoingFrame> batch, Instant now) {
+  return transmit_tagged(trunk_, id_, batch, staged_, now);
 }
 
 std::size_t VlanDevice::receive(std::span<Frame> batch, FramePool& pool, Instant now) {

@@ -4,12 +4,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "inet/delivery_error.h"
 #include "ip/events.h"
 #include "ip/neighbors.h"
 #include "observe/segment.h"
+#include "raw/events.h"
+#include "socket/events.h"
 #include "stack/events.h"
 #include "tcp/connection.h"
 #include "tcp/events.h"
@@ -205,6 +208,43 @@ void decode_udp(const trace::Record& record, Decoded& out) {
   }
 }
 
+std::string errno_name(int error) {
+  const char* name = ::strerrorname_np(error);
+  return name != nullptr ? name : fmt::to_string(error);
+}
+
+void decode_raw(const trace::Record& record, Decoded& out) {
+  const Words w(record);
+  out.subject = fmt::format("port {}", static_cast<std::uint32_t>(record.subject));
+  switch (static_cast<raw::Event>(record.event)) {
+    case raw::Event::kDelivered:
+      out.event = "packet in";
+      out.fields = {{"bytes", w.a}, {"queued", w.b}};
+      return;
+    case raw::Event::kDropped:
+      out.event = "drop";
+      out.fields = {{"reason", reason_text(w.a)}, {"bytes", w.b}};
+      return;
+  }
+}
+
+void decode_socket(const trace::Record& record, Decoded& out) {
+  const Words w(record);
+  out.subject = fmt::format("fd {}", static_cast<std::int64_t>(record.subject));
+  switch (static_cast<socket::Event>(record.event)) {
+    case socket::Event::kCall: {
+      out.event = socket::to_string(static_cast<socket::Call>(w.a));
+      const auto error = static_cast<int>(w.c);
+      if (error == 0)
+        out.fields = {{"result", w.b}};
+      else
+        out.fields = {{"error", errno_name(error)}};
+      if (w.d != 0) out.fields.push_back({"asked", w.d});
+      return;
+    }
+  }
+}
+
 std::vector<Field> segment_fields(const trace::Record& record) {
   const tcp::SegmentWords words = words_of(record);
   const wire::TcpSegment segment = tcp::unpack_segment(words);
@@ -356,6 +396,8 @@ std::string_view layer_of(const trace::Record& record) {
     case base(trace::EventBase::kUdp): return "udp";
     case base(trace::EventBase::kTcp): return "tcp";
     case base(trace::EventBase::kStack): return "stack";
+    case base(trace::EventBase::kRaw): return "raw";
+    case base(trace::EventBase::kSocket): return "socket";
     default: return "other";
   }
 }
@@ -371,6 +413,8 @@ Decoded decode(const trace::Record& record) {
     case base(trace::EventBase::kIp): decode_ip(record, out); break;
     case base(trace::EventBase::kUdp): decode_udp(record, out); break;
     case base(trace::EventBase::kTcp): decode_tcp(record, out); break;
+    case base(trace::EventBase::kRaw): decode_raw(record, out); break;
+    case base(trace::EventBase::kSocket): decode_socket(record, out); break;
     default: break;
   }
   if (!out.event.empty()) return out;

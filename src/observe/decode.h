@@ -17,7 +17,7 @@
 namespace tapir::observe {
 
 // Who reports: the names that `tapir trace --layer` takes.
-inline constexpr std::array<std::string_view, 6> kLayers = {"frame", "ip", "udp", "tcp", "stack", "other"};
+inline constexpr std::array<std::string_view, 8> kLayers = {"frame", "ip", "udp", "tcp", "stack", "raw", "socket", "other"};
 // One of kLayers.
 std::string_view layer_of(const trace::Record& record);
 bool is_layer(std::string_view name);

@@ -27,6 +27,18 @@ std::string interface_name(const stack::Stack::Parts& parts, InterfaceId id) {
   return interface != nullptr ? interface->name : "";
 }
 
+// Whose device a VLAN uses; of others an empty text (as JSON: none).
+Json trunk_name(const stack::Stack::Parts& parts, InterfaceId id) {
+  const auto* attached = parts.attached(id);
+  return attached == nullptr || attached->parent == kNoInterface ? Json() : Json(interface_name(parts, attached->parent));
+}
+
+// "tap0.42@tap0".
+std::string full_name(const Json& link) {
+  const std::string trunk = get(link, "link");
+  return get(link, "ifname") + (trunk.empty() ? "" : "@" + trunk);
+}
+
 const char* link_name(ip::LinkKind kind) {
   switch (kind) {
     case ip::LinkKind::kEthernet:
@@ -84,14 +96,16 @@ std::string stats_text(const Json& stats) {
   std::string text;
   for (const char* way : {"rx", "tx"}) {
     const Json& c = stats.at(way);
-    text += fmt::format("    {}:  bytes packets errors dropped\n    {:>10} {:>7} {:>6} {:>7}\n", way[0] == 'r' ? "RX" : "TX",
-                        number(c, "bytes"), number(c, "packets"), number(c, "errors"), number(c, "dropped"));
+    const bool in = way[0] == 'r';
+    text += fmt::format("    {}:  bytes packets errors dropped {:>7} {:>7}\n    {:>10} {:>7} {:>6} {:>7} {:>7} {:>7}\n", in ? "RX" : "TX",
+                        in ? "missed" : "carrier", in ? "mcast" : "collsns", number(c, "bytes"), number(c, "packets"), number(c, "errors"),
+                        number(c, "dropped"), 0, 0);
   }
   return text;
 }
 
 std::string brief_line(const Json& link, const IpView& view) {
-  std::string line = fmt::format("{:<16} {:<14} ", get(link, "ifname"), get(link, "operstate"));
+  std::string line = fmt::format("{:<16} {:<14} ", full_name(link), get(link, "operstate"));
   if (!view.addresses) return line + fmt::format("{} <{}>", get(link, "address"), joined(link.at("flags")));
   for (const Json& address : link.at("addr_info"))
     line += fmt::format("{}/{} ", get(address, "local"), number(address, "prefixlen"));
@@ -117,6 +131,7 @@ Json links_json(const stack::Stack& stack) {
     for (const IpPrefix& address : interface.addresses) addresses.push_back(address_json(interface, address));
     Json row{{"ifindex", interface.id},
              {"ifname", interface.name},
+             {"link", trunk_name(parts, interface.id)},
              {"flags", flags_of(interface)},
              {"mtu", interface.mtu},
              {"qdisc", "noqueue"},
@@ -127,6 +142,7 @@ Json links_json(const stack::Stack& stack) {
       row["address"] = wire::to_string(interface.mac);
       row["broadcast"] = interface.kind == ip::LinkKind::kLoopback ? "00:00:00:00:00:00" : "ff:ff:ff:ff:ff:ff";
     }
+    if (row["link"].empty()) row.erase("link");
     row["addr_info"] = std::move(addresses);
     if (const auto* attached = parts.attached(interface.id)) row["stats64"] = stats_json(attached->counters);
     json.push_back(std::move(row));
@@ -141,9 +157,9 @@ std::string links_text(const Json& links, const IpView& view) {
       text += brief_line(row, view) + '\n';
       continue;
     }
-    text += fmt::format("{}: {}: <{}> mtu {} qdisc {} state {} group {}\n    link/{}", number(row, "ifindex"), get(row, "ifname"),
-                        joined(row.at("flags")), number(row, "mtu"), get(row, "qdisc"), get(row, "operstate"), get(row, "group"),
-                        get(row, "link_type"));
+    text += fmt::format("{}: {}: <{}> mtu {} qdisc {} state {}{} group {} qlen 1000\n    link/{}", number(row, "ifindex"), full_name(row),
+                        joined(row.at("flags")), number(row, "mtu"), get(row, "qdisc"), get(row, "operstate"), view.addresses ? "" : " mode DEFAULT",
+                        get(row, "group"), get(row, "link_type"));
     if (row.contains("address")) text += fmt::format(" {} brd {}", get(row, "address"), get(row, "broadcast"));
     text += '\n';
     if (view.addresses)
@@ -193,6 +209,21 @@ std::string routes_text(const Json& routes) {
       if (row.contains(key)) text += fmt::format(" {} {}", word, get(row, key));
     for (const char* key : {"metric", "mtu"})
       if (row.contains(key)) text += fmt::format(" {} {}", key, number(row, key));
+    text += '\n';
+  }
+  return text;
+}
+
+std::string route_get_text(const Json& rows) {
+  std::string text;
+  for (const Json& row : rows) {
+    if (row.contains("type")) text += get(row, "type") + ' ';
+    text += get(row, "dst");
+    for (const auto& [key, word] : {std::pair{"gateway", "via"}, {"dev", "dev"}, {"prefsrc", "src"}})
+      if (row.contains(key)) text += fmt::format(" {} {}", word, get(row, key));
+    text += fmt::format(" uid {}\n    cache", number(row, "uid"));
+    for (const Json& mark : row.at("cache")) text += fmt::format(" <{}>", mark.get<std::string>());
+    if (row.contains("metrics")) text += fmt::format(" mtu {}", number(row.at("metrics").at(0), "mtu"));
     text += '\n';
   }
   return text;

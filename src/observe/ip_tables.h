@@ -26,6 +26,8 @@ std::string links_text(const nlohmann::ordered_json& links, const IpView& view);
 
 // {"dst", "gateway", "dev", "protocol", "scope", "prefsrc", "metric", "type"} each, in the order of lookup.
 nlohmann::ordered_json routes_json(const stack::Stack& stack);
+// Of `ip route get`'s one row.
+std::string route_get_text(const nlohmann::ordered_json& rows);
 std::string routes_text(const nlohmann::ordered_json& routes);
 
 // {"dst", "dev", "lladdr", "state": […], "probes", "queued", "used", "confirmed", "updated" (seconds ago)} each.

@@ -26,6 +26,11 @@ std::uint64_t number(const Json& row, const char* key) { return get<std::uint64_
 
 // ---- sockets ----
 
+// 0.0.0.0:1 of a RAW socket, whose protocol stands in the place of the port.
+std::string raw_end(const IpAddress& address, std::uint64_t number) {
+  return fmt::format("{}:{}", address.is_unspecified() ? "0.0.0.0" : address.to_string(), number);
+}
+
 // iproute2's names of states.
 const char* ss_state(tcp::State state) {
   switch (state) {
@@ -199,9 +204,48 @@ std::string below_text(const Json& row, const SsView& view) {
   return text.empty() ? text : "\t" + text + "\n";
 }
 
+// "*:tap0", "[2054]:*": what it takes, and where, as ss names packet sockets.
+std::string packet_end(const stack::Stack::Parts& parts, const raw::PacketPort& port) {
+  const ip::Interface* on = parts.interfaces.find(port.interface);
+  const std::string protocol = port.protocol == raw::kEveryProtocol ? "*" : fmt::format("[{}]", port.protocol);
+  return protocol + ':' + (on != nullptr ? on->name : "*");
+}
+
+// A row of a socket that has a queue and no connection.
+Json queued_row(const char* netid, bool connected, std::string local, std::string peer, std::uint64_t subject, const raw::ReceiveQueue& queue) {
+  return {{"netid", netid},
+          {"state", connected ? "ESTAB" : "UNCONN"},
+          {"recv_q", queue.true_size()},
+          {"send_q", 0},
+          {"local", std::move(local)},
+          {"peer", std::move(peer)},
+          {"subject", subject},
+          {"mem", {{"rcvbuf", queue.limit}, {"sndbuf", 0}, {"used", queue.true_size()}, {"drops", queue.drops()}}}};
+}
+
+void add_raw_rows(const stack::Stack::Parts& parts, Json& rows) {
+  parts.packet_ports.for_each([&](const raw::PacketPort& port) {
+    rows.push_back(queued_row(port.cooked ? "p_dgr" : "p_raw", false, packet_end(parts, port), "*", port.owner, port.queue));
+  });
+  parts.raw_ports.for_each([&](const raw::RawPort& port) {
+    rows.push_back(queued_row("raw", port.connected(), raw_end(port.local, static_cast<std::uint64_t>(port.protocol)),
+                              ss_endpoint({port.remote, 0}), port.owner, port.queue));
+  });
+  parts.ping_ports.for_each([&](const raw::PingPort& port) {
+    if (port.identifier() == 0) return;
+    rows.push_back(queued_row("icmp", port.connected(), raw_end(port.local, port.identifier()), ss_endpoint({port.remote, 0}), port.owner, port.queue));
+  });
+}
+
+// Which of the four kinds a row is of.
+bool of_wanted_kind(std::string_view netid, const SsView& view) {
+  if (netid == "tcp") return view.tcp;
+  if (netid == "udp") return view.udp;
+  return netid.starts_with("p_") ? view.packet : view.raw;
+}
+
 bool wanted(const Json& row, const SsView& view) {
-  const std::string netid = get(row, "netid");
-  if (netid == "tcp" ? !view.tcp : netid == "udp" ? !view.udp : !view.raw) return false;
+  if (!of_wanted_kind(get(row, "netid"), view)) return false;
   if (!view.filter.wants(row)) return false;
   if (view.filter.names_states()) return true;
   const std::string state = get(row, "state");
@@ -264,6 +308,7 @@ Json sockets_json(stack::Stack& stack, Instant now) {
   stack::Stack::Parts& parts = stack.parts();
   SocketVisit visit;
   visit.now = now;
+  add_raw_rows(parts, visit.rows);
   parts.udp.for_each([&](udp::PortHandle handle, const udp::DatagramPort& port) {
     if (!port.bound()) return;
     visit.rows.push_back({{"netid", "udp"},
@@ -287,8 +332,8 @@ Json select_sockets(const Json& rows, const SsView& view) {
 }
 
 std::string sockets_text(const Json& rows, const SsView& view) {
-  const bool netid = view.tcp && view.udp;
-  std::vector<std::string> header{"State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port", ""};
+  const bool netid = view.tcp + view.udp + view.raw + view.packet > 1;
+  std::vector<std::string> header{"State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port", "Process"};
   if (netid) header.insert(header.begin(), "Netid");
   Columns columns(std::move(header), netid ? std::vector<std::size_t>{4, 5} : std::vector<std::size_t>{3, 4});
   for (const Json& row : rows) {

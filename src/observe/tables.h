@@ -28,12 +28,13 @@ struct SsView {
   bool extended = false;     // -e
   bool memory = false;       // -m
   bool header = true;        // not -H
-  bool raw = true;           // -w
+  bool raw = true;           // -w: RAW and ping sockets
+  bool packet = true;        // -0: packet sockets
   bool processes = false;    // -p
   SocketFilter filter = {};
 };
 
-// Every TCP record and UDP port: an array of {"netid", "state" (ss's name), "recv_q", "send_q", "local", "peer", "timer"?,
+// Every packet, RAW, ping and UDP port and TCP record: an array of {"netid", "state" (ss's name), "recv_q", "send_q", "local", "peer", "timer"?,
 // "info"? (figures of TCP_INFO; times in µs unless the name says ms), "mem"?, "subject"}; who knows the process adds "users". In the order of the stack's tables.
 nlohmann::ordered_json sockets_json(stack::Stack& stack, Instant now);
 // The rows of sockets_json() that `view` wants.

@@ -8,6 +8,13 @@
 #include "raw/events.h"
 
 namespace tapir::raw {
+namespace {
+
+// IEEE 802.1Q: the tag stands behind the two addresses.
+constexpr std::size_t kAddressesLength = 12;
+constexpr std::size_t kTagLength = 4;
+
+}  // namespace
 
 PacketHandle PacketPorts::open(std::uint16_t protocol, bool cooked) {
   const PacketHandle handle = ports_.emplace();
@@ -33,9 +40,8 @@ bool PacketPorts::wants(const PacketPort& port, const FrameArrival& about) {
   return port.protocol != 0 && port.protocol == about.ethertype && about.type != PacketType::kOutgoing;
 }
 
-template <typename Write>
-void PacketPorts::give(PacketPort& port, const FrameArrival& about, std::size_t size, Write&& write,
-                       Instant now) {
+template <typename Rest>
+void PacketPorts::give(PacketPort& port, const FrameArrival& about, Bytes front, std::size_t size, Rest&& rest, Instant now) {
   const PacketHandle handle = ports_.handle_of(port);
   const std::size_t imagined = port.cooked ? 0 : about.imagined_header;
   Stored stored;
@@ -45,14 +51,29 @@ void PacketPorts::give(PacketPort& port, const FrameArrival& about, std::size_t 
   stored.hardware_size = about.hardware_size;
   stored.hardware = about.hardware;
   stored.checksum_pending = about.checksum_pending;
-  Frame copy = pool_.allocate(imagined + size);
+  stored.checksum_verified = about.checksum_verified;
+  stored.tagged = about.vlan.has_value();
+  stored.vlan = about.vlan.value_or(0);
+  stored.network_offset = static_cast<std::uint16_t>(port.cooked ? 0 : imagined + about.header_size);
+  // Of the front: without the link header, or without the tag in its midst.
+  const std::size_t tag = about.vlan && !port.cooked ? kTagLength : 0;
+  const std::size_t header = std::min(about.header_size + (about.vlan ? kTagLength : 0), front.size());
+  const std::size_t begin = port.cooked ? header : 0;
+  const std::size_t shown = size - begin - tag;
+  Frame copy = pool_.allocate(imagined + shown);
   std::optional<trace::DropReason> refused;
   if (copy) {
     copy.meta().received_at = now;
-    const MutableBytes out = copy.mutable_bytes();
+    MutableBytes out = copy.mutable_bytes();
     std::fill_n(out.begin(), imagined, std::uint8_t{0});
     if (imagined != 0) store_be<std::uint16_t>(out, imagined - 2, about.ethertype);
-    write(out.subspan(imagined));
+    out = out.subspan(imagined);
+    const Bytes before = front.subspan(begin, tag != 0 ? kAddressesLength : 0);
+    const Bytes after = front.subspan(begin + before.size() + tag);
+    std::copy(before.begin(), before.end(), out.begin());
+    out = out.subspan(before.size());
+    std::copy(after.begin(), after.end(), out.begin());
+    rest(out.subspan(after.size()));
     refused = port.queue.push(stored, std::move(copy));
   } else {
     refused = port.queue.refuse(trace::DropReason::kMemory);
@@ -62,7 +83,7 @@ void PacketPorts::give(PacketPort& port, const FrameArrival& about, std::size_t 
     tracer_.emit(now, Event::kDropped, handle.packed(), static_cast<std::uint64_t>(*refused), size);
     return;
   }
-  tracer_.emit(now, Event::kDelivered, handle.packed(), size, port.queue.count());
+  tracer_.emit(now, Event::kDelivered, handle.packed(), shown, port.queue.count());
   touched.add(handle, kTouchedReadable);
 }
 
@@ -71,10 +92,7 @@ bool PacketPorts::deliver(const FrameArrival& arrival, Bytes frame, Instant now)
   for (PacketPort& port : list_) {
     if (!wants(port, arrival)) continue;
     known = known || port.protocol != kEveryProtocol;
-    const Bytes seen = frame.subspan(port.cooked ? std::min(arrival.header_size, frame.size()) : 0);
-    give(
-        port, arrival, seen.size(),
-        [&](MutableBytes out) { std::copy(seen.begin(), seen.end(), out.begin()); }, now);
+    give(port, arrival, frame, frame.size(), [](MutableBytes) {}, now);
   }
   return known;
 }
@@ -83,13 +101,10 @@ void PacketPorts::deliver_outgoing(const FrameArrival& about, const OutgoingFram
                                    Instant now) {
   for (PacketPort& port : list_) {
     if (ports_.handle_of(port) == sender || !wants(port, about)) continue;
-    const std::size_t skip = port.cooked ? std::min(about.header_size, frame.header().size()) : 0;
     give(
-        port, about, frame.size() - skip,
+        port, about, frame.header(), frame.size(),
         [&](MutableBytes out) {
-          const Bytes header = frame.header().subspan(skip);
-          std::copy(header.begin(), header.end(), out.begin());
-          std::size_t at = header.size();
+          std::size_t at = 0;
           for (const Bytes span : frame.payload()) {
             std::copy(span.begin(), span.end(), out.begin() + static_cast<std::ptrdiff_t>(at));
             at += span.size();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "base/charge_hook.h"
 #include "base/intrusive_list.h"
@@ -46,6 +47,9 @@ struct FrameArrival {
   std::uint8_t hardware_size = 0;
   std::array<std::uint8_t, 8> hardware{};
   bool checksum_pending = false;
+  bool checksum_verified = false;
+  // The frame's 802.1Q tag, which ports get beside the frame, as Linux takes it out before it shows it (skb_vlan_untag).
+  std::optional<std::uint16_t> vlan;
 };
 
 class PacketPorts {
@@ -77,9 +81,10 @@ class PacketPorts {
   TouchedPorts<PacketPort> touched;
 
  private:
-  // Copies what `port` shall see: `write(out)` fills a frame of `size` bytes.
-  template <typename Write>
-  void give(PacketPort& port, const FrameArrival& about, std::size_t size, Write&& write, Instant now);
+  // Copies what `port` shall see of a frame that begins with `front`, all or the front of its `size` bytes: `rest(out)` writes what
+  // follows it.
+  template <typename Rest>
+  void give(PacketPort& port, const FrameArrival& about, Bytes front, std::size_t size, Rest&& rest, Instant now);
   static bool wants(const PacketPort& port, const FrameArrival& about);
 
   FramePool& pool_;

@@ -8,6 +8,9 @@
 //                     A line that comes after the end is the next question
 #pragma once
 
+#include <poll.h>
+
+#include <array>
 #include <atomic>
 #include <expected>
 #include <functional>
@@ -44,6 +47,9 @@ class ControlReply {
   // The next object that the client said while it is answered; nothing: it said none in that time, or is gone (open()).
   std::optional<nlohmann::json> receive(Duration duration);
   bool open() const { return open_; }
+  // For who waits for other things too: the client, asked for `events` (POLLIN: it says something; POLLRDHUP: it goes), and the
+  // server's end.
+  std::array<pollfd, 2> ends(short events) const { return {pollfd{client_, events, 0}, pollfd{stop_, POLLIN, 0}}; }
 
  private:
   friend class ControlServer;

@@ -157,10 +157,12 @@ void StackHost::enlist(Waiter& waiter) {
   if (newest != nullptr) newest->newer_ = &waiter;
   newest = &waiter;
   waiter.enlisted_ = true;
+  if (waiter.watches_stack()) ++watchers_;
 }
 
 void StackHost::delist(Waiter& waiter) {
   if (!std::exchange(waiter.enlisted_, false)) return;
+  if (waiter.watches_stack()) --watchers_;
   if (waiter.fd_ != kNowhere) {
     if (waiter.next_ != nullptr) waiter.next_->previous_ = waiter.previous_;
     (waiter.previous_ != nullptr ? waiter.previous_->next_ : *chain_of(waiter.fd_)) = waiter.next_;
@@ -190,7 +192,7 @@ void StackHost::answer_all(Descriptor fd, Result<long> with) {
 
 bool StackHost::complete_ready(Instant now) {
   const std::span<const socket::Woken> woken = sockets_.take_woken(now);
-  if (woken.empty() || (newest_ == nullptr && newest_started_ == nullptr)) return false;
+  if ((woken.empty() && watchers_ == 0) || (newest_ == nullptr && newest_started_ == nullptr)) return false;
   candidates_.clear();
   const auto collect = [this](Waiter* chain) {
     for (; chain != nullptr; chain = chain->next_)

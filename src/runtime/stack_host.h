@@ -216,6 +216,8 @@ class StackHost {
     virtual bool restartable() const = 0;
     // It asks what is ready: the devices are looked at first.
     virtual bool looks() const = 0;
+    // It waits for something of the stack that is no socket's: it is stepped after every turn and call.
+    virtual bool watches_stack() const = 0;
     // Descriptors of the kernel that it waits for too, and the signal mask of its wait (null: the thread's own).
     virtual std::span<pollfd> kernel() = 0;
     virtual const sigset_t* mask() const = 0;
@@ -254,6 +256,7 @@ class StackHost {
     bool looks() const override {
       return std::is_same_v<Call, socket::BlockingPoll> || std::is_same_v<Call, socket::BlockingEpollWait> || requires { call_.kernel(); };
     }
+    bool watches_stack() const override { return requires { call_.watches_stack(); }; }
     std::span<pollfd> kernel() override {
       if constexpr (requires { call_.kernel(); }) return call_.kernel();
       return {};
@@ -380,6 +383,7 @@ class StackHost {
   std::vector<Waiter*> chains_;          // waiters by descriptor, last come first
   Waiter* anywhere_ = nullptr;           // waiters for any descriptor
   Waiter* newest_ = nullptr;             // of all waiters with a thread
+  int watchers_ = 0;                     // of them, who watch the stack
   Waiter* newest_started_ = nullptr;     // of those without
   std::multimap<Instant, Operation*> timed_;       // operations with a deadline
   std::vector<Operation*> finished_;               // to be told when the lock is released

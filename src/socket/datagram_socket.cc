@@ -239,26 +239,31 @@ Result<std::size_t> Sockets::State::receive(DatagramSocket& s, msghdr& message, 
   }
   ControlWriter control(message);
   put_timestamp(s, control, datagram->received_at);
+  put_arrival(s, control, {datagram->to, datagram->interface, datagram->hop_limit, datagram->tos});
+  return (flags & MSG_TRUNC) != 0 ? payload.size() : *copied;
+}
+
+// Linux's ip_cmsg_recv_offset.
+void Sockets::State::put_arrival(const SocketFile& s, ControlWriter& control, const Arrival& arrival) const {
   if ((s.tells & kTellsPacketInfo) != 0) {
     in_pktinfo info{};
-    info.ipi_ifindex = datagram->interface;
-    const IpAddress specific = parts.interfaces.is_local_address(datagram->to.address) ? datagram->to.address : IpAddress::any_v4();
+    info.ipi_ifindex = arrival.interface;
+    const IpAddress specific = parts.interfaces.is_local_address(arrival.to.address) ? arrival.to.address : IpAddress::any_v4();
     info.ipi_spec_dst.s_addr = to_big_endian(specific.v4_bits());
-    info.ipi_addr.s_addr = to_big_endian(datagram->to.address.v4_bits());
+    info.ipi_addr.s_addr = to_big_endian(arrival.to.address.v4_bits());
     control.put(SOL_IP, IP_PKTINFO, &info, sizeof(info));
   }
   if ((s.tells & kTellsHopLimit) != 0) {
-    const int hop_limit = datagram->hop_limit;
+    const int hop_limit = arrival.hop_limit;
     control.put(SOL_IP, IP_TTL, &hop_limit, sizeof(hop_limit));
   }
-  if ((s.tells & kTellsTos) != 0) control.put(SOL_IP, IP_TOS, &datagram->tos, sizeof(datagram->tos));
+  if ((s.tells & kTellsTos) != 0) control.put(SOL_IP, IP_TOS, &arrival.tos, sizeof(arrival.tos));
   if ((s.tells & kTellsDestination) != 0) {
     sockaddr_in in{};
     socklen_t length = sizeof(in);
-    (void)store_endpoint(datagram->to, reinterpret_cast<sockaddr*>(&in), &length);
+    (void)store_endpoint(arrival.to, reinterpret_cast<sockaddr*>(&in), &length);
     control.put(SOL_IP, IP_ORIGDSTADDR, &in, sizeof(in));
   }
-  return (flags & MSG_TRUNC) != 0 ? payload.size() : *copied;
 }
 
 // Linux's ip_recv_error.

@@ -95,7 +95,9 @@ struct SocketFile : File {
   std::int32_t priority = 0;             // SO_PRIORITY
   std::int32_t error = 0;                // sk_err when no connection holds it
   std::uint32_t linger_seconds = 0;      // SO_LINGER
-  bool linger = false;
+  bool linger : 1 = false;
+  bool address_locked : 1 = false;       // bind() chose the address (SOCK_BINDADDR_LOCK)
+  bool port_locked : 1 = false;          // bind() named the port (SOCK_BINDPORT_LOCK)
   bool reuse_address = false;
   bool reuse_port = false;
   bool broadcast = false;
@@ -104,15 +106,13 @@ struct SocketFile : File {
   bool debug = false;
   bool free_bind = false;       // IP_FREEBIND
   bool receive_errors = false;  // IP_RECVERR
-  bool address_locked = false;  // bind() chose the address (SOCK_BINDADDR_LOCK)
-  bool port_locked = false;     // bind() named the port (SOCK_BINDPORT_LOCK)
   bool no_check = false;        // SO_NO_CHECK
   bool bind_no_port = false;    // IP_BIND_ADDRESS_NO_PORT
   std::uint8_t timestamps = 0;  // SO_TIMESTAMP, SO_TIMESTAMPNS: kTimestamp*
   std::uint8_t tells = 0;       // what recvmsg() tells besides the data: kTells*
+  std::uint8_t shutdown = 0;    // what the program shut while there was no connection to tell
   std::uint16_t stale_port = 0; // what getsockname() still says of a port that was let go of (Linux: inet_sport)
   std::int32_t peek_offset = -1;  // SO_PEEK_OFF; negative: peeks begin at the head
-  std::uint8_t shutdown = 0;    // what the program shut while there was no connection to tell
 
   stack::Sharing sharing() const { return {reuse_address, reuse_port, 0}; }
 };
@@ -127,8 +127,8 @@ struct StreamSocket : SocketFile {
   bool end_noticed = false;      // of `connection`; a port bound since is not the one it had
   tcp::ConnectionId connection;  // null: none
   tcp::ListenerId listener;      // null: not listening
-  std::int32_t backlog = 0;
   std::uint32_t fast_open_keys = 0;  // TCP_FASTOPEN_KEY: index + 1; 0: the stack's
+  std::uint32_t md5_keys = 0;        // TCP_MD5SIG: a list of State::md5_keys
   // What was set while there is neither connection nor listener, which have their own; null: nothing. Apart,
   // as most sockets have a connection.
   Handle<tcp::SocketOptions> options;
@@ -188,6 +188,7 @@ struct PacketSocket : DatagramSocket {
   PacketSocket() : DatagramSocket(FileKind::kPacket) {}
 
   raw::PacketHandle port_of_packet;
+  bool auxiliary_data = false;      // PACKET_AUXDATA
   std::uint64_t arrivals_seen = 0;  // PACKET_STATISTICS
   std::uint64_t drops_seen = 0;     // PACKET_STATISTICS
 };

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/bytes.h"
+#include "socket/control_messages.h"
 #include "socket/message.h"
 #include "socket/pieces.h"
 #include "socket/state.h"
@@ -56,6 +57,24 @@ Result<sockaddr_ll> load_name(const void* address, socklen_t length) {
   sockaddr_ll name;
   std::memcpy(&name, address, sizeof name);
   return name;
+}
+
+// PACKET_AUXDATA, of a packet of `size` bytes.
+void put_auxiliary_data(ControlWriter& control, const raw::Stored& about, std::size_t size) {
+  tpacket_auxdata aux{};
+  aux.tp_status = TP_STATUS_USER;
+  if (about.checksum_pending)
+    aux.tp_status |= TP_STATUS_CSUMNOTREADY;
+  else if (about.checksum_verified && about.packet_type != raw::PacketType::kOutgoing)
+    aux.tp_status |= TP_STATUS_CSUM_VALID;
+  aux.tp_len = aux.tp_snaplen = static_cast<std::uint32_t>(size);
+  aux.tp_net = about.network_offset;
+  if (about.tagged) {
+    aux.tp_status |= TP_STATUS_VLAN_VALID | TP_STATUS_VLAN_TPID_VALID;
+    aux.tp_vlan_tci = about.vlan;
+    aux.tp_vlan_tpid = wire::kEtherTypeVlan;
+  }
+  control.put(SOL_PACKET, PACKET_AUXDATA, &aux, sizeof aux);
 }
 
 }  // namespace
@@ -162,7 +181,9 @@ Result<std::size_t> Sockets::State::receive_packet(PacketSocket& s, msghdr& mess
   const auto copied = scatter(packet->payload.first(fits), *pieces, 0);
   if (!copied) return std::unexpected(copied.error());
   message.msg_flags = size > fits ? MSG_TRUNC : 0;
-  message.msg_controllen = 0;
+  ControlWriter control(message);
+  put_timestamp(s, control, packet->received_at);
+  if (s.auxiliary_data) put_auxiliary_data(control, packet->about, size);
   if (message.msg_name != nullptr) {
     const raw::Stored& about = packet->about;
     sockaddr_ll name{};

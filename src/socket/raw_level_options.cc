@@ -71,6 +71,12 @@ constexpr Option kPacketOptions[] = {
     {PACKET_STATISTICS, Sorts::kDatagram, nullptr, nullptr, get_statistics, nullptr},
     {PACKET_ADD_MEMBERSHIP, Sorts::kDatagram, nullptr, nullptr, nullptr, set_membership},
     {PACKET_DROP_MEMBERSHIP, Sorts::kDatagram, nullptr, nullptr, nullptr, set_membership},
+    {PACKET_AUXDATA, Sorts::kDatagram,
+     [](State&, SocketFile& s, Instant) -> Result<int> { return static_cast<PacketSocket&>(s).auxiliary_data ? 1 : 0; },
+     [](State&, SocketFile& s, int value, Instant) -> Result<int> {
+       static_cast<PacketSocket&>(s).auxiliary_data = value != 0;
+       return 0;
+     }},
     {PACKET_IGNORE_OUTGOING, Sorts::kDatagram,
      [](State& state, SocketFile& s, Instant) -> Result<int> {
        return packet_port(state, s).ignore_outgoing ? 1 : 0;

@@ -4,7 +4,9 @@
 #include <array>
 #include <utility>
 
+#include "base/bytes.h"
 #include "socket/address.h"
+#include "socket/control_messages.h"
 #include "socket/errno_map.h"
 #include "socket/message.h"
 #include "socket/pieces.h"
@@ -262,7 +264,13 @@ Result<std::size_t> Sockets::State::receive_raw(DatagramSocket& s, msghdr& messa
   const auto copied = scatter(packet->payload.first(fits), *pieces, 0);
   if (!copied) return std::unexpected(copied.error());
   message.msg_flags = size > fits ? MSG_TRUNC : 0;
-  message.msg_controllen = 0;
+  const raw::Stored& about = packet->about;
+  ControlWriter control(message);
+  put_timestamp(s, control, packet->received_at);
+  // Linux takes the port of IP_ORIGDSTADDR from the transport header, whatever the protocol (ip_cmsg_recv_dstaddr).
+  const std::size_t transport = s.kind == FileKind::kRaw ? static_cast<std::size_t>(packet->payload[0] & 0xf) * 4 : 0;
+  const std::uint16_t port = size >= transport + 4 ? load_be<std::uint16_t>(packet->payload, transport + 2) : std::uint16_t{0};
+  put_arrival(s, control, {{about.destination, port}, about.interface, about.hop_limit, about.tos});
   if (message.msg_name != nullptr) {
     const auto stored = store_endpoint({packet->about.source, 0}, static_cast<sockaddr*>(message.msg_name),
                                        &message.msg_namelen);

@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "socket/address.h"
+#include "socket/events.h"
 #include "socket/interface_ioctls.h"
 #include "socket/options.h"
 #include "socket/state.h"
@@ -46,6 +47,14 @@ msghdr message_of(iovec& piece, void* name, socklen_t length) {
   message.msg_iov = &piece;
   message.msg_iovlen = 1;
   return message;
+}
+
+// Bytes of the message's pieces, for the trace.
+std::uint64_t asked_for(const msghdr& message, const trace::Tracer& tracer) {
+  std::uint64_t size = 0;
+  if (!tracer.on()) return size;
+  for (std::size_t i = 0; i < message.msg_iovlen; ++i) size += message.msg_iov[i].iov_len;
+  return size;
 }
 
 }  // namespace
@@ -99,20 +108,21 @@ Result<Descriptor> Sockets::socket(int domain, int type, int protocol, Instant n
     return fail(EMFILE);
   }
   state.descriptors.set_close_on_exec(descriptor, (flags & SOCK_CLOEXEC) != 0);
-  return descriptor;
+  return reported(state.parts.tracer, Call::kSocket, descriptor, Result<Descriptor>(descriptor), now);
 }
 
 Result<int> Sockets::bind(Descriptor fd, const sockaddr* address, socklen_t length, Instant now) {
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
-  return state_->bind(*s, address, length, now);
+  return reported(state_->parts.tracer, Call::kBind, fd, state_->bind(*s, address, length, now), now);
 }
 
 Result<int> Sockets::listen(Descriptor fd, int backlog, Instant now) {
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
   if (s->kind != FileKind::kStream) return fail(EOPNOTSUPP);
-  return state_->listen(static_cast<StreamSocket&>(*s), backlog, now);
+  return reported(state_->parts.tracer, Call::kListen, fd, state_->listen(static_cast<StreamSocket&>(*s), backlog, now), now,
+                  static_cast<std::uint64_t>(backlog));
 }
 
 Result<Descriptor> Sockets::accept4(Descriptor fd, sockaddr* address, socklen_t* length, int flags,
@@ -122,7 +132,7 @@ Result<Descriptor> Sockets::accept4(Descriptor fd, sockaddr* address, socklen_t*
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(ENOTSOCK);
   if (s->kind != FileKind::kStream) return fail(EOPNOTSUPP);
-  return state_->accept(static_cast<StreamSocket&>(*s), address, length, flags, now);
+  return reported(state_->parts.tracer, Call::kAccept, fd, state_->accept(static_cast<StreamSocket&>(*s), address, length, flags, now), now);
 }
 
 Result<int> Sockets::connect(Descriptor fd, const sockaddr* address, socklen_t length, Instant now) {
@@ -131,26 +141,28 @@ Result<int> Sockets::connect(Descriptor fd, const sockaddr* address, socklen_t l
   if (length != 0 && address == nullptr) return fail(EFAULT);
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(ENOTSOCK);
-  if (s->kind == FileKind::kStream)
-    return state_->connect(static_cast<StreamSocket&>(*s), address, length, now);
-  return state_->connect(static_cast<DatagramSocket&>(*s), address, length, now);
+  const Result<int> connected = s->kind == FileKind::kStream ? state_->connect(static_cast<StreamSocket&>(*s), address, length, now)
+                                                             : state_->connect(static_cast<DatagramSocket&>(*s), address, length, now);
+  return reported(state_->parts.tracer, Call::kConnect, fd, connected, now);
 }
 
 Result<std::size_t> Sockets::sendmsg(Descriptor fd, const msghdr* message, int flags, Instant now) {
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
   if (message == nullptr) return fail(EFAULT);
-  if (s->kind == FileKind::kStream) return state_->send(static_cast<StreamSocket&>(*s), *message, flags, now);
-  return state_->send(static_cast<DatagramSocket&>(*s), *message, flags, now);
+  const Result<std::size_t> sent = s->kind == FileKind::kStream ? state_->send(static_cast<StreamSocket&>(*s), *message, flags, now)
+                                                                : state_->send(static_cast<DatagramSocket&>(*s), *message, flags, now);
+  return reported(state_->parts.tracer, Call::kSend, fd, sent, now, asked_for(*message, state_->parts.tracer));
 }
 
 Result<std::size_t> Sockets::recvmsg(Descriptor fd, msghdr* message, int flags, Instant now) {
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
   if (message == nullptr) return fail(EFAULT);
-  if (s->kind == FileKind::kStream)
-    return state_->receive(static_cast<StreamSocket&>(*s), *message, flags, now);
-  return state_->receive(static_cast<DatagramSocket&>(*s), *message, flags, now);
+  const Result<std::size_t> received = s->kind == FileKind::kStream
+                                           ? state_->receive(static_cast<StreamSocket&>(*s), *message, flags, now)
+                                           : state_->receive(static_cast<DatagramSocket&>(*s), *message, flags, now);
+  return reported(state_->parts.tracer, Call::kReceive, fd, received, now, asked_for(*message, state_->parts.tracer));
 }
 
 Result<std::size_t> Sockets::send(Descriptor fd, const void* data, std::size_t size, int flags, Instant now) {
@@ -182,15 +194,16 @@ Result<std::size_t> Sockets::recvfrom(Descriptor fd, void* data, std::size_t siz
 Result<int> Sockets::shutdown(Descriptor fd, int how, Instant now) {
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
-  if (s->kind == FileKind::kStream) return state_->shutdown(static_cast<StreamSocket&>(*s), how, now);
-  return state_->shutdown(static_cast<DatagramSocket&>(*s), how, now);
+  const Result<int> shut = s->kind == FileKind::kStream ? state_->shutdown(static_cast<StreamSocket&>(*s), how, now)
+                                                        : state_->shutdown(static_cast<DatagramSocket&>(*s), how, now);
+  return reported(state_->parts.tracer, Call::kShutdown, fd, shut, now);
 }
 
 Result<int> Sockets::close(Descriptor fd, Instant now) {
   File* file = state_->descriptors.close(fd);
   if (file == nullptr) return fail(EBADF);
-  if (file->references != 0) return 0;
-  return state_->destroy(*file, now);
+  const Result<int> closed = file->references != 0 ? Result<int>(0) : state_->destroy(*file, now);
+  return reported(state_->parts.tracer, Call::kClose, fd, closed, now);
 }
 
 Result<Descriptor> Sockets::dup(Descriptor fd) {
@@ -247,7 +260,7 @@ Result<int> Sockets::setsockopt(Descriptor fd, int level, int name, const void* 
   const Result<int> set = set_option(*state_, *s, level, name, value, length, now);
   state_->settle_options(*s);
   if (s->kind != FileKind::kStream) state_->raw_options_changed(static_cast<DatagramSocket&>(*s));
-  return set;
+  return reported(state_->parts.tracer, Call::kSetOption, fd, set, now, static_cast<std::uint64_t>(name));
 }
 
 // Linux's tcp_ioctl and udp_ioctl.

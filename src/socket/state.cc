@@ -21,7 +21,7 @@ std::uint32_t wake_key(std::uint8_t touched) {
 }
 
 // Spaces of hash_of().
-enum : std::uint64_t { kConnectionSpace = 1, kListenerSpace, kPortSpace };
+enum : std::uint64_t { kListenerSpace = 1, kPortSpace };
 
 }  // namespace
 
@@ -33,6 +33,7 @@ Sockets::State::State(stack::Stack& stack_, int first_descriptor, std::size_t de
       streams(kFilesMax, parts.budget.hook()),
       own_options(kFilesMax, parts.budget.hook()),
       fast_open_keys(kFilesMax, parts.budget.hook()),
+      md5_keys(parts.budget.hook()),
       datagrams(kFilesMax, parts.budget.hook()),
       raws(raw::kRawPortsMax, parts.budget.hook()),
       pings(raw::kPingPortsMax, parts.budget.hook()),
@@ -42,7 +43,6 @@ Sockets::State::State(stack::Stack& stack_, int first_descriptor, std::size_t de
       items(kFilesMax, parts.budget.hook()),
       lingerings(kLingeringMax, parts.budget.hook()),
       lent(kLentMax, parts.budget.hook()),
-      connections(kFilesMax, parts.budget.hook()),
       listeners(kFilesMax, parts.budget.hook()),
       ports(kFilesMax, parts.budget.hook()) {}
 
@@ -70,9 +70,8 @@ StreamSocket* Sockets::State::find_stream(int descriptor) {
 }
 
 StreamSocket* Sockets::State::by_connection(tcp::ConnectionId id) {
-  const auto found = connections.find(hash_of(id, kConnectionSpace),
-                                      [&](std::uint32_t i) { return streams.at(i)->connection == id; });
-  return found ? streams.at(*found) : nullptr;
+  const tcp::Connection* connection = parts.tcp.connection(id);
+  return connection != nullptr && connection->owner != 0 ? streams.at(connection->owner - 1) : nullptr;
 }
 
 StreamSocket* Sockets::State::by_listener(tcp::ListenerId id) {
@@ -87,15 +86,14 @@ DatagramSocket* Sockets::State::by_port(udp::PortHandle port) {
   return found ? datagrams.at(*found) : nullptr;
 }
 
-bool Sockets::State::attach(StreamSocket& s, tcp::ConnectionId id) {
-  if (!connections.insert(hash_of(id, kConnectionSpace), streams.handle_of(s).index)) return false;
+void Sockets::State::attach(StreamSocket& s, tcp::ConnectionId id) {
+  parts.tcp.connection(id)->owner = streams.handle_of(s).index + 1;
   s.connection = id;
   s.end_noticed = false;
-  return true;
 }
 
 void Sockets::State::detach(StreamSocket& s) {
-  if (s.connection) connections.erase(hash_of(s.connection, kConnectionSpace), streams.handle_of(s).index);
+  if (tcp::Connection* connection = parts.tcp.connection(s.connection)) connection->owner = 0;
   s.connection = {};
 }
 
@@ -176,6 +174,7 @@ Result<int> Sockets::State::destroy(File& file, Instant now) {
       const Result<int> closed = close(s, now);
       drop_own_options(s);
       drop_fast_open_keys(s);
+      md5_keys.clear(s.md5_keys);
       streams.erase(s);
       return closed;
     }

@@ -100,6 +100,10 @@ struct Sockets::State {
   Result<int> set_fast_open_keys(StreamSocket& s, const void* value, socklen_t length);
   FastOpenKeyBytes fast_open_key_bytes(const StreamSocket& s) const;
   void drop_fast_open_keys(StreamSocket& s);
+  // ---- md5_option.cc: TCP_MD5SIG and, `extended`, TCP_MD5SIG_EXT (Linux: tcp_v4_parse_md5_keys) ----
+  Result<int> set_md5_key(StreamSocket& s, bool extended, const void* value, socklen_t length, Instant now);
+  // A listener or a connection has just begun: it gets the keys that were set before. False: no memory.
+  bool hand_on_md5_keys(StreamSocket& s, Instant now);
   void let_go_of_port(StreamSocket& s, bool leaves_connections, Instant now);
   void notice_end(StreamSocket& s, Instant now);
   void disconnect(StreamSocket& s, int error, Instant now);
@@ -119,6 +123,14 @@ struct Sockets::State {
   // recvmsg(MSG_ERRQUEUE).
   Result<std::size_t> receive_error(DatagramSocket& s, msghdr& message, std::span<const iovec> pieces);
   // What SO_TIMESTAMP asks for, of a moment of the stack's clock.
+  // The control messages about how a packet arrived that the socket asked for.
+  struct Arrival {
+    Endpoint to;
+    InterfaceId interface = kNoInterface;
+    std::uint8_t hop_limit = 0;
+    std::uint8_t tos = 0;
+  };
+  void put_arrival(const SocketFile& s, ControlWriter& control, const Arrival& arrival) const;
   void put_timestamp(const SocketFile& s, ControlWriter& control, Instant received_at) const;
   Result<int> shutdown(DatagramSocket& s, int how, Instant now);
   void close(DatagramSocket& s, Instant now);
@@ -161,6 +173,7 @@ struct Sockets::State {
                          SourceFilter::Mode mode, Instant now);
   Result<int> leave_group(DatagramSocket& s, InterfaceId interface, const IpAddress& group, Instant now);
   void leave_groups(DatagramSocket& s, Instant now);
+  Result<int> replace_sources(DatagramSocket& s, InterfaceId interface, const IpAddress& group, const SourceFilter& filter, Instant now);
   Result<int> change_source(DatagramSocket& s, InterfaceId interface, const IpAddress& group,
                             const IpAddress& source, SourceFilter::Mode mode, bool add, Instant now);
 
@@ -213,9 +226,10 @@ struct Sockets::State {
   std::uint64_t hash_of(Id id, std::uint64_t space) const {
     return siphash_1_3(key, std::array<std::uint64_t, 2>{id.packed(), space});
   }
-  // The tables by name; attaching fails for want of memory.
-  bool attach(StreamSocket& s, tcp::ConnectionId id);
+  // `id` is there.
+  void attach(StreamSocket& s, tcp::ConnectionId id);
   void detach(StreamSocket& s);
+  // The tables by name; attaching fails for want of memory.
   bool attach_listener(StreamSocket& s, tcp::ListenerId id);
   void detach_listener(StreamSocket& s);
   bool attach_port(DatagramSocket& s, udp::PortHandle port);
@@ -232,6 +246,7 @@ struct Sockets::State {
   Slab<tcp::SocketOptions> own_options;  // of stream sockets with neither connection nor listener
   tcp::SocketOptions no_options;         // stands in for one of them when memory is refused
   Slab<tcp::FastOpenKeys> fast_open_keys;
+  tcp::Md5Keys md5_keys;
   Slab<DatagramSocket> datagrams;
   Slab<RawSocket> raws;
   Slab<PingSocket> pings;
@@ -241,7 +256,6 @@ struct Sockets::State {
   Slab<EpollItem> items;
   Slab<Lingering> lingerings;
   Slab<Frame> lent;
-  KeyedTable<> connections;  // ConnectionId -> index in streams
   KeyedTable<> listeners;    // ListenerId -> index in streams
   KeyedTable<> ports;        // udp::PortHandle -> index in datagrams
   IntrusiveList<File, WokenTag> woken;

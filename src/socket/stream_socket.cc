@@ -98,16 +98,16 @@ Result<int> Sockets::State::listen(StreamSocket& s, int backlog, Instant now) {
   const tcp::State state = tcp_state(s);
   if (state != tcp::State::kClosed && state != tcp::State::kListen) return fail(EINVAL);
   const auto most = static_cast<unsigned>(parts.tcp_knobs.somaxconn);
-  s.backlog = static_cast<std::int32_t>(std::min(static_cast<unsigned>(backlog), most));
+  backlog = static_cast<int>(std::min(static_cast<unsigned>(backlog), most));
   if (s.listener) {
-    parts.tcp.set_backlog(s.listener, s.backlog);
+    parts.tcp.set_backlog(s.listener, backlog);
     return 0;
   }
   if (s.local.port == 0) {
     if (const Result<int> taken = take_port(s, {s.local.address, 0}); !taken) return taken;
   }
   if (!parts.ports.start_listening(s.binding, parts.tcp)) return fail(EADDRINUSE);
-  const auto listener = parts.tcp.listen(s.local, s.interface, s.backlog, s.reuse_port, options_of(s), now);
+  const auto listener = parts.tcp.listen(s.local, s.interface, backlog, s.reuse_port, options_of(s), now);
   if (!listener || !attach_listener(s, *listener)) {
     parts.ports.stop_listening(s.binding);
     if (!listener) return fail(listener.error() == tcp::CloseCause::kOutOfMemory ? ENOMEM : EADDRINUSE);
@@ -117,6 +117,7 @@ Result<int> Sockets::State::listen(StreamSocket& s, int backlog, Instant now) {
   drop_own_options(s);
   if (const tcp::FastOpenKeys* keys = s.fast_open_keys != 0 ? fast_open_keys.at(s.fast_open_keys - 1) : nullptr)
     parts.tcp.set_fast_open_keys(s.listener, *keys);
+  (void)hand_on_md5_keys(s, now);
   s.shutdown = 0;
   return 0;
 }
@@ -133,12 +134,11 @@ Result<Descriptor> Sockets::State::accept(StreamSocket& s, sockaddr* address, so
   StreamSocket& child = *streams.get(handle);
   const tcp::ConnectionId id = parts.tcp.accept(s.listener, now);
   const tcp::Connection* connection = parts.tcp.connection(id);
-  if (connection == nullptr || !attach(child, id)) {
+  if (connection == nullptr) {
     streams.erase(handle);
-    if (connection == nullptr) return fail(EAGAIN);
-    parts.tcp.abort(id, now);
-    return fail(ENOBUFS);
+    return fail(EAGAIN);
   }
+  attach(child, id);
   parts.ports.note_accepted(s.binding, now);
   child.local = connection->tuple().local;
   child.receive_timeout = s.receive_timeout;
@@ -249,13 +249,17 @@ Result<int> Sockets::State::start_connect(StreamSocket& s, const sockaddr* addre
     parts.ports.set_address(s.binding, tuple.local.address);
   }
   const auto connection = parts.tcp.connect(tuple, *path, options_of(s), now);
-  if (!connection || !attach(s, *connection)) {
-    if (connection) parts.tcp.abort(*connection, now);
-    const bool memory = connection || connection.error() == tcp::CloseCause::kOutOfMemory;
+  if (!connection) {
     disconnect(s, 0, now);
-    return fail(memory ? ENOBUFS : EADDRNOTAVAIL);
+    return fail(connection.error() == tcp::CloseCause::kOutOfMemory ? ENOBUFS : EADDRNOTAVAIL);
   }
+  attach(s, *connection);
   drop_own_options(s);
+  if (!hand_on_md5_keys(s, now)) {
+    parts.tcp.abort(s.connection, now);
+    disconnect(s, 0, now);
+    return fail(ENOBUFS);
+  }
   s.error = 0;
   s.shutdown = 0;
   return 0;

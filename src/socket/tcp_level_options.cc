@@ -199,6 +199,14 @@ constexpr Option kOptions[] = {
      [](State& state, SocketFile& s, const void* value, socklen_t length, Instant) -> Result<int> {
        return state.set_fast_open_keys(stream(s), value, length);
      }},
+    {TCP_MD5SIG, Sorts::kStream, nullptr, nullptr, nullptr,
+     [](State& state, SocketFile& s, const void* value, socklen_t length, Instant now) -> Result<int> {
+       return state.set_md5_key(stream(s), false, value, length, now);
+     }},
+    {TCP_MD5SIG_EXT, Sorts::kStream, nullptr, nullptr, nullptr,
+     [](State& state, SocketFile& s, const void* value, socklen_t length, Instant now) -> Result<int> {
+       return state.set_md5_key(stream(s), true, value, length, now);
+     }},
     {TCP_WINDOW_CLAMP, Sorts::kStream,
      [](State& state, SocketFile& s, Instant) -> Result<int> {
        const std::uint32_t set = tcp_options(state, s).window_clamp;

@@ -158,7 +158,7 @@ void Stack::Parts::forward_in_fragments(const Path& path, std::uint32_t mtu, Ins
 // the better gateway is one too. Linux's __mkroute_input (RTCF_DOREDIRECT) and ip_rt_send_redirect.
 void Stack::Parts::send_redirect(const wire::Ipv4Header& header, Bytes packet, const Path& path,
                                  InterfaceId arrived_on, Instant now) {
-  if (!ip_knobs.send_redirects) return;
+  if (!ip::sends_redirects(ip_knobs, interfaces.find(arrived_on)->conf)) return;
   const ip::Route* back = routes.lookup(header.src, arrived_on);
   if (back == nullptr || back->interface != arrived_on || !back->gateway.is_unspecified()) return;
   const ip::Interface* interface = interfaces.find(arrived_on);
@@ -173,12 +173,12 @@ void Stack::Parts::send_redirect(const wire::Ipv4Header& header, Bytes packet, c
 // only to a neighbour that is no other of our addresses.
 void Stack::Parts::on_redirect(const ip::RedirectReceived& redirect, InterfaceId arrived_on, Instant now) {
   const auto refuse = [&] { drop(DropReason::kIcmpType, arrived_on, 0, now); };
-  if (!ip_knobs.accept_redirects || ip_knobs.ip_forward) return refuse();
+  const ip::Interface* interface = interfaces.find(arrived_on);
+  if (interface == nullptr || !ip::accepts_redirects(ip_knobs, interface->conf)) return refuse();
   const auto path = routes.resolve({.destination = redirect.destination, .source = std::nullopt}, now);
   if (!path || path->interface != arrived_on || path->next_hop != redirect.reporter) return refuse();
   if (path->next_hop == redirect.destination || redirect.gateway == path->next_hop) return refuse();
   if (interfaces.classify(redirect.gateway) != ip::AddressKind::kElsewhere) return refuse();
-  const ip::Interface* interface = interfaces.find(arrived_on);
   const bool neighbor = std::any_of(interface->addresses.begin(), interface->addresses.end(),
                                     [&](const IpPrefix& own) { return own.contains(redirect.gateway); });
   if (!neighbor) return refuse();

@@ -61,6 +61,12 @@ void Stack::Parts::input(InterfaceId interface, Frame frame, Instant now) {
   after_input(now);
 }
 
+InterfaceId Stack::Parts::vlan_of(InterfaceId parent, std::uint16_t id) const {
+  for (std::size_t i = 0; i < devices.size(); ++i)
+    if (devices[i].parent == parent && devices[i].vlan == id && id != 0) return static_cast<InterfaceId>(i + 1);
+  return kNoInterface;
+}
+
 void Stack::Parts::input_ethernet(InterfaceId interface, Frame frame, Instant now) {
   const auto header = wire::parse_ethernet(frame.bytes());
   tracer.emit(now, Event::kFrameReceived, interface, frame.size(), header ? header->ethertype : 0);
@@ -79,10 +85,18 @@ void Stack::Parts::input_ethernet(InterfaceId interface, Frame frame, Instant no
     case wire::kEtherTypeVlan: {
       // A tag of VLAN 0 only carries a priority: the frame is ours.
       const auto tag = wire::parse_vlan(frame.bytes().subspan(wire::kEthernetHeaderLength));
-      if (!tag || tag->id != 0 || tag->ethertype == wire::kEtherTypeVlan)
-        return drop(DropReason::kVlan, interface, frame.size(), now);
+      if (!tag || tag->ethertype == wire::kEtherTypeVlan) return drop(DropReason::kVlan, interface, frame.size(), now);
+      const InterfaceId of_tag = tag->id == 0 ? interface : vlan_of(interface, tag->id);
+      if (of_tag == kNoInterface) return drop(DropReason::kVlan, interface, frame.size(), now);
       link::strip_vlan_tag(frame);
-      return input_ethernet(interface, std::move(frame), now);
+      if (of_tag != interface) {
+        if (!interfaces.find(of_tag)->up) return drop(DropReason::kDevReady, of_tag, frame.size(), now);
+        frame.meta().interface = of_tag;
+        InterfaceCounters& passed = attached(of_tag)->counters;
+        ++passed.rx_packets;
+        passed.rx_bytes += frame.size();
+      }
+      return input_ethernet(of_tag, std::move(frame), now);
     }
     default:
       if (tapped) return;
@@ -99,7 +113,7 @@ void Stack::Parts::input_arp(InterfaceId interface, const Frame& frame, const wi
   // RFC 1027: who asks for a host that is reached through us, by another interface, gets our address (Linux's
   // arp_fwd_proxy).
   bool proxied = false;
-  if (ip_knobs.proxy_arp && ip_knobs.ip_forward && packet->operation == wire::ArpOperation::kRequest &&
+  if (ip::proxies_arp(ip_knobs, interfaces.find(interface)->conf) && packet->operation == wire::ArpOperation::kRequest &&
       interfaces.classify(packet->target_ip) == ip::AddressKind::kElsewhere) {
     const ip::Route* onward = routes.lookup(packet->target_ip);
     proxied = onward != nullptr && onward->kind == ip::RouteKind::kUnicast && onward->interface != interface;

@@ -11,6 +11,7 @@
 #include "wire/arp.h"
 #include "wire/ethernet.h"
 #include "wire/tcp_segment.h"
+#include "wire/vlan.h"
 
 namespace tapir::stack {
 
@@ -20,7 +21,8 @@ using trace::DropReason;
 bool Stack::Parts::has_room(InterfaceId interface) {
   const std::size_t promised = batch.interface() == interface ? batch.size() : 0;
   Attached* to = attached(interface);
-  if (to == nullptr || to->room > promised) return true;
+  // A VLAN shares its device with others: it is asked every time.
+  if (to == nullptr || (to->room > promised && to->parent == kNoInterface)) return true;
   to->room = to->device->room();
   return to->room > promised;
 }
@@ -48,7 +50,14 @@ void Stack::Parts::flush(Instant now) {
   Attached& to = *attached(id);
   const std::size_t accepted = to.device->transmit(sent, now);
   to.counters.tx_packets += accepted;
-  for (const OutgoingFrame& frame : sent.first(accepted)) to.counters.tx_bytes += frame.size();
+  std::uint64_t bytes = 0;
+  for (const OutgoingFrame& frame : sent.first(accepted)) bytes += frame.size();
+  to.counters.tx_bytes += bytes;
+  if (Attached* trunk = attached(to.parent)) {
+    trunk->counters.tx_packets += accepted;
+    trunk->counters.tx_bytes += bytes + accepted * wire::kVlanTagLength;
+    trunk->room = 0;
+  }
   if (accepted < sent.size()) {
     const std::size_t lost = sent.size() - accepted;
     to.counters.tx_refused += lost;
@@ -213,6 +222,7 @@ void Stack::Parts::send_segments(bool only_due, Instant now) {
       // What a full device keeps waiting is asked for again once the batch is handed over, then from time to time.
       if (batch.empty()) {
         output_retry_at_ = later(now, kRoomRetry);
+        tcp.on_no_room(now);
         return;
       }
       flush(now);
@@ -232,19 +242,21 @@ void Stack::Parts::send_segments(bool only_due, Instant now) {
   output_retry_at_ = now;
 }
 
+void Stack::Parts::send_arp(const ip::ArpToSend& arp, Instant now) {
+  if (attached(arp.interface) == nullptr) return;
+  OutgoingFrame& out = slot(now);
+  wire::emit_arp(arp.packet, out.append_header(wire::kArpLength));
+  push_ethernet(arp.destination, arp.packet.sender_mac, wire::kEtherTypeArp);
+  if (make_room(arp.interface, now))
+    commit(arp.interface, {}, now);
+  else
+    drop(DropReason::kDevRefused, arp.interface, wire::kArpLength, now);
+}
+
 void Stack::Parts::drain_neighbors(Instant now) {
   if (draining_neighbors_ || neighbors.quiet()) return;
   draining_neighbors_ = true;
-  while (const auto arp = neighbors.poll_arp()) {
-    if (attached(arp->interface) == nullptr) continue;
-    OutgoingFrame& out = slot(now);
-    wire::emit_arp(arp->packet, out.append_header(wire::kArpLength));
-    push_ethernet(arp->destination, arp->packet.sender_mac, wire::kEtherTypeArp);
-    if (make_room(arp->interface, now))
-      commit(arp->interface, {}, now);
-    else
-      drop(DropReason::kDevRefused, arp->interface, wire::kArpLength, now);
-  }
+  while (const auto arp = neighbors.poll_arp()) send_arp(*arp, now);
   while (auto released = neighbors.poll_released()) {
     released->fill(slot(now));
     const Attached* to = attached(released->interface);
@@ -269,14 +281,9 @@ void Stack::Parts::drain_neighbors(Instant now) {
 // Probes and announcements; addresses that turned out to be free are ours now.
 void Stack::Parts::drain_claims(Instant now) {
   while (const auto arp = claims.poll_arp()) {
-    if (attached(arp->interface) == nullptr) continue;
-    OutgoingFrame& out = slot(now);
-    wire::emit_arp(arp->packet, out.append_header(wire::kArpLength));
-    push_ethernet(arp->destination, arp->packet.sender_mac, wire::kEtherTypeArp);
-    if (make_room(arp->interface, now))
-      commit(arp->interface, {}, now);
-    else
-      drop(DropReason::kDevRefused, arp->interface, wire::kArpLength, now);
+    tracer.emit(now, ip::Event::kArpSent, arp->interface, ip::trace_word(arp->packet.target_ip),
+                static_cast<std::uint64_t>(arp->packet.operation));
+    send_arp(*arp, now);
   }
   while (const auto outcome = claims.poll_outcome()) {
     tracer.emit(now, Event::kAddressClaimed, outcome->interface, ip::trace_word(outcome->address.address),

@@ -4,6 +4,7 @@
 
 #include "stack/parts.h"
 #include "wire/ethernet.h"
+#include "wire/vlan.h"
 
 namespace tapir::stack {
 namespace {
@@ -29,6 +30,11 @@ bool describe(raw::FrameArrival& about, Bytes front, link::LinkType type, bool l
     const auto header = wire::parse_ethernet(front);
     if (!header) return false;
     about.ethertype = header->ethertype;
+    if (header->ethertype == wire::kEtherTypeVlan)
+      if (const auto tag = wire::parse_vlan(front.subspan(wire::kEthernetHeaderLength))) {
+        about.vlan = load_be<std::uint16_t>(front, wire::kEthernetHeaderLength);
+        about.ethertype = tag->ethertype;
+      }
     about.header_size = wire::kEthernetHeaderLength;
     about.hardware_size = static_cast<std::uint8_t>(header->src.size());
     std::copy(header->src.begin(), header->src.end(), about.hardware.begin());
@@ -51,6 +57,7 @@ bool Stack::Parts::tap_received(InterfaceId interface, const Frame& frame, ip::L
   about.interface = interface;
   about.type = packet_type(to);
   about.checksum_pending = frame.meta().checksum == ChecksumState::kPartial;
+  about.checksum_verified = frame.meta().checksum == ChecksumState::kVerified;
   if (!describe(about, frame.bytes(), attached(interface)->link_type, interface == interfaces.loopback()))
     return false;
   return packet_ports.deliver(about, frame.bytes(), now);

@@ -73,6 +73,8 @@ struct Stack::Parts {
     link::LinkType link_type = link::LinkType::kEthernet;
     link::MacAddress mac{};
     InterfaceCounters counters;
+    InterfaceId parent = kNoInterface;  // whose device it shares, as
+    std::uint16_t vlan = 0;             // that VLAN
     std::size_t room = 0;   // frames it takes for certain; when they are used up it is asked again
   };
 
@@ -83,6 +85,8 @@ struct Stack::Parts {
 
   // ---- input.cc ----
   void input(InterfaceId interface, Frame frame, Instant now);
+  // The interface of VLAN `id` of `parent`, or kNoInterface.
+  InterfaceId vlan_of(InterfaceId parent, std::uint16_t id) const;
   // ---- output.cc ----
   void poll_output(Instant now);
   // The same, but what goes to ourselves stays on its way: in Linux, too, a call under way sees no answer to what it sends.
@@ -219,6 +223,7 @@ struct Stack::Parts {
                      std::uint16_t ethertype);
   void drain_neighbors(Instant now);
   void drain_claims(Instant now);
+  void send_arp(const ip::ArpToSend& arp, Instant now);
   void send_group_reports(Instant now);
   // group_loop.cc: the packet in the slot, which begins at its IP header, comes back to whoever joined here.
   void loop_back(const Path& path, const ip::Ipv4Fields& fields, Instant now);

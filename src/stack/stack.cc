@@ -175,7 +175,18 @@ InterfaceId Stack::add_interface(InterfaceConfig config, std::unique_ptr<link::D
   if (config.vlan != 0)
     device = std::make_unique<link::VlanDevice>(std::move(device), config.vlan, &parts_->counters);
   if (!own.tx_checksum || !own.tso) device = std::make_unique<link::Offload>(std::move(device));
+  return attach(config, std::move(device), kNoInterface, now);
+}
 
+InterfaceId Stack::add_vlan(InterfaceConfig config, InterfaceId parent, Instant now) {
+  const Parts::Attached* trunk = parts_->attached(parent);
+  if (trunk == nullptr || trunk->link_type != link::LinkType::kEthernet || trunk->parent != kNoInterface || config.vlan == 0 ||
+      parts_->vlan_of(parent, config.vlan) != kNoInterface)
+    return kNoInterface;
+  return attach(config, std::make_unique<link::VlanPort>(*trunk->device, config.vlan), parent, now);
+}
+
+InterfaceId Stack::attach(const InterfaceConfig& config, std::unique_ptr<link::Device> device, InterfaceId parent, Instant now) {
   ip::Interface interface;
   interface.name = config.name;
   const bool loopback = parts_->devices.empty();
@@ -184,10 +195,13 @@ InterfaceId Stack::add_interface(InterfaceConfig config, std::unique_ptr<link::D
   interface.mtu = device->mtu();
   interface.up = config.up;
   interface.offloads = path_offloads(device->offloads());
+  interface.conf = parts_->ip_knobs.conf_default;
   const InterfaceId id = parts_->interfaces.add(std::move(interface));
   if (id == kNoInterface) return id;
-  parts_->devices.push_back({std::move(device), {}, {}, {}});
-  Parts::Attached& attached = parts_->devices.back();
+  Parts::Attached& attached = parts_->devices.emplace_back();
+  attached.device = std::move(device);
+  attached.parent = parent;
+  attached.vlan = parent != kNoInterface ? config.vlan : std::uint16_t{0};
   attached.link_type = attached.device->link_type();
   attached.mac = attached.device->mac();
   parts_->seen_at(now);
@@ -205,7 +219,7 @@ void Stack::Parts::take_address(InterfaceId id, const IpPrefix& address, bool an
   (void)routes.add_connected(id, address);
   const ip::Interface* interface = interfaces.find(id);
   const bool announces = interface->kind == ip::LinkKind::kEthernet && interface->up && address.address.is_v4();
-  if ((announce || ip_knobs.arp_notify) && announces)
+  if ((announce || ip::notifies_by_arp(ip_knobs, interface->conf)) && announces)
     claims.claim(id, interface->mac, address, false, announce, now);
   groups.announce(id, now);
 }

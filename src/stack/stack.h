@@ -55,6 +55,9 @@ class Stack {
 
   // Adds an interface over `device`. "lo" with 127.0.0.1/8 exists from the start.
   InterfaceId add_interface(InterfaceConfig config, std::unique_ptr<link::Device> device, Instant now);
+  // Adds VLAN `config.vlan` (1 to 4094) of an Ethernet interface, over its device; frames of that tag are the new interface's from then
+  // on, and `parent` keeps those without a tag. kNoInterface: there is no such parent, it has that VLAN already, or as above.
+  InterfaceId add_vlan(InterfaceConfig config, InterfaceId parent, Instant now);
   // Adds a route; gateway unspecified = on-link. False when it exists already, or the interface does not.
   bool add_route(IpPrefix destination, IpAddress gateway, InterfaceId interface, std::uint32_t metric,
                  Instant now);
@@ -92,6 +95,8 @@ class Stack {
   const Parts& parts() const { return *parts_; }
 
  private:
+  InterfaceId attach(const InterfaceConfig& config, std::unique_ptr<link::Device> device, InterfaceId parent, Instant now);
+
   std::unique_ptr<Parts> parts_;
 };
 

@@ -21,17 +21,17 @@ constexpr Duration kAtoMaxBulk = 500ms;
 void AckPolicy::on_data(std::uint32_t bytes, bool push, std::uint32_t rcv_wnd, Instant now, Duration srtt, const Knobs& knobs) {
   scheduled_ = true;
   measure(bytes, push);
-  rto_ = srtt > Duration::zero() ? std::min(srtt + knobs.rto_min, knobs.rto_max) : Duration(1s);
-  if (ato_ == Duration::zero()) {
+  rto_ = shorten(srtt > Duration::zero() ? std::min(srtt + knobs.rto_min, knobs.rto_max) : Duration(1s));
+  if (ato_ == ShortDuration::zero()) {
     // The first data: the peer is in slow start, and each ACK makes it faster.
     raise_quick(kQuickAcksMax, rcv_wnd);
-    ato_ = kAtoMin;
+    ato_ = shorten(kAtoMin);
   } else {
     const Duration gap = now - last_data_at_;
     if (gap <= kAtoMin / 2) {
-      ato_ = ato_ / 2 + kAtoMin / 2;
+      ato_ = shorten(ato_ / 2 + kAtoMin / 2);
     } else if (gap < ato_) {
-      ato_ = std::min(ato_ / 2 + gap, rto_);
+      ato_ = shorten(std::min<Duration>(ato_ / 2 + gap, rto_));
     } else if (gap > rto_) {
       // So long a pause means that the peer starts from a small window again.
       raise_quick(kQuickAcksMax, rcv_wnd);
@@ -69,7 +69,7 @@ void AckPolicy::raise_quick(std::uint8_t budget, std::uint32_t rcv_wnd) {
 void AckPolicy::enter_quick(std::uint8_t budget, std::uint32_t rcv_wnd) {
   raise_quick(budget, rcv_wnd);
   ping_pong_count_ = 0;
-  ato_ = kAtoMin;
+  ato_ = shorten(kAtoMin);
 }
 
 void AckPolicy::on_data_sent(Instant now) {
@@ -80,7 +80,7 @@ void AckPolicy::on_ack_sent(std::uint32_t segments) {
   if (quick_ != 0 && scheduled_) {
     if (segments >= quick_) {
       quick_ = 0;
-      ato_ = kAtoMin;  // leaving quick mode starts the measure of gaps anew
+      ato_ = shorten(kAtoMin);  // leaving quick mode starts the measure of gaps anew
     } else {
       quick_ = static_cast<std::uint8_t>(quick_ - segments);
     }
@@ -113,11 +113,11 @@ Duration AckPolicy::delay(Duration srtt, Duration rto_min, const Knobs& knobs) c
 
 void AckPolicy::on_timeout(const Knobs& knobs) {
   if (!ping_pong()) {
-    ato_ = std::min({ato_ * 2, rto_, knobs.rto_max});
+    ato_ = shorten(std::min({Duration(ato_) * 2, Duration(rto_), knobs.rto_max}));
   } else {
     // The reply it waited for did not come.
     ping_pong_count_ = 0;
-    ato_ = kAtoMin;
+    ato_ = shorten(kAtoMin);
   }
 }
 

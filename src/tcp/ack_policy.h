@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#include "base/stamp.h"
 #include "base/time.h"
 #include "tcp/knobs.h"
 
@@ -69,8 +70,8 @@ class AckPolicy {
   void measure(std::uint32_t bytes, bool push);
 
   Instant last_data_at_{};
-  Duration ato_{};
-  Duration rto_{1s};                        // as the last data saw it
+  ShortDuration ato_{};
+  ShortDuration rto_{1s};                   // as the last data saw it
   std::uint16_t rcv_mss_ = 536;
   std::uint16_t last_segment_size_ = 0;     // of the last segment that may have been a full one; 0: it was not
   std::uint8_t quick_ = 0;                  // ACKs still to be sent at once

@@ -13,6 +13,7 @@
 #include "base/slab.h"
 #include "base/time.h"
 #include "tcp/delivery_rate.h"
+#include "tcp/mtu_search.h"
 #include "tcp/pacer.h"
 #include "tcp/reassembly.h"
 #include "tcp/receive_queue.h"
@@ -71,6 +72,8 @@ struct Activity {
   Urgent urgent;                   // a byte out of turn, ours or theirs
   SeqRange dsack{};                // a duplicate to report in the next ACK
   Instant probes_began{};          // window probes in a row; zero: none
+  Instant retransmits_began{};     // first retransmission of this stall (Linux: retrans_stamp); zero: none
+  MtuProbe mtu_probe;
   Pacer pacer;
   DeliveryRate::Flight flight;
   SeqNum compressed_at;            // rcv.nxt when the duplicate ACKs below were counted

@@ -70,7 +70,7 @@ bool Connection::wake(Env& env) {
 }
 
 void Connection::rest(Env& env) {
-  if (!busy_ || !busy_->over() || output_wanted()) return;
+  if (!busy_ || !busy_->over() || output_wanted() || syn_deferred()) return;
   stream_end_ = busy_->send_buffer.end();
   busy_->send_buffer.release_all(env.chunks);
   busy_.give_back(env.activities);
@@ -100,14 +100,13 @@ void Connection::settle_options(Env& env) { env.options.settle(options_); }
 void Connection::open_active(const FourTuple& tuple, const Path& path, SeqNum iss, std::uint32_t ts_offset, Env& env, Instant now) {
   tuple_ = tuple;
   ts_.offset = ts_offset;
-  ts_.on = env.knobs.tcp_timestamps != 0;
+  timestamps_ = env.knobs.tcp_timestamps != 0;
   sack_ = env.knobs.tcp_sack != 0;
   window_scaling_ = env.knobs.tcp_window_scaling != 0;
   snd_.iss = snd_.una = snd_.nxt = snd_.wl1 = snd_.sml = iss;
   snd_.pushed = iss + 1;
   busy_->send_buffer.start(iss + 1);
-  send_limit_ = options_->send_buffer != 0 ? options_->send_buffer : env.knobs.tcp_wmem[1];
-  receive_limit_ = options_->receive_buffer != 0 ? options_->receive_buffer : env.knobs.tcp_rmem[1];
+  set_buffer_limits(env.knobs);
   rcv_.advmss = options_->max_segment != 0 ? std::min(options_->max_segment, path.advmss) : path.advmss;
   const InitialWindow initial = select_initial_window(window_from_space(receive_limit_), rcv_.advmss, options_->window_clamp,
                                                       window_scaling_, path.initrwnd, env.knobs);
@@ -118,8 +117,8 @@ void Connection::open_active(const FourTuple& tuple, const Path& path, SeqNum is
   window_.cwnd = path.initcwnd;
   refresh_mss(env);
   rto_.set(1s, env.knobs);
-  cwnd_stamp_ = opened_at_ = last_received_at_ = now;
-  retransmits_began_ = now;  // TCP_USER_TIMEOUT counts from the first SYN
+  cwnd_stamp_ = opened_at_ = last_received_at_ = StampMs(now);
+  busy_->retransmits_began = now;  // TCP_USER_TIMEOUT counts from the first SYN
   ecn_.wanted = env.knobs.tcp_ecn == 1;
   loss_memory_.reordering = initial_reordering(env.knobs);
   if (options_->congestion[0] != 0) control_.select(options_->congestion.data());
@@ -132,10 +131,10 @@ void Connection::open_active(const FourTuple& tuple, const Path& path, SeqNum is
 void Connection::set_up_passive(const Handshake& handshake, const Path& path, Env& env, Instant now) {
   passive_ = true;
   tuple_ = handshake.tuple;
-  ts_.on = handshake.timestamps;
+  timestamps_ = handshake.timestamps;
   ts_.offset = handshake.ts_offset;
   ts_.recent = handshake.ts_recent;
-  ts_.recent_at = now;
+  ts_.recent_at = StampS(now);
   sack_ = handshake.sack;
   window_scaling_ = handshake.window_scaling;
   snd_.iss = handshake.iss;
@@ -149,8 +148,7 @@ void Connection::set_up_passive(const Handshake& handshake, const Path& path, En
   ts_.last_ack_sent = rcv_.nxt;
   rcv_.wscale = handshake.rcv_wscale;
   rcv_.advmss = options_->max_segment != 0 ? std::min(options_->max_segment, path.advmss) : path.advmss;
-  send_limit_ = options_->send_buffer != 0 ? options_->send_buffer : env.knobs.tcp_wmem[1];
-  receive_limit_ = options_->receive_buffer != 0 ? options_->receive_buffer : env.knobs.tcp_rmem[1];
+  set_buffer_limits(env.knobs);
   set_up_receive_window(handshake.rcv_wnd, handshake.window_clamp);
   window_.cwnd = path.initcwnd;
   refresh_mss(env);
@@ -158,7 +156,7 @@ void Connection::set_up_passive(const Handshake& handshake, const Path& path, En
   total_retransmits_ = handshake.syn_ack_retransmits;
   ecn_.on = handshake.ecn;
   loss_memory_.reordering = initial_reordering(env.knobs);
-  cwnd_stamp_ = opened_at_ = last_received_at_ = now;
+  cwnd_stamp_ = opened_at_ = last_received_at_ = StampMs(now);
   if (options_->congestion[0] != 0) control_.select(options_->congestion.data());
   else control_.select(env.knobs.tcp_congestion_control);
 }
@@ -183,8 +181,9 @@ void Connection::become_established(Env& env, Instant now) {
   ack_policy_.set_initial_rcv_mss(static_cast<std::uint16_t>(std::clamp<std::uint32_t>(std::min<std::uint32_t>(rcv_.advmss, snd_.mss), 88, 536)));
   sizing_.space = std::min<std::uint32_t>(rcv_.wnd, 10U * rcv_.advmss);
   sizing_.seq = rcv_.copied;
-  sizing_.began = opened_at_ = now;
-  retransmits_began_ = {};
+  sizing_.began = StampUs(now);
+  opened_at_ = StampMs(now);
+  if (busy_) busy_->retransmits_began = {};
   if (!rtt_.has_sample() && !fast_open_pending()) rto_.set(kRtoWithoutSample, env.knobs);
   if (!passive_ && total_retransmits_ > 1) window_.cwnd = 1;
   expand_send_limit(env);
@@ -256,10 +255,7 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
     no_space_ = true;
     return 0;
   }
-  if (path_grew_) {
-    path_grew_ = false;
-    refresh_mss(env);
-  }
+  if (path_used_ && !mid_write_) use_grown_path(env);
   UnsentRecord* tail = busy_->unsent.back(env.unsent);
   const std::uint32_t goal = size_goal();
   if (tail != nullptr && (tail->end_of_record || tail->end - tail->begin >= goal)) tail = nullptr;
@@ -321,11 +317,16 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
   return copied;
 }
 
+void Connection::set_buffer_limits(const Knobs& knobs) {
+  send_limit_ = options_->send_buffer != 0 ? options_->send_buffer : static_cast<std::int32_t>(knobs.tcp_wmem[1]);
+  receive_limit_ = options_->receive_buffer != 0 ? options_->receive_buffer : static_cast<std::int32_t>(knobs.tcp_rmem[1]);
+}
+
 void Connection::expand_send_limit(Env& env) {
   if (options_->send_buffer != 0) return;
   const std::uint32_t segments = std::max({static_cast<std::uint32_t>(path_->initcwnd), window_.cwnd, static_cast<std::uint32_t>(env.knobs.tcp_reordering) + 1});
   const std::int64_t wanted = 2 * std::int64_t{segments} * send_buffer_per_segment(std::max(snd_.peer_mss, snd_.mss));
-  send_limit_ = std::max(send_limit_, std::min(wanted, env.knobs.tcp_wmem[2]));
+  send_limit_ = std::max(send_limit_, static_cast<std::int32_t>(std::min(wanted, env.knobs.tcp_wmem[2])));
 }
 
 // After an ACK: there may be room again (Linux: tcp_check_space).
@@ -474,9 +475,9 @@ Connection::Remains Connection::take_remains(Env& env, Instant now) {
   remains.rcv_nxt = rcv_.nxt;
   remains.rcv_wnd = receive_window();
   remains.rcv_wscale = rcv_.wscale;
-  remains.timestamps = ts_.on;
+  remains.timestamps = timestamps_;
   remains.ts_recent = ts_.recent;
-  remains.ts_recent_at = ts_.recent_at;
+  remains.ts_recent_at = ts_.recent_at.at(now);
   remains.ts_offset = ts_.offset;
   remains.tos = options_->tos;
   remains.fin_wait_2 = state_ == State::kFinWait2;
@@ -488,6 +489,18 @@ Connection::Remains Connection::take_remains(Env& env, Instant now) {
 // ---- options and paths ----
 
 // The payload of a full segment: what the peer takes and the path carries, less the options of every segment (Linux: tcp_mtu_to_mss).
+void Connection::on_signing_changed(Env& env) {
+  if (state_ == State::kClosed) return;
+  // A SYN has no room for both (Linux: tcp_syn_options).
+  if (state_ == State::kSynSent && busy_->scoreboard.empty() && signs()) timestamps_ = false;
+  refresh_mss(env);
+}
+
+void Connection::use_grown_path(Env& env) {
+  path_grew_ = path_used_ = false;
+  refresh_mss(env);
+}
+
 void Connection::refresh_mss(Env& env) {
   std::uint32_t mss = path_->mtu > 40 ? path_->mtu - 40 : 1;
   mss = std::min<std::uint32_t>(mss, snd_.peer_mss == 0 ? 536 : snd_.peer_mss);
@@ -495,7 +508,8 @@ void Connection::refresh_mss(Env& env) {
   // TCP_MAXSEG counts until the peer's SYN came; then it is in peer_mss (Linux: mss_clamp).
   if (options_->max_segment != 0 && !synchronised()) mss = std::min<std::uint32_t>(mss, options_->max_segment);
   mss = std::max<std::uint32_t>(mss, static_cast<std::uint32_t>(env.knobs.tcp_min_snd_mss));
-  if (ts_.on) mss -= 12;
+  if (timestamps_) mss -= 12;
+  if (signs()) mss -= kMd5OptionBytes;
   mtu_search_.on_path_mtu(static_cast<std::uint16_t>(std::min<std::uint32_t>(path_->mtu, 65535)));
   if (mtu_search_.enabled() && mtu_search_.low() > header_bytes()) mss = std::min<std::uint32_t>(mss, mtu_search_.low() - header_bytes());
   // A peer with a tiny buffer would wait for more than it can take (Linux: tcp_bound_to_half_wnd).
@@ -513,9 +527,11 @@ void Connection::on_path(const Path& path, Env& env, Instant now) {
   if (properties == nullptr) return;  // as if the news were still to come: the old path's generation says so
   env.paths.drop(std::exchange(path_, properties));
   if (state_ == State::kClosed) return;
-  // Larger segments begin with the next write or ACK: what waits is cut already (Linux: tcp_current_mss).
+  // Linux's tcp_current_mss sees a route only once something has left by it, and what waits is cut already: larger segments begin
+  // with the write after.
   if (path_->mtu > mtu) {
     path_grew_ = true;
+    path_used_ = false;
     return;
   }
   refresh_mss(env);
@@ -572,7 +588,7 @@ Connection::Info Connection::info(Instant now) const {
   i.retransmits = retransmits_;
   i.probes = probes_out_;
   i.backoff = backoff_;
-  i.timestamps = ts_.on;
+  i.timestamps = timestamps_;
   i.sack = sack_;
   i.window_scaling = window_scaling_;
   i.snd_wscale = snd_.wscale;
@@ -588,8 +604,8 @@ Connection::Info Connection::info(Instant now) const {
   i.retrans = busy_->scoreboard.retrans_out();
   i.reordering = loss_memory_.reordering;
   i.since_data_sent = now - last_sent_at_;
-  i.since_data_received = now - std::max(ack_policy_.last_data_at(), opened_at_);
-  i.since_ack_received = now - last_received_at_;
+  i.since_data_received = now - std::max(ack_policy_.last_data_at(), opened_at_.at(now));
+  i.since_ack_received = last_received_at_.age(now);
   i.pmtu = path_->mtu;
   i.rcv_ssthresh = rcv_.ssthresh;
   i.rtt_us = rtt_.srtt_us8() >> 3;

@@ -17,6 +17,7 @@
 
 #include "base/bytes.h"
 #include "base/seq_num.h"
+#include "base/stamp.h"
 #include "base/time.h"
 #include "base/timer_wheel.h"
 #include "frame/outgoing_frame.h"
@@ -31,6 +32,7 @@
 #include "tcp/ecn.h"
 #include "tcp/env.h"
 #include "tcp/events.h"
+#include "tcp/md5.h"
 #include "tcp/mtu_search.h"
 #include "tcp/options.h"
 #include "tcp/rtt.h"
@@ -106,6 +108,9 @@ class Connection : public TouchedLink {
   // Something must leave before the next frame is looked at (DESIGN: due).
   bool output_due() const { return due_; }
   bool output_wanted() const;
+  // The device takes nothing now, not even once its queue was handed over. What was to leave by a timer did not, so there is nothing
+  // to back off from: another try soon (Linux: TCP_RESOURCE_PROBE_INTERVAL).
+  void on_no_room(Env& env, Instant now);
   // Builds the next segment's TCP header (checksum left 0) and payload spans into `out`. False: nothing (more) to send now.
   bool poll_segment(OutgoingFrame& out, Env& env, Instant now);
   // What poll_segment() built last leaves as ECT(0) (RFC 3168 §6.1.2).
@@ -235,9 +240,9 @@ class Connection : public TouchedLink {
     return confirmed;
   }
   std::uint8_t take_touched() { return std::exchange(touched_, std::uint8_t{0}); }
-  std::int64_t send_buffer_limit() const { return send_limit_; }
+  std::int32_t send_buffer_limit() const { return send_limit_; }
   std::uint32_t window_clamp() const { return rcv_.window_clamp; }   // the most that is ever offered, bytes
-  std::int64_t receive_buffer_limit() const { return receive_limit_; }
+  std::int32_t receive_buffer_limit() const { return receive_limit_; }
   std::size_t memory_used() const;                        // bytes in its queues, for `ss -m` and the budget
   // FIN-WAIT-2 of an orphan, or TIME-WAIT: what the small record needs (Linux: tcp_time_wait).
   struct Remains {
@@ -285,10 +290,17 @@ class Connection : public TouchedLink {
   };
   Info info(Instant now) const;
 
-  // For the engine: the entry in the wheel, the place in the list of output, its name.
+  // Segments carry an MD5 signature (RFC 2385): the option is written with room for the digest, which the engine fills in.
+  bool signs() const { return md5_keys != 0; }
+  // The engine gave it a key, or took it away.
+  void on_signing_changed(Env& env);
+
+  // For the engine: the entry in the wheel, the place in the list of output, its name, its list of one key.
   void set_subject(trace::Subject subject) { subject_ = subject; }
   TimerEntry wheel_entry;
   std::uint32_t output_next = 0;   // index + 1
+  std::uint32_t owner = 0;         // index + 1 of the socket that has it, for socket/ to find; 0: not accepted yet, or let go
+  std::uint32_t md5_keys = 0;      // of the engine's Md5Keys
   bool in_output_list = false;
   bool attached = true;            // a socket refers to it
 
@@ -331,20 +343,19 @@ class Connection : public TouchedLink {
     std::uint8_t wscale = 0;
   };
   struct Timestamps {
-    Instant recent_at{};
     std::uint32_t offset = 0;      // added to our millisecond clock on the wire
     std::uint32_t recent = 0;      // TS.Recent (RFC 7323 §4.3)
+    StampS recent_at;
     SeqNum last_ack_sent;
-    bool on = false;
   };
   // Receive-buffer autotuning (Linux: tcp_rcv_space_adjust, "dynamic right-sizing").
   struct RightSizing {
     std::uint32_t space = 0;       // bytes read in the last measured round trip
     SeqNum seq;                    // rcv.copied when the round began
-    Instant began{};
+    StampUs began;
     std::uint32_t rtt_us = 0;      // the receiver's estimate of the round trip
     SeqNum rtt_seq;                // window-based measurement ends here
-    Instant rtt_began{};
+    StampUs rtt_began;
   };
   enum class Verdict : std::uint8_t { kContinue, kDone };
 
@@ -496,6 +507,8 @@ class Connection : public TouchedLink {
   bool give_up(Env& env, Instant now);
   int orphan_retries(bool alive, const Env& env) const;
   Duration probe_delay(const Env& env, Instant now) const;
+  Duration within_user_timeout(Duration delay, Instant now) const;
+  Duration backed_off_rto(const Env& env) const;
   void arm(Timer timer, Instant when, Env& env, Instant now);
   void disarm(Timer timer) { deadline(timer) = kNever; }
   bool armed(Timer timer) { return deadline(timer) != kNever; }
@@ -511,6 +524,7 @@ class Connection : public TouchedLink {
   void compress_ack(Env& env, Instant now);
   void note_ecn(Ecn ecn, Env& env, Instant now);
   void grow_receive_window(std::uint32_t payload, std::size_t true_size, Env& env);
+  void measure_scaling_ratio(std::uint32_t segment_size, std::uint32_t payload, std::size_t true_size);
   void measure_receive_rtt(const wire::TcpSegment& segment, Instant now);
   void adjust_receive_space(Env& env, Instant now);
   void offer_after_read();
@@ -523,9 +537,11 @@ class Connection : public TouchedLink {
   void finish(CloseCause cause, Env& env, Instant now);
   void enter_fin_wait_2_orphan(Env& env, Instant now);
   void refresh_mss(Env& env);
+  void use_grown_path(Env& env);
   void mark_oversized(bool all, Env& env, Instant now);
-  std::uint16_t header_bytes() const { return static_cast<std::uint16_t>(40 + (ts_.on ? 12 : 0)); }   // of a data segment's packet
+  std::uint16_t header_bytes() const { return static_cast<std::uint16_t>(40 + (timestamps_ ? 12 : 0) + (signs() ? kMd5OptionBytes : 0)); }   // of a data segment's packet
   void on_mtu_probe_answered(std::uint16_t size, Env& env);
+  void set_buffer_limits(const Knobs& knobs);
   void expand_send_limit(Env& env);
   std::size_t send_charge() const;
   void check_writable(Env& env, Instant now);
@@ -546,6 +562,7 @@ class Connection : public TouchedLink {
   bool fin_sent_ : 1 = false;
   bool fin_received_ : 1 = false;
   bool sack_ : 1 = false;
+  bool timestamps_ : 1 = false;
   bool window_scaling_ : 1 = false;
   bool syn_owed_ : 1 = false;          // a SYN or SYN-ACK that was never sent
   bool probe_owed_ : 1 = false;        // a window probe or keepalive
@@ -557,13 +574,25 @@ class Connection : public TouchedLink {
   bool push_now_ : 1 = false;          // TCP_NODELAY was set: what waits leaves, corked or not (Linux: TCP_NAGLE_PUSH)
   bool mid_write_ : 1 = false;         // the call that wrote last has more to write
   bool rto_resend_ : 1 = false;        // the next retransmission is the time-out's own, which armed its timer
-  bool path_grew_ : 1 = false;         // the path carries more: looked at with the next write or ACK
+  bool path_grew_ : 1 = false;         // the path carries more: segments grow once one has left on it
+  bool path_used_ : 1 = false;         // and one has
   bool ect_ : 1 = false;               // the segment built last is ECN-capable
+  bool orphan_ : 1 = false;
+  bool send_shutdown_ : 1 = false;
+  bool receive_shutdown_ : 1 = false;
+  bool time_wait_owed_ : 1 = false;
+  bool cwnd_limited_ : 1 = false;      // in the last round
+  bool no_space_ : 1 = false;          // a write was refused: tell when there is room again
+  bool passive_ : 1 = false;
+  bool has_report_ : 1 = false;        // the program has not read what was told
+  bool confirmed_ : 1 = false;         // what was sent arrives: the neighbour is to hear of it
   EcnState ecn_;
   std::uint16_t mss_now_ = 536;    // snd_.mss less the SACK blocks that segments carry at the moment
   SendSequence snd_;
   ReceiveSequence rcv_;
   Timestamps ts_;
+  SeqNum stream_end_;              // where the send buffer ended when last there was one
+  std::uint32_t total_retransmits_ = 0;
   ActivityRef busy_;               // none while idle
   Instant keepalive_at_ = kNever;  // the deadline of Timer::kKeepalive
   Window window_;
@@ -573,24 +602,21 @@ class Connection : public TouchedLink {
   // Warm and cold.
   CongestionSlot control_;
   FourTuple tuple_;
+  std::uint32_t notsent_low_water_ = 0xffffffff;   // TCP_NOTSENT_LOWAT, or the knob's
   const PathProperties* path_ = nullptr;     // shared with the connections that have the same
   const SocketOptions* options_ = nullptr;   // likewise
   trace::Subject subject_;
   RightSizing sizing_;
-  SeqNum stream_end_;              // where the send buffer ended when last there was one
-  std::int64_t send_limit_ = 0;    // sk_sndbuf
-  std::int64_t receive_limit_ = 0; // sk_rcvbuf
+  std::int32_t send_limit_ = 0;    // sk_sndbuf
+  std::int32_t receive_limit_ = 0; // sk_rcvbuf
   Instant last_sent_at_{};         // of data (Linux: lsndtime)
-  Instant last_received_at_{};     // of anything acceptable (Linux: rcv_tstamp)
-  Instant last_challenge_at_{};
-  Instant last_out_of_window_at_{};
-  Instant retransmits_began_{};    // first retransmission of this stall (Linux: retrans_stamp); zero: none
-  Instant cwnd_stamp_{};           // when the window was last used or cut
-  Instant opened_at_{};            // first SYN sent, or handshake done
-  std::uint32_t notsent_low_water_ = 0xffffffff;   // TCP_NOTSENT_LOWAT, or the knob's
+  StampMs last_received_at_;       // of anything acceptable (Linux: rcv_tstamp)
+  StampMs last_challenge_at_;
+  StampMs last_out_of_window_at_;
+  StampMs cwnd_stamp_;             // when the window was last used or cut
+  StampMs opened_at_;              // first SYN sent, or handshake done
   SeqNum cwnd_usage_seq_;
   std::uint32_t max_packets_out_ = 0;   // most in flight in the round, when not limited by the window
-  std::uint32_t total_retransmits_ = 0;
   std::uint32_t total_rto_ = 0;
   std::uint64_t bytes_acked_ = 0;
   std::uint64_t bytes_received_ = 0;
@@ -618,15 +644,6 @@ class Connection : public TouchedLink {
   CloseCause cause_ = CloseCause::kNone;
   CloseCause pending_cause_ = CloseCause::kNone;   // for SO_ERROR, until read
   CloseCause soft_cause_ = CloseCause::kNone;
-  bool orphan_ : 1 = false;
-  bool send_shutdown_ : 1 = false;
-  bool receive_shutdown_ : 1 = false;
-  bool time_wait_owed_ : 1 = false;
-  bool cwnd_limited_ : 1 = false;      // in the last round
-  bool no_space_ : 1 = false;          // a write was refused: tell when there is room again
-  bool passive_ : 1 = false;
-  bool has_report_ : 1 = false;        // the program has not read what was told
-  bool confirmed_ : 1 = false;         // what was sent arrives: the neighbour is to hear of it
 };
 
 }  // namespace tapir::tcp

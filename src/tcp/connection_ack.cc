@@ -24,7 +24,7 @@ Recovery::Sender Connection::sender(Env& env, Instant now) {
           .control = *control_,
           .memory = loss_memory_,
           .ecn = ecn_,
-          .resent_since = retransmits_began_,
+          .resent_since = busy_->retransmits_began,
           .knobs = env.knobs,
           .counters = env.counters,
           .sack = sack_,
@@ -114,7 +114,7 @@ void Connection::judge_ack(const TcpSegment& segment, const Sacks& sacks, const 
                            const AckEffects& effects, bool ece, bool old, Env& env, Instant now) {
   const UnsentRecord* const unsent = busy_->unsent.front(env.unsent);
   const CaState before = busy_->recovery.state();
-  const Instant stalled_since = retransmits_began_;
+  const Instant stalled_since = busy_->retransmits_began;
   Recovery::Ack ack{.summary = summary, .una_before = una_before};
   ack.not_duplicate = advanced || effects.carried_data || effects.window_moved;
   // RFC 5681 §2: a duplicate acknowledges nothing new, carries nothing, and does not move the window.
@@ -125,8 +125,8 @@ void Connection::judge_ack(const TcpSegment& segment, const Sacks& sacks, const 
   ack.dsack_segments = sacks.dsack_segments;
   if (sacks.dsack) ack.dsack_range = {sacks.blocks[0].begin, sacks.blocks[0].end};
   ack.may_send_new = unsent != nullptr && snd_.una + snd_.wnd > snd_.nxt;
-  if (ts_.on && segment.options.timestamps && segment.options.timestamps->echo != 0 && retransmits_began_ != Instant{})
-    ack.echo_before_resend = SeqNum(segment.options.timestamps->echo) < SeqNum(timestamp_clock(retransmits_began_));
+  if (timestamps_ && segment.options.timestamps && segment.options.timestamps->echo != 0 && busy_->retransmits_began != Instant{})
+    ack.echo_before_resend = SeqNum(segment.options.timestamps->echo) < SeqNum(timestamp_clock(busy_->retransmits_began));
 
   const bool was_out = summary.una_moved || summary.newly_sacked != 0 || !busy_->scoreboard.empty();
   if (!was_out && !sacks.dsack && !busy_->recovery.tail_probe_out()) return;
@@ -139,13 +139,13 @@ void Connection::judge_ack(const TcpSegment& segment, const Sacks& sacks, const 
     ++rto_recoveries_;
     if (stalled_since != Instant{}) rto_time_ms_ += static_cast<std::uint32_t>(to_msec(now - stalled_since));
   }
-  if (mtu_search_.probing()) {
-    if (const std::uint16_t size = mtu_search_.on_ack(snd_.una)) {
-      on_mtu_probe_answered(size, env);
-    } else if (before < CaState::kCwr && busy_->recovery.state() == CaState::kRecovery && mtu_search_.lost(snd_.una)) {
+  if (busy_->mtu_probe.out()) {
+    if (busy_->mtu_probe.arrived(snd_.una)) {
+      on_mtu_probe_answered(std::exchange(busy_->mtu_probe, {}).size, env);
+    } else if (before < CaState::kCwr && busy_->recovery.state() == CaState::kRecovery && snd_.una == busy_->mtu_probe.begin) {
       // Too large for the path, which is no congestion (RFC 4821 §7.6): nothing is taken off the window for it.
       busy_->recovery.forgive(sender(env, now));
-      mtu_search_.on_lost();
+      mtu_search_.on_lost(std::exchange(busy_->mtu_probe, {}).size);
       ++window_.cwnd;
       env.counters.add(Counter::kTcpExtTCPMTUPFail);
       refresh_mss(env);
@@ -180,7 +180,7 @@ void Connection::judge_ack(const TcpSegment& segment, const Sacks& sacks, const 
 // RFC 6298 §3 (Karn): a retransmitted segment gives no sample, unless timestamps tell which copy was answered (RFC 7323 §4).
 void Connection::sample_rtt(const TcpSegment& segment, const AckSummary& summary, Env& env, Instant now) {
   Duration sample = summary.rtt >= Duration::zero() ? summary.rtt : summary.sack_rtt;
-  if (sample < Duration::zero() && summary.una_moved && ts_.on && segment.options.timestamps && segment.options.timestamps->echo != 0) {
+  if (sample < Duration::zero() && summary.una_moved && timestamps_ && segment.options.timestamps && segment.options.timestamps->echo != 0) {
     const std::uint32_t elapsed = timestamp_clock(now) - segment.options.timestamps->echo;
     if (elapsed < 0x7fffffffU / 1000) sample = std::max<Duration>(std::chrono::milliseconds(elapsed), 1ms);
   }

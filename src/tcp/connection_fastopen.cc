@@ -57,6 +57,8 @@ bool Connection::emit_fast_open_syn_ack(OutgoingFrame& out, Env& env, Instant no
   const std::uint32_t stamp = timestamp_clock(now);
   TcpSegment segment = pending.request.syn_ack(stamp);
   if (!pending.sent) segment.options.fast_open = pending.option;
+  if (signs()) segment.options.md5.emplace();
+  if (tcp_options_length(segment.options, true) > kTcpOptionBytesMax) segment.options.fast_open.reset();
   if (!pending.sent) pending.request.first_ts_value = stamp;
   pending.sent = true;
   pending.request.syn_ack_sent_at = now;
@@ -115,7 +117,7 @@ void Connection::finish_fast_open(Env& env, Instant now) {
     rto_.set(rtt_.base_rto(env.knobs), env.knobs);
   }
   retransmits_ = backoff_ = 0;
-  retransmits_began_ = {};
+  busy_->retransmits_began = {};
   end_fast_open();
   // What was sent meanwhile has its own time-out from now on.
   if (busy_->scoreboard.empty()) disarm(Timer::kRetransmit);
@@ -157,7 +159,7 @@ void Connection::on_syn_ack_timeout(Env& env, Instant now) {
   syn_owed_ = true;
   if (request.timeouts != 255) ++request.timeouts;
   if (retransmits_ != 255) ++retransmits_;
-  if (retransmits_began_ == Instant{}) retransmits_began_ = now;
+  if (busy_->retransmits_began == Instant{}) busy_->retransmits_began = now;
   const Duration wait = std::min(kSynAckTimeout * (std::int64_t{1} << std::min<unsigned>(request.timeouts, 20)), env.knobs.rto_max);
   arm(Timer::kRetransmit, later(now, wait), env, now);
 }
@@ -175,7 +177,8 @@ void Connection::release_syn(Instant now) {
   if (!syn_deferred()) return;
   clear_mark(kSynDeferred);
   syn_owed_ = true;
-  opened_at_ = cwnd_stamp_ = last_received_at_ = retransmits_began_ = now;
+  opened_at_ = cwnd_stamp_ = last_received_at_ = StampMs(now);
+  busy_->retransmits_began = now;
 }
 
 // Linux: tcp_fastopen_cookie_check.

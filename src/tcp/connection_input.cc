@@ -76,10 +76,10 @@ void Connection::on_syn_sent(const TcpSegment& segment, const SegmentContext& co
     if (retransmits_ == 0) arm(Timer::kRetransmit, now + kSoon, env, now);
     return drop(DropReason::kTcpInvalidAckSequence, env, now);
   }
-  if (ack && ts_.on && segment.options.timestamps && segment.options.timestamps->echo != 0) {
+  if (ack && timestamps_ && segment.options.timestamps && segment.options.timestamps->echo != 0) {
     // The echo must be of a SYN of ours (RFC 7323 §5.2; Linux: PAWSACTIVE).
     const std::uint32_t echo = segment.options.timestamps->echo;
-    const bool between = SeqNum(echo) >= SeqNum(timestamp_clock(opened_at_)) && SeqNum(echo) <= SeqNum(timestamp_clock(now));
+    const bool between = SeqNum(echo) >= SeqNum(timestamp_clock(opened_at_.at(now))) && SeqNum(echo) <= SeqNum(timestamp_clock(now));
     if (!between) {
       env.counters.add(Counter::kTcpExtPAWSActive);
       if (!segment.has(kRst)) {
@@ -108,17 +108,18 @@ void Connection::on_syn_sent(const TcpSegment& segment, const SegmentContext& co
     rcv_.wscale = 0;
     rcv_.window_clamp = std::min<std::uint32_t>(rcv_.window_clamp, 65535);
   }
-  ts_.on = ts_.on && segment.options.timestamps.has_value();
-  if (ts_.on) {
+  timestamps_ = timestamps_ && segment.options.timestamps.has_value();
+  if (timestamps_) {
     ts_.recent = segment.options.timestamps->value;
-    ts_.recent_at = now;
+    ts_.recent_at = StampS(now);
   }
   ts_.last_ack_sent = rcv_.nxt;
   if (options_->max_segment != 0) snd_.peer_mss = std::min(snd_.peer_mss, options_->max_segment);
   snd_.wnd = segment.window;  // never scaled on a SYN (RFC 7323 §2.2)
   snd_.max_wnd = std::max(snd_.max_wnd, snd_.wnd);
+  mtu_search_.begin(snd_.peer_mss, header_bytes(), env.knobs, now);
   refresh_mss(env);
-  last_received_at_ = now;
+  last_received_at_ = StampMs(now);
   set_up_receive_window(rcv_.wnd, rcv_.window_clamp);
 
   if (!ack) return on_simultaneous_open(env, now);
@@ -162,9 +163,9 @@ void Connection::on_simultaneous_open(Env& env, Instant now) {
 
 // RFC 7323 §5.3, before anything else looks at the segment.
 Connection::Verdict Connection::check_timestamps(const TcpSegment& segment, Env& env, Instant now) {
-  if (!ts_.on || !segment.options.timestamps) return Verdict::kContinue;
+  if (!timestamps_ || !segment.options.timestamps) return Verdict::kContinue;
   const auto behind = static_cast<std::int32_t>(ts_.recent - segment.options.timestamps->value);
-  if (behind <= kPawsWindow || now - ts_.recent_at >= kPawsIdle || segment.has(kRst)) return Verdict::kContinue;
+  if (behind <= kPawsWindow || ts_.recent_at.age(now) >= kPawsIdle || segment.has(kRst)) return Verdict::kContinue;
   // A pure ACK overtaken by its successor is harmless, and common with several queues (Linux: tcp_disordered_ack).
   const Duration tolerated = rto_.value();
   const bool disordered_ack = segment.has(kAck) && segment.sequence_length() == 0 && segment.seq == rcv_.nxt && segment.ack == snd_.una &&
@@ -199,11 +200,11 @@ Connection::Verdict Connection::check_sequence(const TcpSegment& segment, Env& e
 // network with ACKs (Linux: tcp_oow_rate_limited).
 bool Connection::out_of_window_limited(const TcpSegment& segment, Counter skipped, Env& env, Instant now) {
   if (!segment.payload.empty() && !segment.has(kSyn)) return false;
-  if (last_out_of_window_at_ != Instant{} && now - last_out_of_window_at_ < env.knobs.tcp_invalid_ratelimit) {
+  if (last_out_of_window_at_.set() && last_out_of_window_at_.age(now) < env.knobs.tcp_invalid_ratelimit) {
     env.counters.add(skipped);
     return true;
   }
-  last_out_of_window_at_ = now;
+  last_out_of_window_at_ = StampMs(now);
   return false;
 }
 
@@ -221,11 +222,11 @@ void Connection::owe_duplicate_ack(const TcpSegment& segment, Env& env) {
 
 // RFC 5961 §7, per connection: counting one's own challenge ACKs tells nothing of another connection (CVE-2016-5696).
 void Connection::owe_challenge_ack(Env& env, Instant now) {
-  if (last_challenge_at_ != Instant{} && now - last_challenge_at_ < env.knobs.tcp_invalid_ratelimit) {
+  if (last_challenge_at_.set() && last_challenge_at_.age(now) < env.knobs.tcp_invalid_ratelimit) {
     env.counters.add(Counter::kTcpExtTCPACKSkippedChallenge);
     return;
   }
-  last_challenge_at_ = now;
+  last_challenge_at_ = StampMs(now);
   env.counters.add(Counter::kTcpExtTCPChallengeACK);
   challenge_owed_ = due_ = true;
 }
@@ -263,13 +264,13 @@ Connection::Verdict Connection::check_syn(const TcpSegment& segment, Env& env, I
 // ---- fifth: ACK ----
 
 void Connection::note_timestamp(const TcpSegment& segment, Instant now) {
-  if (!ts_.on || !segment.options.timestamps) return;
+  if (!timestamps_ || !segment.options.timestamps) return;
   // RFC 7323 §4.3 (2): only a segment that covers the last ACK sent moves TS.Recent.
   if (segment.seq > ts_.last_ack_sent) return;
   const auto ahead = static_cast<std::int32_t>(segment.options.timestamps->value - ts_.recent);
-  if (ahead < 0 && now - ts_.recent_at < kPawsIdle) return;
+  if (ahead < 0 && ts_.recent_at.age(now) < kPawsIdle) return;
   ts_.recent = segment.options.timestamps->value;
-  ts_.recent_at = now;
+  ts_.recent_at = StampS(now);
 }
 
 // RFC 9293 §3.10.7.4: the window of an older segment must not overwrite a newer one's.
@@ -328,7 +329,7 @@ Connection::Verdict Connection::check_ack(const TcpSegment& segment, Env& env, I
   AckEffects effects;
   effects.carried_data = segment.sequence_length() > 0;
   update_send_window(segment, segment.ack, effects.window_moved, env, now);
-  last_received_at_ = now;
+  last_received_at_ = StampMs(now);
   probes_out_ = 0;
   on_ack(segment, effects, ecn_.on && segment.has(kEce), env, now);
   return state_ == State::kClosed ? Verdict::kDone : Verdict::kContinue;
@@ -458,6 +459,7 @@ void Connection::queue_in_order(Frame frame, std::uint32_t segment_size, bool pu
   const std::size_t true_size = frame.meta().true_size;
   rcv_.nxt += size;
   bytes_received_ += size;
+  measure_scaling_ratio(segment_size, size, true_size);
   ack_policy_.on_data(segment_size, push, rcv_.wnd, now, rtt_.srtt(), env.knobs);
   ack_policy_.schedule();
   grow_receive_window(size, true_size, env);

@@ -63,7 +63,8 @@ std::uint32_t Connection::timestamp_clock(Instant now) const {
 
 TcpOptions Connection::common_options(Instant now) const {
   TcpOptions options;
-  if (ts_.on) options.timestamps = TcpTimestamps{timestamp_clock(now), ts_.recent};
+  if (timestamps_) options.timestamps = TcpTimestamps{timestamp_clock(now), ts_.recent};
+  if (signs()) options.md5.emplace();
   return options;
 }
 
@@ -125,6 +126,7 @@ void Connection::emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRa
   out.checksum = {.wanted = true, .start = 0, .offset = static_cast<std::uint16_t>(kTcpChecksumOffset)};
   if (payload.length() > mss_now_) out.gso = {.type = GsoType::kTcpV4, .size = mss_now_};
 
+  path_used_ = path_grew_;
   const std::uint32_t segments = payload.length() <= mss_now_ ? 1 : (payload.length() + mss_now_ - 1) / mss_now_;
   segments_out_ += segments;
   env.counters.add(Counter::kTcpOutSegs, segments);
@@ -157,8 +159,9 @@ bool Connection::poll_reset(OutgoingFrame& out, Env& env, Instant now) {
   if (busy_->reset.with_ack) {
     segment.flags |= kAck;
     segment.ack = busy_->reset.ack;
-    if (ts_.on && state_ != State::kSynSent) segment.options = common_options(now);
+    if (timestamps_ && state_ != State::kSynSent) segment.options = common_options(now);
   }
+  if (signs()) segment.options.md5.emplace();
   const MutableBytes header = out.append_header(tcp_header_length(segment.options, false));
   emit_tcp(segment, header);
   out.checksum = {.wanted = true, .start = 0, .offset = static_cast<std::uint16_t>(kTcpChecksumOffset)};
@@ -192,7 +195,7 @@ bool Connection::emit_syn(OutgoingFrame& out, Env& env, Instant now) {
     env.counters.add(Counter::kTcpRetransSegs);
     env.counters.add(Counter::kTcpExtTCPSynRetrans);
     ++total_retransmits_;
-    if (retransmits_began_ == Instant{}) retransmits_began_ = now;
+    if (busy_->retransmits_began == Instant{}) busy_->retransmits_began = now;
   }
   syn_owed_ = false;
 
@@ -212,11 +215,13 @@ bool Connection::emit_syn(OutgoingFrame& out, Env& env, Instant now) {
   segment.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(rcv_.wnd, 65535));
   rcv_.advmss = std::min(rcv_.advmss, path_->advmss);  // a path MTU may have been learnt since (Linux: tcp_advertise_mss)
   segment.options.mss = rcv_.advmss;
-  if (ts_.on) segment.options.timestamps = TcpTimestamps{timestamp_clock(now), answer ? ts_.recent : 0};
+  if (timestamps_) segment.options.timestamps = TcpTimestamps{timestamp_clock(now), answer ? ts_.recent : 0};
   segment.options.sack_permitted = sack_;
   if (window_scaling_) segment.options.window_scale = rcv_.wscale;
   // What a SYN sent again leaves out: whatever the first one carried may be why it was lost.
   if (!again && has_mark(kFastOpenAsked)) offer_fast_open(segment.options, env, now);
+  if (signs()) segment.options.md5.emplace();
+  if (tcp_options_length(segment.options, true) > kTcpOptionBytesMax) segment.options.fast_open.reset();
   const MutableBytes header = out.append_header(tcp_header_length(segment.options, true));
   emit_tcp(segment, header);
   const std::uint32_t payload = again ? 0 : snd_.nxt - (snd_.iss + 1);
@@ -275,7 +280,7 @@ bool Connection::poll_resend(OutgoingFrame& out, Env& env, Instant now) {
   const std::uint32_t payload = sent->payload();
   note_transmission(*sent, payload, false, env, now);
   emit(out, flags, begin, {begin, begin + payload}, env, now);
-  busy_->recovery.on_resent(segments, now, retransmits_began_);
+  busy_->recovery.on_resent(segments, now, busy_->retransmits_began);
   note_resent(segments, payload, env);
   env.counters.add(busy_->recovery.state() == CaState::kLoss ? Counter::kTcpExtTCPSlowStartRetrans : Counter::kTcpExtTCPFastRetrans, segments);
   env.tracer.emit(now, Event::kRetransmit, subject_, begin.value(), payload, static_cast<std::uint64_t>(busy_->recovery.state()), segments);
@@ -313,7 +318,8 @@ void Connection::note_transmission(Transmission& t, std::uint32_t payload, bool 
 // Linux: tcp_tso_autosize. About a millisecond of the pacing rate, more when the peer is near, at least tcp_min_tso_segs.
 std::uint32_t Connection::max_segments_per_send(const Env& env) const {
   // The pointer counts from each segment's own start: no device can copy it.
-  if (path_->offloads.gso_max_size == 0 || busy_->urgent.sending) return 1;
+  // Each segment has its own signature, too.
+  if (path_->offloads.gso_max_size == 0 || busy_->urgent.sending || signs()) return 1;
   const std::uint64_t gso_max = path_->offloads.gso_max_size;
   std::uint64_t bytes = std::min<std::uint64_t>(window_.pacing_rate >> 10, gso_max);
   if (rtt_.min_rtt() != Duration::max() && env.knobs.tcp_tso_rtt_log > 0) {
@@ -532,13 +538,13 @@ void Connection::validate_window(bool cwnd_limited, Env& env, Instant now) {
   const bool limited = cwnd_limited_ || (window_.in_slow_start() && window_.cwnd < 2 * max_packets_out_);
   if (limited) {
     window_.cwnd_used = 0;
-    cwnd_stamp_ = now;
+    cwnd_stamp_ = StampMs(now);
     return;
   }
   window_.cwnd_used = std::max(window_.cwnd_used, out);
   // Not the network, not the peer: the program's own buffer is too small for the path.
   if (!has_unsent() && no_space_ && (state_ == State::kEstablished || state_ == State::kCloseWait)) chronograph_.start(Chronograph::What::kSendBuffer, now);
-  if (env.knobs.tcp_slow_start_after_idle == 0 || now - cwnd_stamp_ < rto_.value()) return;
+  if (env.knobs.tcp_slow_start_after_idle == 0 || cwnd_stamp_.age(now) < rto_.value()) return;
   if (busy_->recovery.state() == CaState::kOpen) {
     const std::uint32_t used = std::max<std::uint32_t>(window_.cwnd_used, path_->initcwnd);
     if (used < window_.cwnd) {
@@ -547,7 +553,7 @@ void Connection::validate_window(bool cwnd_limited, Env& env, Instant now) {
     }
     window_.cwnd_used = 0;
   }
-  cwnd_stamp_ = now;
+  cwnd_stamp_ = StampMs(now);
 }
 
 // RFC 5681 §4.1: after a pause of more than an RTO the ACK clock is gone.
@@ -561,7 +567,7 @@ void Connection::restart_after_idle(Env& env, Instant now) {
   std::uint32_t cwnd = window_.cwnd;
   for (idle -= rto_.value(); idle > Duration::zero() && cwnd > restart; idle -= rto_.value()) cwnd /= 2;
   window_.cwnd = std::max(cwnd, restart);
-  cwnd_stamp_ = now;
+  cwnd_stamp_ = StampMs(now);
   window_.cwnd_used = 0;
 }
 

@@ -79,7 +79,7 @@ bool Connection::poll_tail_probe(OutgoingFrame& out, Env& env, Instant now) {
   if (record != nullptr && record->begin + std::min<std::uint32_t>(record->end - record->begin, mss_now_) <= right_edge) {
     const std::uint32_t in_flight = busy_->scoreboard.in_flight();
     const std::uint32_t quota = in_flight < window_.cwnd ? std::min(std::max<std::uint32_t>(window_.cwnd / 2, 1), window_.cwnd - in_flight) : 1;
-    std::uint32_t length = std::min({record->end - record->begin, quota * mss_now_, right_edge - record->begin});
+    std::uint32_t length = std::min({record->end - record->begin, std::min(quota, max_segments_per_send(env)) * mss_now_, right_edge - record->begin});
     if (length < record->end - record->begin && length > mss_now_) length = length / mss_now_ * mss_now_;
     sent = send_new(out, *record, length, env, now);
   } else if (record == nullptr && fin_due()) {
@@ -146,7 +146,7 @@ bool Connection::may_join(std::uint32_t length, Env& env) const {
 // RFC 4821 §7.3, Linux's tcp_mtu_probe: a segment larger than the others, if enough follows it to notice its loss by duplicate ACKs.
 // `wait`: nothing else may leave until there is room for it.
 bool Connection::poll_mtu_probe(OutgoingFrame& out, bool& wait, Env& env, Instant now) {
-  if (!mtu_search_.enabled() || mtu_search_.probing() || one_send_) return false;
+  if (!mtu_search_.enabled() || busy_->mtu_probe.out() || one_send_) return false;
   if (busy_->recovery.state() != CaState::kOpen || window_.cwnd < kMtuProbeCwndMin || !busy_->reassembly.empty() || !busy_->dsack.empty()) return false;
   const std::uint16_t size = mtu_search_.next_size(snd_.mss, snd_.peer_mss, header_bytes(), env.knobs, now);
   if (size == 0 || size <= header_bytes()) return false;
@@ -180,13 +180,14 @@ bool Connection::poll_mtu_probe(OutgoingFrame& out, bool& wait, Env& env, Instan
   bytes_sent_ += length;
   env.counters.add(Counter::kTcpExtTCPOrigDataSent);
   note_data_sent(end, false, first, env, now);
-  mtu_search_.on_sent(size, begin, static_cast<std::uint16_t>(length));
+  busy_->mtu_probe = {begin, static_cast<std::uint16_t>(length), size};
   env.tracer.emit(now, Event::kMtuProbe, subject_, size, 0);
   return true;
 }
 
 // Segments grow, so that fewer make the same window.
 void Connection::on_mtu_probe_answered(std::uint16_t size, Env& env) {
+  mtu_search_.on_arrived(size);
   env.counters.add(Counter::kTcpExtTCPMTUPSuccess);
   const std::uint64_t bytes = std::uint64_t{window_.cwnd} * (snd_.mss + header_bytes());
   window_.cwnd = std::max<std::uint32_t>(static_cast<std::uint32_t>(bytes / size), 1);

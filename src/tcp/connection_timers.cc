@@ -20,6 +20,8 @@ constexpr unsigned kThinLinearRetries = 6;
 constexpr std::uint32_t kThinSegments = 4;
 // Tries of an orphan that still hears from its peer, when tcp_orphan_retries is 0 (Linux: tcp_orphan_retries).
 constexpr int kOrphanRetries = 8;
+// When what the device did not take is tried again (Linux: TCP_RESOURCE_PROBE_INTERVAL).
+constexpr Duration kResourceRetry = 500ms;
 // When a keepalive that found no memory is tried again.
 constexpr Duration kMemoryRetry = 1s;
 
@@ -65,7 +67,7 @@ void Connection::on_timeout(Env& env, Instant now) {
 // Would `boundary` back-offs of `base` have passed since the first retransmission? By time, so that a change of the RTO does not
 // change how long a connection lives (Linux: retransmits_timed_out).
 bool Connection::retransmits_exhausted(int boundary, Duration user_timeout, Duration base, const Env& env, Instant now) const {
-  if (retransmits_ == 0 || retransmits_began_ == Instant{}) return false;
+  if (retransmits_ == 0 || busy_->retransmits_began == Instant{}) return false;
   Duration limit = user_timeout;
   if (limit == Duration::zero()) {
     const auto ratio = static_cast<std::uint64_t>(env.knobs.rto_max / base);
@@ -73,7 +75,7 @@ bool Connection::retransmits_exhausted(int boundary, Duration user_timeout, Dura
     if (boundary <= doublings) limit = ((std::int64_t{2} << boundary) - 1) * base;
     else limit = ((std::int64_t{2} << doublings) - 1) * base + (boundary - doublings) * env.knobs.rto_max;
   }
-  return now - retransmits_began_ >= limit;
+  return now - busy_->retransmits_began >= limit;
 }
 
 int Connection::orphan_retries(bool alive, const Env& env) const {
@@ -122,7 +124,7 @@ void Connection::on_retransmit_timeout(Env& env, Instant now) {
   const bool handshake = state_ == State::kSynSent || state_ == State::kSynReceived;
   if (snd_.wnd == 0 && !orphan_ && !handshake) {
     // The receiver took back its window. It lives while it answers (RFC 9293 §3.8.6.1).
-    const Duration silent = now - last_received_at_;
+    const Duration silent = last_received_at_.age(now);
     const bool over = silent > env.knobs.rto_max || (options_->user_timeout != Duration::zero() && silent > options_->user_timeout);
     if (over && retransmits_ > 0) {
       env.counters.add(Counter::kTcpExtTCPAbortOnTimeout);
@@ -143,7 +145,7 @@ void Connection::on_retransmit_timeout(Env& env, Instant now) {
       else if (state == CaState::kDisorder || busy_->scoreboard.sacked_out() != 0)
         env.counters.add(sack_ ? Counter::kTcpExtTCPSackFailures : Counter::kTcpExtTCPRenoFailures);
     }
-    busy_->recovery.on_rto(sender(env, now), retransmits_, mtu_search_.probing());
+    busy_->recovery.on_rto(sender(env, now), retransmits_, busy_->mtu_probe.out());
     rto_resend_ = true;
   }
   if (retransmits_ < 255) ++retransmits_;
@@ -159,7 +161,7 @@ void Connection::on_retransmit_timeout(Env& env, Instant now) {
   }
   Duration wait = rto_.value();
   if (options_->user_timeout != Duration::zero()) {
-    const Duration left = retransmits_began_ == Instant{} ? options_->user_timeout : options_->user_timeout - (now - retransmits_began_);
+    const Duration left = busy_->retransmits_began == Instant{} ? options_->user_timeout : options_->user_timeout - (now - busy_->retransmits_began);
     wait = std::min(wait, std::max<Duration>(left, 1ms));
   }
   arm_loss(Timer::kRetransmit, later(now, wait), env, now);
@@ -181,9 +183,20 @@ bool Connection::thin_stream(const Env& env) const {
 Duration Connection::probe_delay(const Env& env, Instant now) const {
   Duration delay = std::max(rto_.value(), kProbeMin);
   for (int i = 0; i < backoff_ && delay < env.knobs.rto_max; ++i) delay *= 2;
-  delay = std::min(delay, env.knobs.rto_max);
+  return within_user_timeout(std::min(delay, env.knobs.rto_max), now);
+}
+
+// Linux: tcp_clamp_probe0_to_user_timeout.
+Duration Connection::within_user_timeout(Duration delay, Instant now) const {
   if (options_->user_timeout == Duration::zero() || busy_->probes_began == Instant{}) return delay;
   return std::min(delay, std::max<Duration>(options_->user_timeout - (now - busy_->probes_began), 2ms));
+}
+
+// The time-out of this round trip, doubled as often as it was.
+Duration Connection::backed_off_rto(const Env& env) const {
+  Duration rto = rtt_.has_sample() ? rtt_.base_rto(env.knobs) : Duration(1s);
+  for (int i = 0; i < backoff_; ++i) rto = std::min(rto * 2, env.knobs.rto_max);
+  return rto;
 }
 
 // Data waits, nothing is in flight: no ACK will come by itself. Also what Nagle or TCP_CORK holds is let go by this timer.
@@ -217,6 +230,24 @@ void Connection::on_probe_timeout(Env& env, Instant now) {
   arm(Timer::kProbe, later(now, probe_delay(env, now)), env, now);
 }
 
+// ---- a device that takes nothing ----
+
+void Connection::on_no_room(Env& env, Instant now) {
+  if (!busy_ || state_ == State::kClosed) return;
+  if (rto_resend_ && armed(Timer::kRetransmit)) {
+    rto_resend_ = false;
+    if (backoff_ > 0) --backoff_;
+    rto_.set(backed_off_rto(env), env.knobs);
+    arm_loss(Timer::kRetransmit, now + kResourceRetry, env, now);
+  } else if (probe_owed_ && probe_data_) {
+    probe_owed_ = false;
+    if (backoff_ > 0) --backoff_;
+    arm(Timer::kProbe, now + within_user_timeout(kResourceRetry, now), env, now);
+  } else {
+    arm_probe_if_stuck(env, now);
+  }
+}
+
 // ---- acknowledging late ----
 
 void Connection::on_delayed_ack_timeout(Env& env) {
@@ -235,7 +266,7 @@ void Connection::arm_keepalive(Env& env, Instant now) {
     return;
   }
   const int idle = options_->keepalive_idle != 0 ? options_->keepalive_idle : env.knobs.tcp_keepalive_time;
-  arm(Timer::kKeepalive, std::max(now, std::max(last_received_at_, ack_policy_.last_data_at()) + std::chrono::seconds(idle)), env, now);
+  arm(Timer::kKeepalive, std::max(now, std::max(last_received_at_.at(now), ack_policy_.last_data_at()) + std::chrono::seconds(idle)), env, now);
 }
 
 void Connection::on_keepalive_timeout(Env& env, Instant now) {
@@ -250,7 +281,7 @@ void Connection::on_keepalive_timeout(Env& env, Instant now) {
   const Duration interval = std::chrono::seconds(options_->keepalive_interval != 0 ? options_->keepalive_interval : env.knobs.tcp_keepalive_intvl);
   const int tries = options_->keepalive_probes != 0 ? options_->keepalive_probes : env.knobs.tcp_keepalive_probes;
   if (!busy_->scoreboard.empty() || has_unsent()) return arm(Timer::kKeepalive, now + idle, env, now);
-  const Duration silent = now - std::max(last_received_at_, ack_policy_.last_data_at());
+  const Duration silent = now - std::max(last_received_at_.at(now), ack_policy_.last_data_at());
   if (silent < idle) return arm(Timer::kKeepalive, now + (idle - silent), env, now);
   const bool user_timeout = options_->user_timeout != Duration::zero();
   const bool over = user_timeout ? silent >= options_->user_timeout && probes_out_ > 0 : probes_out_ >= tries;
@@ -295,8 +326,7 @@ void Connection::on_delivery_error(const DeliveryError& error, Env& env, Instant
   if (fast_open || !unreachable || !error.from_icmp || backoff_ == 0 || retransmits_ == 0 || busy_->scoreboard.empty()) return;
   if (!error.quoted_seq || *error.quoted_seq != snd_.una) return;
   --backoff_;
-  Duration rto = rtt_.has_sample() ? rtt_.base_rto(env.knobs) : Duration(1s);
-  for (int i = 0; i < backoff_; ++i) rto = std::min(rto * 2, env.knobs.rto_max);
+  const Duration rto = backed_off_rto(env);
   rto_.set(rto, env.knobs);
   arm_loss(Timer::kRetransmit, std::max(now, busy_->scoreboard.first()->sent_at + rto), env, now);
 }

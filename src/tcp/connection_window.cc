@@ -10,6 +10,13 @@ namespace tapir::tcp {
 using trace::Counter;
 using namespace wire;
 
+namespace {
+
+// No clamp is smaller (Linux: SOCK_MIN_RCVBUF / 2).
+constexpr std::uint32_t kWindowClampMin = 1152;
+
+}  // namespace
+
 std::uint32_t Connection::window_from_space(std::int64_t space) const {
   if (space <= 0) return 0;
   return static_cast<std::uint32_t>(std::min<std::int64_t>(space * scaling_ratio_ / 256, 0x3fffffff));
@@ -93,37 +100,52 @@ void Connection::grow_receive_window(std::uint32_t payload, std::size_t true_siz
   rcv_.ssthresh += std::min(step, target - rcv_.ssthresh);
 }
 
+// How much of a buffer is payload, by the largest segment seen so far: the buffer makes so much window (Linux: tcp_measure_rcv_mss,
+// tcp_set_window_clamp).
+void Connection::measure_scaling_ratio(std::uint32_t segment_size, std::uint32_t payload, std::size_t true_size) {
+  if (segment_size <= ack_policy_.rcv_mss() || true_size == 0) return;
+  const auto ratio = static_cast<std::uint8_t>(std::clamp<std::size_t>(std::size_t{payload} * 256 / true_size, 1, 255));
+  if (ratio == scaling_ratio_) return;
+  scaling_ratio_ = ratio;
+  const std::uint32_t clamp = std::max(window_from_space(receive_limit_), kWindowClampMin);
+  if (options_->window_clamp != 0) return;
+  if (clamp < rcv_.window_clamp) rcv_.ssthresh = std::min(rcv_.ssthresh, clamp);
+  else rcv_.ssthresh = std::max(rcv_.ssthresh, std::min(rcv_.wnd, clamp));
+  rcv_.window_clamp = clamp;
+  sizing_.space = std::min(sizing_.space, clamp);
+}
+
 // The receiver's own estimate of the round trip: by echoed timestamps, else by how long a window takes to arrive.
 void Connection::measure_receive_rtt(const TcpSegment& segment, Instant now) {
   if (segment.payload.empty()) return;
-  if (ts_.on && segment.options.timestamps && segment.options.timestamps->echo != 0) {
+  if (timestamps_ && segment.options.timestamps && segment.options.timestamps->echo != 0) {
     const std::uint32_t elapsed = std::max<std::uint32_t>(timestamp_clock(now) - segment.options.timestamps->echo, 1);
     if (elapsed > 0x7fffffffU / 1000) return;
     const std::uint32_t sample = elapsed * 1000;
     sizing_.rtt_us = sizing_.rtt_us == 0 ? sample : std::min(sizing_.rtt_us - (sizing_.rtt_us >> 3) + (sample >> 3), std::max(sizing_.rtt_us, sample));
     return;
   }
-  if (sizing_.rtt_began == Instant{}) {
-    sizing_.rtt_began = now;
+  if (!sizing_.rtt_began.set()) {
+    sizing_.rtt_began = StampUs(now);
     sizing_.rtt_seq = rcv_.nxt + rcv_.wnd;
     return;
   }
   if (rcv_.nxt < sizing_.rtt_seq) return;
-  const auto sample = static_cast<std::uint32_t>(std::max<std::uint64_t>(to_usec(now - sizing_.rtt_began), 1));
+  const auto sample = static_cast<std::uint32_t>(std::max<std::uint64_t>(to_usec(sizing_.rtt_began.age(now)), 1));
   sizing_.rtt_us = sizing_.rtt_us == 0 ? sample : std::min(sizing_.rtt_us, sample);
-  sizing_.rtt_began = now;
+  sizing_.rtt_began = StampUs(now);
   sizing_.rtt_seq = rcv_.nxt + rcv_.wnd;
 }
 
 // Once per round trip: the window shall be twice what the program read in the last one, and some for growth.
 void Connection::adjust_receive_space(Env& env, Instant now) {
-  if (sizing_.rtt_us == 0 || now - sizing_.began < std::chrono::microseconds(sizing_.rtt_us)) return;
+  if (sizing_.rtt_us == 0 || sizing_.began.age(now) < std::chrono::microseconds(sizing_.rtt_us)) return;
   const std::uint32_t copied = rcv_.copied - sizing_.seq;
   if (copied > sizing_.space) {
     if (env.knobs.tcp_moderate_rcvbuf != 0 && options_->receive_buffer == 0) {
       std::uint64_t wanted = 2 * std::uint64_t{copied} + 16 * std::uint64_t{rcv_.advmss};
       wanted += 2 * (wanted * (copied - sizing_.space) / std::max<std::uint32_t>(sizing_.space, 1));
-      const auto buffer = static_cast<std::int64_t>(std::min<std::uint64_t>(wanted * 256 / scaling_ratio_, static_cast<std::uint64_t>(env.knobs.tcp_rmem[2])));
+      const auto buffer = static_cast<std::int32_t>(std::min<std::uint64_t>(wanted * 256 / scaling_ratio_, static_cast<std::uint64_t>(env.knobs.tcp_rmem[2])));
       if (buffer > receive_limit_ && !env.memory_pressure()) {
         receive_limit_ = buffer;
         if (options_->window_clamp == 0) rcv_.window_clamp = window_from_space(buffer);
@@ -132,7 +154,7 @@ void Connection::adjust_receive_space(Env& env, Instant now) {
     sizing_.space = copied;
   }
   sizing_.seq = rcv_.copied;
-  sizing_.began = now;
+  sizing_.began = StampUs(now);
 }
 
 // The program read: tell the peer when the window opens by what is worth telling (Linux: tcp_cleanup_rbuf).

@@ -26,6 +26,7 @@ Engine::State_::State_(Knobs& knobs_in, trace::Counters& counters_in, trace::Tra
       activities(kConnectionsMax, budget_in.hook()), shared_options(kConnectionsMax, budget_in.hook()),
       path_properties(kConnectionsMax, budget_in.hook()), fast_open_requests(kFastOpenRequestsMax, budget_in.hook()),
       fast_open(new_key(rng_in), budget_in.hook()), notes(kConnectionsMax, budget_in.hook()), note_entries(kNotesMax, budget_in.hook()),
+      md5_keys(budget_in.hook()),
       env{knobs_in, counters_in, tracer_in, rng_in, frames_in, chunks, transmissions, unsent, activities, shared_options, path_properties,
           fast_open_requests, fast_open, notes, note_entries},
       connections(kConnectionsMax, budget_in.hook()), half_opens(kHalfOpenMax, budget_in.hook()),
@@ -83,6 +84,7 @@ Connection* Engine::State_::make_connection(const SocketOptions& wanted, const P
 
 void Engine::State_::erase(Connection& c) {
   untouch(c);
+  md5_keys.clear(c.md5_keys);
   c.release(env);
   connections.erase(c);
 }
@@ -104,12 +106,13 @@ void Engine::State_::arm_timer(Connection& c) {
 void Engine::State_::become_time_wait(Connection& c, Instant now) {
   const bool ack_owed = c.output_wanted();
   const Connection::Remains remains = c.take_remains(env, now);
+  const Md5Key* const key = md5_keys.first(c.md5_keys);
   established.erase(c.tuple(), ref_of(c));
   const TimeWait what = TimeWait::of(remains, now);
   // The ACK of the peer's FIN: the connection is over, so the record sends it as it will send the next.
   if (ack_owed)
-    reply(remains.tuple.local.address, remains.tuple.remote.address, c.path().interface, what.ack(timestamp_clock(now) + remains.ts_offset),
-          remains.tos, c.subject(), now);
+    reply(remains.tuple.local.address, remains.tuple.remote.address, c.path().interface,
+          with_signature(what.ack(timestamp_clock(now) + remains.ts_offset), remains.tuple, key), remains.tos, c.subject(), now);
   TimeWait* record = time_waits.add(what, remains.timeout, knobs, counters, now);
   if (record == nullptr) return;
   if (!established.insert(remains.tuple, {RecordRef::Kind::kTimeWait, time_waits.index_of(*record)})) {
@@ -117,11 +120,14 @@ void Engine::State_::become_time_wait(Connection& c, Instant now) {
     time_waits.erase(*record);
     return;
   }
+  // Without memory for the key its answers are unsigned, which the peer drops.
+  if (key != nullptr) (void)md5_keys.set(time_wait_keys, Md5Key(*key), time_waits.index_of(*record));
   trace_born(Event::kTimeWaitBorn, remains.tuple, remains.fin_wait_2 ? 1 : 0, subject_of(*record), now);
 }
 
 void Engine::State_::remove_time_wait(TimeWait& record, TimeWaitEnd why, Instant now) {
   tracer.emit(now, Event::kTimeWaitGone, subject_of(record), static_cast<std::uint64_t>(why));
+  if (time_wait_keys != 0) md5_keys.remove_owner(time_wait_keys, time_waits.index_of(record));
   established.erase(record.tuple(), {RecordRef::Kind::kTimeWait, time_waits.index_of(record)});
   time_waits.erase(record);
 }
@@ -198,6 +204,7 @@ void Engine::on_timeout(Instant now) {
     }
     Connection& c = *s.connections.at(timer->owner);
     c.on_timeout(s.env, now);
+    if (c.in_output_list && s.stalled.head != 0 && !s.paths.has_room(c.interface())) c.on_no_room(s.env, now);
     s.settle(c, now);
   }
   while (TimeWait* record = s.time_waits.first_expired(now)) {
@@ -307,6 +314,7 @@ void Engine::close_listener(ListenerId id, Instant now) {
   while (const ConnectionId child = listener->dequeue(s.accepts)) abort(child, now);
   while (listener->first_reset != 0) s.drop_first_reset(*listener);
   s.untouch(*listener);
+  s.md5_keys.clear(listener->md5_keys);
   s.listeners.erase(id);
 }
 

@@ -106,6 +106,8 @@ class Engine {
   bool output_stalled() const;
   // `all`: also when the first of them still has no room.
   void resume_output(bool all);
+  // No room even with everything handed over: those set aside since this was last said hear of it.
+  void on_no_room(Instant now);
 
   // ---- the program (socket/) ----
   // Starts an active open; ports and addresses are the caller's (stack/ports). A tuple in use: CloseCause::kNone.
@@ -124,6 +126,13 @@ class Engine {
   void set_fast_open_queue(ListenerId id, int most);
   // TCP_FASTOPEN_KEY of this listener alone.
   void set_fast_open_keys(ListenerId id, const FastOpenKeys& keys);
+  // TCP_MD5SIG of a listener: for the peers it covers. False: no memory.
+  bool set_md5_key(ListenerId id, const Md5Key& key);
+  void remove_md5_key(ListenerId id, const IpAddress& address, std::uint8_t prefix_length);
+  // And of a connection: what it signs with; null: no more. False: no memory, it signs no more. After connect() and before the next poll
+  // of the output, the SYN is signed too.
+  bool sign_with(ConnectionId id, const Md5Key* key, Instant now);
+  const Md5Key* signing_key(ConnectionId id) const;
   struct ListenerInfo {
     Endpoint local;
     std::uint32_t accept_queue = 0;     // ss: Recv-Q

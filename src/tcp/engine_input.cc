@@ -32,6 +32,10 @@ void Engine::on_datagram(Frame frame, const Arrival& arrival, Instant now) {
   if (arrival.destination.is_multicast() || arrival.destination.is_broadcast() || arrival.source.is_multicast())
     return s.drop(DropReason::kTcpMulticast, 0, now);
 
+  const FourTuple tuple{{arrival.destination, segment->dst_port}, {arrival.source, segment->src_port}};
+  const auto ref = s.find(tuple);
+  const Md5Key* key = nullptr;
+  if ((segment->options.md5 || s.md5_keys.any()) && !s.check_signature(*segment, frame.bytes(), arrival, tuple, ref, key, now)) return;
   SegmentContext context;
   context.ecn = arrival.ecn;
   context.interface = arrival.interface;
@@ -39,12 +43,13 @@ void Engine::on_datagram(Frame frame, const Arrival& arrival, Instant now) {
   frame.trim_front(segment->header_length);
   State_::Incoming in{*segment,
                       arrival,
-                      {{arrival.destination, segment->dst_port}, {arrival.source, segment->src_port}},
+                      tuple,
                       std::move(frame),
                       context,
-                      now};
+                      now,
+                      key};
 
-  if (const auto ref = s.find(in.tuple)) {
+  if (ref) {
     switch (ref->kind) {
       case RecordRef::Kind::kConnection: return s.on_connection_segment(*s.connections.at(ref->index), in);
       case RecordRef::Kind::kHalfOpen: return s.on_half_open_segment(*s.half_opens.at(ref->index), in);
@@ -61,7 +66,7 @@ void Engine::on_datagram(Frame frame, const Arrival& arrival, Instant now) {
 }
 
 void Engine::State_::reset_answer(const Incoming& in) {
-  if (const auto reset = build_reset(in.segment)) reply(in.arrival, *reset, in.arrival.tos, 0, in.now);
+  if (const auto reset = build_reset(in.segment)) reply(in.arrival, with_signature(*reset, in.tuple, in.key), in.arrival.tos, 0, in.now);
 }
 
 // ---- a connection ----
@@ -115,9 +120,11 @@ void Engine::State_::send_syn_ack(HalfOpen& request, const Listener& listener, c
   request.syn_ack_sent_at = now;
   wire::TcpSegment syn_ack = request.syn_ack(timestamp_clock(now) + ts_offset(request));
   syn_ack.options.fast_open = option;
+  const Md5Key* const key = listener.md5_keys == 0 ? nullptr : md5_keys.find(listener.md5_keys, request.tuple.remote.address);
+  if (key != nullptr) syn_ack.options.md5.emplace();
   if (wire::tcp_options_length(syn_ack.options, true) > wire::kTcpOptionBytesMax) syn_ack.options.fast_open.reset();
   reply(request.tuple.local.address, request.tuple.remote.address, request.interface,
-        syn_ack, listener.options.tos, subject_of(request), now);
+        with_signature(syn_ack, request.tuple, key), listener.options.tos, subject_of(request), now);
 }
 
 void Engine::State_::resend_syn_ack(HalfOpen& request, const Listener& listener, Instant now) {
@@ -155,7 +162,7 @@ void Engine::State_::on_half_open_segment(HalfOpen& request, Incoming& in) {
       wheel.arm(request.timer, later(now, request.timeout(knobs)));
       return;
     case Kind::kAck:
-      reply(in.arrival, request.ack(timestamp_clock(now) + offset), listener.options.tos, subject, now);
+      reply(in.arrival, with_signature(request.ack(timestamp_clock(now) + offset), in.tuple, in.key), listener.options.tos, subject, now);
       return drop(verdict.reason, subject, now);
     case Kind::kListener: return on_listener_segment(listener, in);
     case Kind::kResetAndEnd:
@@ -192,7 +199,7 @@ Connection* Engine::State_::become_connection(Listener& listener, const Handshak
   }
   const auto path = paths.find_path(handshake.tuple.local.address, handshake.tuple.remote.address, listener.bound);
   Connection* c = path ? make_connection(listener.options, *path) : nullptr;
-  if (c == nullptr || !listener.enqueue(connections.handle_of(*c), accepts)) {
+  if (c == nullptr || !inherit_key(*c, listener, handshake.tuple.remote.address) || !listener.enqueue(connections.handle_of(*c), accepts)) {
     if (c != nullptr) erase(*c);
     counters.add(Counter::kTcpExtListenDrops);
     return nullptr;
@@ -228,7 +235,7 @@ void Engine::State_::on_time_wait_segment(TimeWait& record, Incoming& in) {
       [[fallthrough]];
     case Kind::kAck: {
       const std::uint32_t offset = record.has(TimeWait::kOffset) ? isns.timestamp_offset(in.tuple.local.address, in.tuple.remote.address) : 0;
-      reply(in.arrival, record.ack(timestamp_clock(now) + offset), record.tos, subject, now);
+      reply(in.arrival, with_signature(record.ack(timestamp_clock(now) + offset), in.tuple, in.key), record.tos, subject, now);
       break;
     }
     case Kind::kReset:
@@ -287,6 +294,8 @@ void Engine::State_::on_syn(Listener& listener, Incoming& in, std::optional<SeqN
     return drop(DropReason::kIpOutNoRoutes, subject, now);
   }
   HalfOpen request = HalfOpen::from_syn(in.segment, in.tuple, in.arrival.interface, in.arrival.ecn, listener.options.max_segment, knobs);
+  // With a signature there is no room for timestamps and SACK blocks both (Linux: tcp_synack_options).
+  if (in.key != nullptr && request.has(HalfOpen::kSack)) request.flags = static_cast<std::uint8_t>(request.flags & ~(HalfOpen::kTimestamps | HalfOpen::kOffset));
   const bool cookie = verdict.kind == Listener::SynVerdict::Kind::kCookie;
   // A cookie has no room for options; our timestamp has, if the peer sends it back.
   if (cookie && !request.has(HalfOpen::kTimestamps)) request.flags = 0;
@@ -307,7 +316,8 @@ void Engine::State_::on_syn(Listener& listener, Incoming& in, std::optional<SeqN
   options.sack = request.has(HalfOpen::kSack);
   options.ecn = request.has(HalfOpen::kEcn);
   tracer.emit(now, Event::kCookieSent, subject, request.iss.value());
-  reply(in.arrival, request.syn_ack(cookie_timestamp(options, timestamp_clock(now)) + ts_offset(request)), listener.options.tos, subject, now);
+  const wire::TcpSegment syn_ack = request.syn_ack(cookie_timestamp(options, timestamp_clock(now)) + ts_offset(request));
+  reply(in.arrival, with_signature(syn_ack, in.tuple, in.key), listener.options.tos, subject, now);
 }
 
 // An ACK that no half-open connection waits for: it may bring back a cookie (Linux: cookie_v4_check).

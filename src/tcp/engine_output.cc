@@ -45,6 +45,7 @@ void Engine::State_::refresh_path(Connection& c, Instant now) {
 bool Engine::State_::poll_one(Connection& c, OutgoingFrame& out, Output& how, Instant now) {
   if (c.state() != State::kClosed) refresh_path(c, now);
   if (!c.poll_segment(out, env, now)) return false;
+  if (c.signs()) [[unlikely]] sign(out, c.tuple(), *md5_keys.first(c.md5_keys));
   arm_timer(c);
   how.connection = connections.handle_of(c);
   how.path = c.path();
@@ -106,6 +107,19 @@ void Engine::resume_output(bool all) {
   s.output.head = s.stalled.head;
   if (s.output.tail == 0) s.output.tail = s.stalled.tail;
   s.stalled = {};
+  s.stalled_told = 0;
+}
+
+void Engine::on_no_room(Instant now) {
+  State_& s = *state_;
+  std::uint32_t next = s.stalled_told == 0 ? s.stalled.head : s.connections.at(s.stalled_told - 1)->output_next;
+  for (; next != 0; next = s.connections.at(next - 1)->output_next) {
+    Connection& c = *s.connections.at(next - 1);
+    s.stalled_told = next;
+    if (s.paths.has_room(c.interface())) continue;
+    c.on_no_room(s.env, now);
+    s.arm_timer(c);
+  }
 }
 
 // ---- replies ----

@@ -14,6 +14,7 @@
 #include "tcp/half_open.h"
 #include "tcp/isn.h"
 #include "tcp/listener.h"
+#include "tcp/md5.h"
 #include "tcp/reply_queue.h"
 #include "tcp/syn_cookie.h"
 #include "tcp/time_wait.h"
@@ -83,6 +84,7 @@ struct Engine::State_ {
     Frame frame;                        // the payload
     SegmentContext context;
     Instant now;
+    const Md5Key* key = nullptr;        // what the answer is signed with
   };
   void on_connection_segment(Connection& c, Incoming& in);
   void on_half_open_segment(HalfOpen& request, Incoming& in);
@@ -102,6 +104,19 @@ struct Engine::State_ {
   void make_fast_open_key();
   InitialWindow window_for(const Listener& listener, const Path& path, std::uint16_t mss, bool scaling) const;
   std::uint16_t announced_mss(const Listener& listener, const Path& path) const;
+
+  // ---- signatures (engine_md5.cc) ----
+  const Md5Key* key_of(const RecordRef& ref) const;
+  bool signed_by(const Md5Key& key, const wire::TcpSegment& segment, Bytes bytes, const Arrival& arrival) const;
+  // Is the segment signed as it should be? `key` is what answers are signed with. False: it was dropped and counted.
+  bool check_signature(const wire::TcpSegment& segment, Bytes bytes, const Arrival& arrival, const FourTuple& tuple,
+                       const std::optional<RecordRef>& ref, const Md5Key*& key, Instant now);
+  // Fills in the digest of what a connection built, which begins at its TCP header.
+  void sign(OutgoingFrame& out, const FourTuple& tuple, const Md5Key& key) const;
+  // A reply with its signature; without `key` as it was.
+  wire::TcpSegment with_signature(wire::TcpSegment segment, const FourTuple& tuple, const Md5Key* key) const;
+  // False: no memory.
+  bool inherit_key(Connection& c, const Listener& listener, const IpAddress& peer);
 
   void reset_answer(const Incoming& in);
   void reply(const Arrival& arrival, const wire::TcpSegment& segment, std::uint8_t tos, trace::Subject subject, Instant now);
@@ -153,6 +168,8 @@ struct Engine::State_ {
   FastOpenClient fast_open;
   SendNotesPool notes;
   SendNotePool note_entries;
+  Md5Keys md5_keys;
+  std::uint32_t time_wait_keys = 0;     // list of those of TIME-WAIT records, each owned by its record's index
   Env env;
   Slab<Connection> connections;
   Slab<HalfOpen> half_opens;
@@ -170,6 +187,7 @@ struct Engine::State_ {
   // Connections that may have something to send, first come first served.
   OutputList output;
   OutputList stalled;                   // of these: whose device had no room
+  std::uint32_t stalled_told = 0;       // the last of them that was told (index + 1); 0: none
   ConnectionId due;                     // owes something that leaves before the next frame
   std::size_t orphans = 0;              // connections without a socket
   std::uint64_t listeners_begun = 0;

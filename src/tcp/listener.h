@@ -80,6 +80,7 @@ class Listener : public TouchedLink {
   std::uint32_t first_reset = 0;       // index + 1: those a RST ended after accept(), the oldest first; they count for a while
   std::uint32_t last_reset = 0;
   std::optional<FastOpenKeys> fast_open_keys;   // TCP_FASTOPEN_KEY; none: the stack's
+  std::uint32_t md5_keys = 0;          // TCP_MD5SIG: a list of the engine's Md5Keys
 
  private:
   std::uint32_t head_ = 0;             // index + 1

@@ -8,10 +8,22 @@
 #include <cstdint>
 
 #include "base/seq_num.h"
+#include "base/stamp.h"
 #include "base/time.h"
 #include "tcp/knobs.h"
 
 namespace tapir::tcp {
+
+// A probe in flight: a segment of `size` bytes of packet, whose payload is [begin, begin + length).
+struct MtuProbe {
+  SeqNum begin;
+  std::uint16_t length = 0;
+  std::uint16_t size = 0;   // 0: there is none
+
+  bool out() const { return size != 0; }
+  // snd.una is `una` now.
+  bool arrived(SeqNum una) const { return una >= begin + length; }
+};
 
 class MtuSearch {
  public:
@@ -23,32 +35,19 @@ class MtuSearch {
   }
   bool begun() const { return high_ != 0; }
   bool enabled() const { return enabled_; }
-  bool probing() const { return size_ != 0; }
   std::uint16_t low() const { return low_; }
   std::uint16_t high() const { return high_; }
   // The size to try next; 0: the search is over, for now. `mss`: payload of a full segment now (it restarts the search in time).
   std::uint16_t next_size(std::uint16_t mss, std::uint16_t peer_mss, std::uint16_t headers, const Knobs& knobs, Instant now);
-  // A probe of `size` left, whose payload is [begin, begin + length).
-  void on_sent(std::uint16_t size, SeqNum begin, std::uint16_t length) {
-    size_ = size;
-    begin_ = begin;
-    length_ = length;
-  }
-  // snd.una is `una` now. The size that got through, or 0.
-  std::uint16_t on_ack(SeqNum una);
-  // Is it the probe that was lost (its first byte is the oldest outstanding)?
-  bool lost(SeqNum una) const { return size_ != 0 && una == begin_; }
-  void on_lost();
+  void on_arrived(std::uint16_t size) { low_ = size; }
+  void on_lost(std::uint16_t size) { high_ = static_cast<std::uint16_t>(size - 1); }
   // Retransmissions time out without an answer: suspect a black hole, and go down (Linux: tcp_mtu_probing). `mss_of_low`: payload at low().
   void on_black_hole(std::uint16_t headers, const Knobs& knobs, Instant now);
 
  private:
-  std::uint32_t checked_s_ = 0;        // second when the search last began
-  SeqNum begin_;                       // of the probe's payload
-  std::uint16_t length_ = 0;
+  StampS checked_at_;                  // when the search last began
   std::uint16_t low_ = 0;
   std::uint16_t high_ = 0;
-  std::uint16_t size_ = 0;             // of the probe in flight; 0: none
   bool enabled_ = false;
 };
 

@@ -16,9 +16,9 @@ constexpr std::int64_t kSampleMax = std::numeric_limits<std::int32_t>::max() / 8
 
 }  // namespace
 
-void Rto::set(Duration value, const Knobs& knobs) { value_ = std::min(std::max(value, knobs.rto_min), knobs.rto_max); }
+void Rto::set(Duration value, const Knobs& knobs) { value_ = shorten(std::min(std::max(value, knobs.rto_min), knobs.rto_max)); }
 
-void Rto::back_off(const Knobs& knobs) { value_ = std::min(value_ * 2, knobs.rto_max); }
+void Rto::back_off(const Knobs& knobs) { value_ = shorten(std::min(value() * 2, knobs.rto_max)); }
 
 void Rtt::on_sample(Duration rtt, Instant now, std::uint32_t snd_una, std::uint32_t snd_nxt, const Knobs& knobs) {
   on_min_sample(rtt, now);

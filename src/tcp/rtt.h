@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 
+#include "base/stamp.h"
 #include "base/time.h"
 #include "tcp/knobs.h"
 
@@ -13,13 +14,13 @@ namespace tapir::tcp {
 // A time-out that is always within [tcp_rto_min, tcp_rto_max].
 class Rto {
  public:
-  explicit constexpr Rto(Duration initial = 1s) : value_(initial) {}
+  explicit constexpr Rto(Duration initial = 1s) : value_(shorten(initial)) {}
   constexpr Duration value() const { return value_; }
   void set(Duration value, const Knobs& knobs);
   void back_off(const Knobs& knobs);          // doubles
 
  private:
-  Duration value_;
+  ShortDuration value_;
 };
 
 class Rtt {

@@ -1,11 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The test of the tests: applies small wrong patches to src/, one at a time, and wants each caught by the script it names.
+"""The test of the tests: applies small wrong patches to src/, one at a time, and wants each caught by the scripts it names.
+
+The patches stand in tests/drill/mutations, a TOML file per topic, a [[mutation]] each:
+  name     what is wrong then
+  file     under src/, a .cc file
+  old      text that stands there exactly once
+  new      what replaces it
+  scripts  under tests/drill/: each of them must fail
 
 The working tree is never touched: a patched copy of the one file is compiled as the build compiled it, the command is linked
-with that object in place of the right one, and `tapir drill` runs the script. The build must be up to date.
+with that object in place of the right one, and `tapir drill` runs the scripts. The build must be up to date.
 
-  run.py --build DIR [--sample N [--seed S]] [--jobs N] [NAME...]
+  run.py --build DIR [--sample N [--seed S]] [--jobs N] [NAME...]     all, or a sample, or those whose name or file contains NAME
+  run.py --build DIR --survey [--jobs N] [NAME...]                    every script under every mutation: which fail no one's
   run.py --list
 
 Exit status 0: every mutation was caught. 1: one survived. 2: the list does not fit the sources, or a tool failed.
@@ -18,10 +26,11 @@ import shlex
 import subprocess
 import sys
 import tempfile
-
-from mutations import MUTATIONS
+import tomllib
+from typing import NamedTuple
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
+SCRIPTS = SOURCE / "tests" / "drill"
 # A mutated stack may loop; no script runs for longer than this.
 DRILL_SECONDS = 60
 COMPILE_SECONDS = 600
@@ -29,6 +38,18 @@ COMPILE_SECONDS = 600
 
 class Unusable(Exception):
     """A mutation that cannot be tried, as opposed to one that survived."""
+
+
+class Mutation(NamedTuple):
+    name: str
+    file: str
+    old: str
+    new: str
+    scripts: list
+
+
+def every_mutation():
+    return [Mutation(**entry) for path in sorted((SCRIPTS / "mutations").glob("*.toml")) for entry in tomllib.loads(path.read_text())["mutation"]]
 
 
 class Build:
@@ -92,9 +113,8 @@ def build_mutant(build, mutation, scratch):
     return scratch / "tapir"
 
 
-def drill(command, test):
-    """True when the script passes."""
-    script = SOURCE / "tests" / "drill" / test
+def passes(command, test):
+    script = SCRIPTS / test
     if not script.exists():
         raise Unusable(f"there is no {script}")
     try:
@@ -107,55 +127,93 @@ def drill(command, test):
 
 
 def try_one(build, mutation):
-    if not drill(build.command(), mutation.test):
-        raise Unusable(f"{mutation.test} fails without the mutation")
+    """The scripts that did not fail."""
+    for test in mutation.scripts:
+        if not passes(build.command(), test):
+            raise Unusable(f"{test} fails without the mutation")
     with tempfile.TemporaryDirectory(prefix="tapir-mutation-") as scratch:
-        return not drill(build_mutant(build, mutation, pathlib.Path(scratch)), mutation.test)
+        mutant = build_mutant(build, mutation, pathlib.Path(scratch))
+        return [test for test in mutation.scripts if passes(mutant, test)]
+
+
+def all_scripts():
+    return sorted(str(path.relative_to(SCRIPTS)) for path in SCRIPTS.glob("*/*.pkt"))
+
+
+def survey_one(build, mutation, tests):
+    """Every script that fails, whether named or not."""
+    with tempfile.TemporaryDirectory(prefix="tapir-mutation-") as scratch:
+        mutant = build_mutant(build, mutation, pathlib.Path(scratch))
+        try:
+            done = run([str(mutant), "drill", *(str(SCRIPTS / test) for test in tests)], SOURCE, DRILL_SECONDS)
+        except subprocess.TimeoutExpired:
+            return [test for test in mutation.scripts if not passes(mutant, test)]
+        if " passed, " not in done.stdout:  # it died on the way
+            return [test for test in mutation.scripts if not passes(mutant, test)]
+        failed = [line.split()[1].rsplit(":", 1)[0] for line in done.stdout.splitlines() if line.startswith("FAIL ")]
+        return [str(pathlib.Path(path).relative_to(SCRIPTS)) for path in failed]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="only mutations whose name contains one of these")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only mutations whose name or file contains one of these")
     parser.add_argument("--build", help="a build directory with an up-to-date command")
     parser.add_argument("--sample", type=int, help="so many at random instead of all")
     parser.add_argument("--seed", type=int, help="of the sample; by default a new one, which is printed")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--survey", action="store_true", help="run every script under every mutation")
     parser.add_argument("--list", action="store_true", help="only check that each still fits the sources")
     options = parser.parse_args()
 
     # Every entry is checked against the sources, also those a sample leaves out.
     problems = 0
-    for mutation in MUTATIONS:
+    mutations = every_mutation()
+    for mutation in mutations:
         try:
             mutated(mutation)
+            for test in mutation.scripts:
+                if not (SCRIPTS / test).exists():
+                    raise Unusable(f"there is no {test}")
         except Unusable as problem:
             print(f"STALE     {mutation.name}: {problem}")
             problems += 1
-    chosen = [m for m in MUTATIONS if not options.names or any(name in m.name for name in options.names)]
+    chosen = [m for m in mutations if not options.names or any(name in m.name or name in m.file for name in options.names)]
     if options.list:
         for mutation in chosen:
-            print(f"{mutation.file}: {mutation.name} ({mutation.test})")
+            print(f"{mutation.file}: {mutation.name} ({', '.join(mutation.scripts)})")
+        proven = {test for mutation in mutations for test in mutation.scripts}
+        print(f"{len(chosen)} mutations; {len(proven)} of {len(all_scripts())} scripts have one")
         return 2 if problems else 0
     if options.sample is not None:
         seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 32)
-        print(f"seed {seed}")
+        print(f"seed {seed}", flush=True)
         chosen = random.Random(seed).sample(chosen, min(options.sample, len(chosen)))
 
     if not options.build:
         parser.error("--build is needed")
     survived = 0
     build = Build(options.build)
+    tests = all_scripts()
+    unproven = set(tests)
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        for mutation, result in [(m, pool.submit(try_one, build, m)) for m in chosen]:
+        tried = [(m, pool.submit(survey_one, build, m, tests) if options.survey else pool.submit(try_one, build, m)) for m in chosen]
+        for mutation, result in tried:
             try:
-                caught = result.result()
+                found = result.result()
             except (Unusable, subprocess.TimeoutExpired) as problem:
-                print(f"UNUSABLE  {mutation.name}: {problem}")
+                print(f"UNUSABLE  {mutation.name}: {problem}", flush=True)
                 problems += 1
                 continue
-            survived += not caught
-            print(f"{'caught  ' if caught else 'SURVIVED'}  {mutation.name} ({mutation.test})", flush=True)
+            passed = [test for test in mutation.scripts if test not in found] if options.survey else found
+            survived += bool(passed)
+            print(f"{'SURVIVED' if passed else 'caught  '}  {mutation.name} ({', '.join(passed or mutation.scripts)})", flush=True)
+            if options.survey:
+                unproven -= set(found)
+                print("".join(f"            {test}\n" for test in found), end="", flush=True)
     print(f"{len(chosen)} tried, {survived} survived, {problems} unusable")
+    if options.survey:
+        print(f"{len(unproven)} of {len(tests)} scripts fail for none:")
+        print("".join(f"  {test}\n" for test in sorted(unproven)), end="")
     return 2 if problems else 1 if survived else 0
 
 

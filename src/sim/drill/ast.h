@@ -2,6 +2,7 @@
 // A packetdrill script as parsed: options, commands and timed events, each with its place in the text.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -55,6 +56,9 @@ struct IpSpec {
   std::optional<std::uint8_t> tos;          // the whole byte
   std::optional<std::uint8_t> ttl;
 };
+
+// What `md5 valid` stands for in a list of options: the digest that --tcp_md5_secret makes.
+inline constexpr std::array<std::uint8_t, 16> kValidDigest = {'v', 'a', 'l', 'i', 'd', 'a', 't', 'e', 'd', ' ', 'd', 'i', 'g', 'e', 's', 't'};
 
 struct TcpSpec {
   std::uint16_t flags = 0;             // of wire::TcpFlag

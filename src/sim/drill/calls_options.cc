@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // fcntl(), ioctl(), and options.
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <array>
+#include <cstddef>
+#include <cstring>
+
 #include "sim/drill/call_arguments.h"
 
 namespace tapir::sim::drill {
@@ -33,6 +40,36 @@ Calls::Prepared Calls::make_ioctl(Arguments& arguments) {
 
 namespace {
 
+// {tcpm_addr="192.0.2.1", tcpm_key="secret", tcpm_prefixlen=24, tcpm_flags=1, tcpm_ifindex=0}: the first alone must be there.
+std::expected<std::vector<std::uint8_t>, std::string> md5_bytes(const Expression& value) {
+  tcp_md5sig option{};
+  const auto number = [&](std::string_view name) -> std::int64_t {
+    const Field* field = find_field(value, name);
+    return field != nullptr && field->value.kind == Expression::Kind::kInteger ? field->value.integer : 0;
+  };
+  const Field* address = find_field(value, "tcpm_addr");
+  const auto peer = address->value.kind == Expression::Kind::kString ? IpAddress::parse(address->value.text) : std::nullopt;
+  if (!peer || !peer->is_v4()) return std::unexpected("expected tcpm_addr=\"ADDRESS\"");
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  std::array<std::uint8_t, 4> bytes{};
+  store_be(bytes, 0, peer->v4_bits());
+  std::memcpy(&to.sin_addr, bytes.data(), bytes.size());
+  std::memcpy(&option.tcpm_addr, &to, sizeof to);
+  option.tcpm_flags = static_cast<std::uint8_t>(number("tcpm_flags"));
+  option.tcpm_prefixlen = static_cast<std::uint8_t>(number("tcpm_prefixlen"));
+  // Linux's tcpm_ifindex is padding in the C library's header.
+  const auto interface = static_cast<std::int32_t>(number("tcpm_ifindex"));
+  std::memcpy(reinterpret_cast<std::uint8_t*>(&option) + offsetof(tcp_md5sig, tcpm_keylen) + sizeof option.tcpm_keylen, &interface, sizeof interface);
+  if (const Field* key = find_field(value, "tcpm_key")) {
+    if (key->value.kind != Expression::Kind::kString) return std::unexpected("expected tcpm_key=\"KEY\"");
+    option.tcpm_keylen = static_cast<std::uint16_t>(key->value.text.size());
+    std::memcpy(option.tcpm_key, key->value.text.data(), std::min(key->value.text.size(), sizeof option.tcpm_key));
+  }
+  const auto* raw = reinterpret_cast<const std::uint8_t*>(&option);
+  return std::vector<std::uint8_t>(raw, raw + sizeof option);
+}
+
 // The bytes of an option's value: [N], N, "text", {onoff=, linger=}.
 std::expected<std::vector<std::uint8_t>, std::string> option_bytes(const Expression& value) {
   const auto append = [](std::vector<std::uint8_t>& bytes, std::int64_t number) {
@@ -55,6 +92,7 @@ std::expected<std::vector<std::uint8_t>, std::string> option_bytes(const Express
       }
       return bytes;
     case Expression::Kind::kStruct:
+      if (find_field(value, "tcpm_addr") != nullptr) return md5_bytes(value);
       for (const std::string_view name : {"onoff", "linger"}) {
         const Field* field = find_field(value, name);
         if (field == nullptr) field = find_field(value, "l_" + std::string(name));

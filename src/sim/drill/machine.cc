@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "link/segmenter.h"
 #include "stack/parts.h"
 #include "wire/checksum.h"
 
@@ -20,7 +21,7 @@ constexpr std::uint16_t kGsoMaxSegments = 65535;
 // The device: keeps what the stack sends, each packet with its time, super-segments whole.
 class Machine::Wire final : public link::Device {
  public:
-  Wire(Machine& machine, std::uint32_t mtu, bool segmentation) : machine_(machine), mtu_(mtu), segmentation_(segmentation) {}
+  Wire(Machine& machine, std::uint32_t mtu) : machine_(machine), mtu_(mtu) {}
 
   std::uint32_t mtu() const override { return mtu_; }
   link::MacAddress mac() const override { return {}; }
@@ -28,29 +29,41 @@ class Machine::Wire final : public link::Device {
   link::Offloads offloads() const override {
     link::Offloads offloads;
     offloads.tx_checksum = true;
-    offloads.tso = segmentation_;
-    offloads.gso_max_size = segmentation_ ? kGsoMaxSize : 0;
-    offloads.gso_max_segs = segmentation_ ? kGsoMaxSegments : std::uint16_t{0};
+    offloads.tso = true;
+    offloads.gso_max_size = kGsoMaxSize;
+    offloads.gso_max_segs = kGsoMaxSegments;
     return offloads;
   }
-  std::size_t room() const override { return kSentMax - std::min(kSentMax, machine_.sent_.size()); }
+  std::size_t room() const override { return machine_.full_ ? 0 : kSentMax - std::min(kSentMax, machine_.sent_.size()); }
   std::size_t transmit(std::span<const OutgoingFrame> batch, Instant now) override {
     for (const OutgoingFrame& frame : batch) {
-      if (machine_.transmit_drop_) continue;
-      SentPacket packet;
-      packet.at = now;
-      packet.order = machine_.next_order();
-      packet.bytes.resize(frame.size());
-      frame.copy_to(packet.bytes);
-      if (frame.gso.type != GsoType::kNone) packet.segment_size = frame.gso.size;
-      complete_checksum(packet.bytes, frame.checksum);
-      machine_.sent_.push_back(std::move(packet));
+      const auto segmenter = machine_.segmentation_offload_ ? std::nullopt : link::Segmenter::of(frame);
+      if (!segmenter) {
+        keep(frame, now);
+        continue;
+      }
+      // As Linux's own GSO: TCP builds super-segments all the same.
+      for (std::size_t i = 0; i < segmenter->segments(); ++i) {
+        OutgoingFrame segment;
+        segmenter->emit(i, link::ChecksumWork::kSoftware, segment);
+        keep(segment, now);
+      }
     }
     return batch.size();
   }
   std::size_t receive(std::span<Frame>, FramePool&, Instant) override { return 0; }
 
  private:
+  void keep(const OutgoingFrame& frame, Instant now) {
+    SentPacket packet;
+    packet.at = now;
+    packet.order = machine_.next_order();
+    packet.bytes.resize(frame.size());
+    frame.copy_to(packet.bytes);
+    if (frame.gso.type != GsoType::kNone) packet.segment_size = frame.gso.size;
+    complete_checksum(packet.bytes, frame.checksum);
+    machine_.sent_.push_back(std::move(packet));
+  }
   static void complete_checksum(MutableBytes bytes, const ChecksumRequest& request) {
     if (!request.wanted || request.start + request.offset + 2U > bytes.size()) return;
     // The pseudo-header's sum is in the field: summing over it completes the checksum.
@@ -59,7 +72,6 @@ class Machine::Wire final : public link::Device {
 
   Machine& machine_;
   std::uint32_t mtu_;
-  bool segmentation_;
 };
 
 Machine::Machine(const Settings& settings) : settings_(settings) {
@@ -72,25 +84,12 @@ Machine::Machine(const Settings& settings) : settings_(settings) {
 
 Machine::~Machine() = default;
 
-void Machine::set_segmentation_offload(bool on) {
-  segmentation_offload_ = on;
-  if (!started_) return;
-  stack::Stack::Parts& parts = stack_->parts();
-  const ip::Interface* interface = parts.interfaces.find(interface_);
-  PathOffloads offloads = interface->offloads;
-  offloads.tcp_segmentation = on;
-  offloads.gso_max_size = on ? kGsoMaxSize : 0;
-  offloads.gso_max_segs = on ? kGsoMaxSegments : std::uint16_t{0};
-  parts.interfaces.set_offloads(interface_, offloads);
-  parts.tcp.on_routes_changed(now_);
-}
-
 void Machine::start() {
   if (started_) return;
   stack::InterfaceConfig config;
   config.name = "tun0";
   config.addresses = {IpPrefix{settings_.local, settings_.prefix_length}};
-  interface_ = stack_->add_interface(std::move(config), std::make_unique<Wire>(*this, settings_.mtu, segmentation_offload_), now_);
+  interface_ = stack_->add_interface(std::move(config), std::make_unique<Wire>(*this, settings_.mtu), now_);
   // A script may give our side the gateway's address: then everybody is on the link.
   const IpAddress gateway = settings_.gateway == settings_.local ? IpAddress::any_v4() : settings_.gateway;
   stack_->add_route(IpPrefix{IpAddress::any_v4(), 0}, gateway, interface_, 0, now_);

@@ -44,8 +44,8 @@ class Machine {
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
-  // ethtool's offload switches.
-  void set_segmentation_offload(bool on);
+  // ethtool's offload switches. Off: super-segments are cut before they leave.
+  void set_segmentation_offload(bool on) { segmentation_offload_ = on; }
   bool started() const { return started_; }
   // Brings the interface up: the address, the device and the default route. Once: a route of the init command may have done it.
   void start();
@@ -79,8 +79,8 @@ class Machine {
   // Files that shell commands made: their sizes.
   std::map<std::string, std::size_t>& files() { return files_; }
   InterfaceId interface() const { return interface_; }
-  // `tc … pfifo limit 0`: nothing that is sent arrives anywhere.
-  void set_transmit_drop(bool drop) { transmit_drop_ = drop; }
+  // `tc … pfifo limit 0`: the device takes nothing.
+  void set_full(bool full) { full_ = full; }
 
   // A sentence when the stack broke a rule of the machine (a clock that cannot move on, a queue that overflows).
   const std::string& broken() const { return broken_; }
@@ -103,7 +103,7 @@ class Machine {
   std::function<void(socket::Result<long>)> answered_;
   std::string broken_;
   std::map<std::string, std::size_t> files_;
-  bool transmit_drop_ = false;
+  bool full_ = false;
 };
 
 }  // namespace tapir::sim::drill

@@ -7,6 +7,7 @@
 #include <array>
 
 #include "sim/drill/symbols.h"
+#include "tcp/md5.h"
 #include "wire/checksum.h"
 #include "wire/icmp.h"
 #include "wire/ipv4.h"
@@ -89,6 +90,33 @@ std::string segment_text(std::uint16_t flags, std::uint32_t seq, std::uint32_t a
   return wire::format_segment(segment, {}, window.has_value());
 }
 
+std::optional<std::size_t> digest_at(Bytes options) {
+  wire::TcpOptionReader reader(options);
+  while (const auto item = reader.next())
+    if (item->kind == wire::kTcpOptionMd5 && item->data.size() == kValidDigest.size()) return item->offset + 2;
+  return std::nullopt;
+}
+
+// RFC 2385's digest of a whole segment, with --tcp_md5_secret.
+tcp::Md5Digest digest_of(const IpAddress& from, const IpAddress& to, Bytes segment, std::size_t header, const Settings& settings) {
+  tcp::Md5Key key;
+  key.length = static_cast<std::uint8_t>(std::min(settings.md5_secret.size(), tcp::kMd5KeyBytesMax));
+  std::copy_n(settings.md5_secret.begin(), key.length, key.bytes.begin());
+  const Bytes payload = segment.subspan(header);
+  return tcp::md5_signature(from, to, segment.first(header), {&payload, 1}, key);
+}
+
+// In place of kValidDigest in a built packet: the digest; then the checksum again.
+void sign(std::vector<std::uint8_t>& packet, const wire::Ipv4Header& ip, Bytes options, const Settings& settings) {
+  const auto at = digest_at(options);
+  if (!at || !std::ranges::equal(options.subspan(*at, kValidDigest.size()), kValidDigest)) return;
+  const MutableBytes segment = MutableBytes(packet).subspan(wire::kIpv4HeaderMin);
+  const tcp::Md5Digest digest = digest_of(ip.src, ip.dst, segment, wire::kTcpHeaderMin + (options.size() + 3) / 4 * 4, settings);
+  std::ranges::copy(digest, segment.begin() + static_cast<std::ptrdiff_t>(wire::kTcpHeaderMin + *at));
+  store_be(segment, wire::kTcpChecksumOffset, std::uint16_t{0});
+  store_be(segment, wire::kTcpChecksumOffset, wire::transport_checksum(ip.src, ip.dst, IpProtocol::kTcp, segment));
+}
+
 }  // namespace
 
 std::optional<std::size_t> timestamp_at(Bytes options) {
@@ -128,7 +156,9 @@ std::expected<std::vector<std::uint8_t>, std::string> build_segment(const TcpSpe
   wire::Ipv4Header header = ip_header(connection.tuple.remote.address, connection.tuple.local.address, IpProtocol::kTcp, 0);
   header.tos = tos_of(ip);
   if (ip.ttl) header.ttl = *ip.ttl;
-  return emit(header, tcp, options.bytes(), spec.length);
+  std::vector<std::uint8_t> packet = emit(header, tcp, options.bytes(), spec.length);
+  sign(packet, header, options.bytes(), settings);
+  return packet;
 }
 
 std::vector<std::uint8_t> build_icmp(const IcmpSpec& spec, const Connection& connection, const Settings& settings) {
@@ -165,7 +195,7 @@ std::vector<std::uint8_t> build_reset(const Connection& connection) {
   return emit(ip_header(connection.tuple.remote.address, connection.tuple.local.address, IpProtocol::kTcp, 0), tcp, {}, 0);
 }
 
-std::optional<SeenSegment> read_segment(const SentPacket& packet) {
+std::optional<SeenSegment> read_segment(const SentPacket& packet, const Settings& settings) {
   const auto ip = wire::parse_ipv4(packet.bytes);
   if (!ip || ip->protocol != IpProtocol::kTcp || ip->total_length > packet.bytes.size()) return std::nullopt;
   const Bytes body = Bytes(packet.bytes).subspan(ip->header_length, ip->payload_length());
@@ -185,6 +215,10 @@ std::optional<SeenSegment> read_segment(const SentPacket& packet) {
   seen.urgent = tcp->urgent;
   wire::TcpOptionReader reader(tcp->option_bytes);
   while (const auto item = reader.next()) seen.options.add(item->kind, item->data);
+  if (const auto at = digest_at(seen.options.bytes()); at && !settings.md5_secret.empty()) {
+    const MutableBytes place = seen.options.mutable_bytes().subspan(*at, kValidDigest.size());
+    if (std::ranges::equal(place, digest_of(ip->src, ip->dst, body, tcp->header_length, settings))) std::ranges::copy(kValidDigest, place.begin());
+  }
   seen.length = static_cast<std::uint32_t>(tcp->payload.size());
   seen.zero_payload = std::all_of(tcp->payload.begin(), tcp->payload.end(), [](std::uint8_t byte) { return byte == 0; });
   seen.segment_size = packet.segment_size;

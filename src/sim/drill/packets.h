@@ -53,7 +53,8 @@ std::vector<std::uint8_t> build_icmp(const IcmpSpec& spec, const Connection& con
 std::vector<std::uint8_t> build_reset(const Connection& connection);
 
 // Reads a sent packet; numbers stay those of the wire. Nothing when it is no TCP over IPv4.
-std::optional<SeenSegment> read_segment(const SentPacket& packet);
+// A digest that --tcp_md5_secret makes is shown as kValidDigest.
+std::optional<SeenSegment> read_segment(const SentPacket& packet, const Settings& settings);
 // The same in the script's number spaces.
 SeenSegment to_script(SeenSegment segment, const Connection& connection);
 

@@ -353,7 +353,7 @@ class Run {
       while (!machine_.sent().empty()) {
         const SentPacket packet = std::move(machine_.sent().front());
         machine_.sent().pop_front();
-        auto seen = read_segment(packet);
+        auto seen = read_segment(packet, settings_);
         if (!seen) continue;   // not TCP: packetdrill skips it too
         if (belongs(*seen, connection)) return seen;
         record(*seen, "of another connection");
@@ -468,7 +468,7 @@ class Run {
   void explain() {
     for (const SeenSegment& seen : unread_) record(seen, "not read yet");
     for (const SentPacket& packet : machine_.sent())
-      if (const auto seen = read_segment(packet)) record(*seen, "not read yet");
+      if (const auto seen = read_segment(packet, settings_)) record(*seen, "not read yet");
     std::sort(steps_.begin(), steps_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     // The segment that failed stays in sight however many wait behind it.
     std::size_t end = steps_.size();

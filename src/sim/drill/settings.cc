@@ -26,7 +26,7 @@ OptionProblem bad(std::string_view name, std::string_view value, std::string_vie
 // packetdrill's options that change nothing here: buffers are always kept, and there is no device of another name.
 constexpr std::string_view kWithoutEffect[] = {"send_omit_free", "verbose", "code_command", "init_scripts", "local_linkaddr", "speed"};
 constexpr std::string_view kUnsupported[] = {"mss",         "psp_udp_port", "is_anyip",     "so_filename",   "so_flags", "wire_client", "wire_server",
-                                             "non_fatal",   "dry_run",      "tcp_md5_secret", "udp_encapsulation", "code_format", "code_sockopt",
+                                             "non_fatal",   "dry_run",      "udp_encapsulation", "code_format", "code_sockopt",
                                              "tolerance_percent", "wire_client_dev", "wire_server_dev", "wire_server_ip", "wire_server_port"};
 
 template <typename T>
@@ -98,6 +98,10 @@ std::optional<OptionProblem> apply_option(Settings& settings, std::string_view n
   if (name == "strict_segments" || name == "tcp_ts_ecr_scaled") {
     if (!value.empty() && value != "1" && value != "true") return bad(name, value, "no value");
     (name == "strict_segments" ? settings.strict_segments : settings.ecr_scaled) = true;
+    return std::nullopt;
+  }
+  if (name == "tcp_md5_secret") {
+    settings.md5_secret = value;
     return std::nullopt;
   }
   if (name == "ip_version") {

@@ -27,6 +27,7 @@ struct Settings {
   std::optional<Duration> timestamp_tick;   // --tcp_ts_tick_usecs: outbound TS values are checked against it
   bool ecr_scaled = false;              // --tcp_ts_ecr_scaled: inbound echoes need not be values that were sent
   bool ipv4 = true;                     // --ip_version
+  std::string md5_secret;               // --tcp_md5_secret: what `md5 valid` is made with
   Definitions definitions;              // -D NAME=VALUE
 };
 

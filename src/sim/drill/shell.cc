@@ -430,7 +430,7 @@ ShellOutcome Shell::traffic_control(const Words& words) {
   if (!root) return skip(fmt::format("no such command here: '{}'", joined(words)));
   const std::string kind = words.back() == "root" ? "" : *(std::find(words.begin(), words.end(), "root") + 1);
   if (words[2].starts_with("del") || kind.empty()) {
-    machine_.set_transmit_drop(false);
+    machine_.set_full(false);
     return {};
   }
   // A fair queue paces.
@@ -438,7 +438,7 @@ ShellOutcome Shell::traffic_control(const Words& words) {
   if (kind != "pfifo" && kind != "bfifo" && kind != "pfifo_fast" && kind != "noqueue")
     return skip(fmt::format("'{}': there is no such queue on the device", joined(words)));
   const auto limit = std::find(words.begin(), words.end(), "limit");
-  machine_.set_transmit_drop(limit != words.end() && limit + 1 != words.end() && *(limit + 1) == "0");
+  machine_.set_full(limit != words.end() && limit + 1 != words.end() && *(limit + 1) == "0");
   return {};
 }
 

@@ -164,6 +164,8 @@ void Cubic::hystart(Window& window, const AckSample& sample, std::uint32_t delay
     round_known_ = false;
     css_baseline_us_ = last_round_us_ = 0;
   }
+  // Linux's test scripts count rounds only from a window of that size on (kernels since 6.14 count them from the start).
+  if (!plus_plus && window.cwnd < kHystartLowWindow) return;
   const bool new_round = !round_known_ || sample.snd_una > round_end_;
   if (new_round) start_round(sample);
   if (plus_plus_) {
@@ -171,7 +173,6 @@ void Cubic::hystart(Window& window, const AckSample& sample, std::uint32_t delay
       return leave_slow_start(window, sample, Counter::kTcpExtTCPHystartDelayDetect, Counter::kTcpExtTCPHystartDelayCwnd);
     return hystart_plus_plus(window, sample, delay_us);
   }
-  if (window.cwnd < kHystartLowWindow) return;
   if ((sample.knobs->cubic_hystart_detect & kHystartAckTrain) != 0) hystart_ack_train(window, sample);
   if ((sample.knobs->cubic_hystart_detect & kHystartDelay) != 0) hystart_delay(window, sample, delay_us);
 }

@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "ip/events.h"
+#include "raw/events.h"
+#include "socket/events.h"
 #include "stack/events.h"
 #include "tcp/events.h"
 #include "tcp/state.h"
@@ -35,6 +37,20 @@ TEST(Decode, State) {
   EXPECT_EQ(json["layer"], "tcp");
   EXPECT_EQ(json["before"], "ESTABLISHED");
   EXPECT_EQ(json["after"], "CLOSE-WAIT");
+}
+
+TEST(Decode, SocketCalls) {
+  const auto call = [](socket::Call which, std::uint64_t result, std::uint64_t error, std::uint64_t asked) {
+    return record(socket::Event::kCall, 5, {static_cast<std::uint64_t>(which), result, error, asked});
+  };
+  EXPECT_EQ(text(call(socket::Call::kSend, 300, 0, 400)), "    2.000250 socket fd 5            send              result 300 asked 400");
+  EXPECT_EQ(text(call(socket::Call::kConnect, 0, ECONNREFUSED, 0)), "    2.000250 socket fd 5            connect           error ECONNREFUSED");
+}
+
+TEST(Decode, RawPorts) {
+  EXPECT_EQ(text(record(raw::Event::kDelivered, 3, {84, 1})), "    2.000250 raw   port 3          packet in         bytes 84 queued 1");
+  EXPECT_EQ(text(record(raw::Event::kDropped, 3, {static_cast<std::uint64_t>(trace::DropReason::kMemory), 84})),
+            "    2.000250 raw   port 3          drop              " + std::string(trace::to_string(trace::DropReason::kMemory)) + " bytes 84");
 }
 
 TEST(Decode, Segment) {
@@ -79,7 +95,7 @@ TEST(Decode, LayersByEvent) {
 
 // A record of a newer or a broken tracer is shown, not trusted.
 TEST(Decode, UnknownEventsAndWords) {
-  EXPECT_NE(text(record(trace::EventBase::kRaw, 5, {1, 2, 3, 4})).find("event 0x0800"), std::string::npos);
+  EXPECT_NE(text(record(static_cast<trace::EventBase>(0x0900), 5, {1, 2, 3, 4})).find("event 0x0900"), std::string::npos);
   for (std::uint32_t event = 0; event <= 0xffff; ++event) {
     trace::Record r;
     r.event = static_cast<std::uint16_t>(event);

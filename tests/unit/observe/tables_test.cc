@@ -2,6 +2,7 @@
 #include "observe/tables.h"
 
 #include <gtest/gtest.h>
+#include <linux/if_packet.h>
 #include <netinet/in.h>
 
 #include <nlohmann/json.hpp>
@@ -63,8 +64,8 @@ TEST(Sockets, WhichAreShown) {
 }
 
 TEST(Sockets, LaidOutAsSs) {
-  EXPECT_EQ(sockets_text(kRows, {.udp = false, .listening = true}),
-            "State   Recv-Q  Send-Q  Local Address:Port  Peer Address:Port\n"
+  EXPECT_EQ(sockets_text(kRows, {.udp = false, .listening = true, .raw = false, .packet = false}),
+            "State   Recv-Q  Send-Q  Local Address:Port  Peer Address:Port  Process\n"
             "LISTEN  0       128             0.0.0.0:80          0.0.0.0:*\n");
 }
 
@@ -114,6 +115,35 @@ TEST_F(Live, SocketsOfAStack) {
   EXPECT_EQ(rows[1]["peer"], "0.0.0.0:*");
 }
 
+TEST_F(Live, RawPingAndPacketSocketsOfAStack) {
+  EXPECT_TRUE(stack_.sysctl_set("net.ipv4.ping_group_range", "0 100", now_));
+  ASSERT_TRUE(sockets_.socket(AF_INET, SOCK_RAW, 89, now_));
+  ASSERT_TRUE(sockets_.socket(AF_PACKET, SOCK_DGRAM, htons(0x806), now_));
+  const auto everything = sockets_.socket(AF_PACKET, SOCK_RAW, htons(3), now_);
+  sockaddr_ll on{};
+  on.sll_family = AF_PACKET;
+  on.sll_protocol = htons(3);
+  on.sll_ifindex = 1;
+  ASSERT_TRUE(sockets_.bind(*everything, reinterpret_cast<const sockaddr*>(&on), sizeof on, now_));
+  const auto ping = sockets_.socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP, now_);
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_addr.s_addr = htonl(0x7f000001);
+  at.sin_port = htons(77);
+  ASSERT_TRUE(sockets_.bind(*ping, reinterpret_cast<const sockaddr*>(&at), sizeof at, now_));
+  const std::string text = sockets_text(sockets_json(stack_, now_), {.all = true, .header = false});
+  // As iproute2 prints those of the kernel, but for ping sockets, which it does not list.
+  EXPECT_EQ(text,
+            "p_dgr  UNCONN  0       0                 [2054]:*                  *\n"
+            "p_raw  UNCONN  0       0                     *:lo                  *\n"
+            "raw    UNCONN  0       0               0.0.0.0:89          0.0.0.0:*\n"
+            "icmp   UNCONN  0       0             127.0.0.1:77          0.0.0.0:*\n")
+      << text;
+  const auto only = [&](SsView view) { return select_sockets(sockets_json(stack_, now_), view).size(); };
+  EXPECT_EQ(only({.tcp = false, .udp = false, .all = true, .packet = false}), 2U);
+  EXPECT_EQ(only({.tcp = false, .udp = false, .all = true, .raw = false}), 2U);
+}
+
 TEST_F(Live, CountersAndDrops) {
   EXPECT_TRUE(drops_json(stack_).empty());
   stack_.counters().add(trace::Counter::kTcpActiveOpens);
@@ -133,7 +163,7 @@ TEST_F(Live, TapipRow04_InterfacesAsIpPrintsThem) {
   EXPECT_EQ(links_text(links, {}).substr(0, 30), "1: lo: <LOOPBACK,UP,LOWER_UP> ");
   EXPECT_NE(links_text(links, {}).find("    inet 127.0.0.1/8 scope host lo\n       valid_lft forever preferred_lft forever\n"), std::string::npos);
   EXPECT_EQ(links_text(links, {.brief = true}), "lo               UNKNOWN        127.0.0.1/8 \n");
-  EXPECT_NE(links_text(links, {.statistics = true}).find("    RX:  bytes packets errors dropped\n"), std::string::npos);
+  EXPECT_NE(links_text(links, {.statistics = true}).find("    RX:  bytes packets errors dropped  missed   mcast\n"), std::string::npos);
 }
 
 TEST(IpTables, RoutesAndNeighboursAsIpPrintsThem) {

@@ -272,6 +272,7 @@ TEST_F(ForwardTest, Tapip14RedirectsToABetterGateway) {
   // At most nine, ever more slowly, to who does not listen.
   set(left, "net.ipv4.conf.all.accept_redirects", 0);
   set(router, "net.ipv4.conf.all.send_redirects", 0);
+  set(router, "net.ipv4.conf.eth0.send_redirects", 0);
   now += 30s;
   icmp();
   sendto(left_sockets, from, "detour", IpAddress::v4(10, 3, 0, 1), 53);
@@ -342,6 +343,39 @@ TEST_F(ForwardTest, ReversePathFilterStrictAndLoose) {
   EXPECT_TRUE(spoof(IpAddress::v4(10, 1, 0, 77)));
   EXPECT_EQ(router.counters().dropped(trace::DropReason::kIpRpFilter), 2U);
   EXPECT_EQ(router.counters().get(trace::Counter::kTcpExtIPReversePathFilter), 2U);
+}
+
+// Linux: a host's interfaces forward one by one; the filter is the stricter of the interface's and of all.
+TEST_F(ForwardTest, KnobsOfOneInterface) {
+  const int to = open(right_sockets), from = open(left_sockets);
+  ASSERT_EQ(bind(right_sockets, to, 53), 0);
+  const auto passes = [&] {
+    sendto(left_sockets, from, "x", kRight, 53);
+    run_for(100ms);
+    return recv(right_sockets, to) == "x";
+  };
+  EXPECT_EQ(*router.sysctl_get("net.ipv4.conf.eth1.forwarding"), "1") << "ip_forward set them all";
+  set(router, "net.ipv4.conf.eth1.forwarding", 0);
+  EXPECT_TRUE(passes()) << "what counts is where it arrives";
+  set(router, "net.ipv4.conf.eth0.forwarding", 0);
+  EXPECT_FALSE(passes());
+  set(router, "net.ipv4.conf.all.forwarding", 1);
+  EXPECT_TRUE(passes());
+  // The way back to left leads elsewhere now.
+  router.add_route({kLeft, 32}, IpAddress::v4(10, 2, 0, 9), 3, 0, now);
+  set(router, "net.ipv4.conf.eth1.rp_filter", 1);
+  EXPECT_TRUE(passes());
+  set(router, "net.ipv4.conf.eth0.rp_filter", 1);
+  EXPECT_FALSE(passes());
+  EXPECT_FALSE(router.sysctl_set("net.ipv4.conf.eth0.rp_filter", "3", now));
+  EXPECT_FALSE(router.sysctl_get("net.ipv4.conf.eth7.rp_filter"));
+  EXPECT_FALSE(router.sysctl_get("net.ipv4.conf.eth0.nosuch"));
+  const auto names = router.sysctl_names();
+  EXPECT_TRUE(std::binary_search(names.begin(), names.end(), "net.ipv4.conf.eth1.proxy_arp"));
+  set(router, "net.ipv4.conf.default.rp_filter", 2);
+  auto [near, far] = link::make_pipe({});
+  router.add_interface({.name = "eth2.5", .addresses = {}}, std::move(near), now);
+  EXPECT_EQ(*router.sysctl_get("net.ipv4.conf.eth2.5.rp_filter"), "2");
 }
 
 // tapip took any x.x.x.255 for a broadcast, and sent multicast to the default route.
@@ -452,6 +486,57 @@ TEST_F(TwoOnALink, VlanTagsAreSentAndTaken) {
   run_for(1s);
   std::array<char, 16> text{};
   EXPECT_EQ(*to.recv(receiver, text.data(), text.size(), 0, now), 6U);
+}
+
+// Two VLANs and the link itself, all three at once; each is a net of its own.
+TEST_F(TwoOnALink, SeveralVlansShareADevice) {
+  join({.name = "eth0", .addresses = {{kLeft, 24}}}, {.name = "eth0", .addresses = {{kRouterLeft, 24}}});
+  const auto address = [](std::uint8_t net, std::uint8_t host) { return IpAddress::v4(10, net, 0, host); };
+  for (const std::uint8_t net : {std::uint8_t{7}, std::uint8_t{8}}) {
+    const std::string name = "eth0." + std::to_string(net);
+    ASSERT_NE(a.add_vlan({.name = name, .addresses = {{address(net, 2), 24}}, .vlan = net}, 2, now), kNoInterface);
+    ASSERT_NE(b.add_vlan({.name = name, .addresses = {{address(net, 1), 24}}, .vlan = net}, 2, now), kNoInterface);
+  }
+  EXPECT_EQ(a.add_vlan({.name = "again", .addresses = {}, .vlan = 7}, 2, now), kNoInterface);
+  EXPECT_EQ(a.add_vlan({.name = "of lo", .addresses = {}, .vlan = 7}, 1, now), kNoInterface);
+  EXPECT_EQ(a.add_vlan({.name = "of a vlan", .addresses = {}, .vlan = 9}, 3, now), kNoInterface);
+  Sockets from(a);
+  Sockets to(b);
+  const int receiver = *to.socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0, now);
+  const sockaddr_in any = address_of(kAny, 53);
+  ASSERT_TRUE(to.bind(receiver, reinterpret_cast<const sockaddr*>(&any), sizeof any, now));
+  const int one = 1;
+  ASSERT_TRUE(to.setsockopt(receiver, IPPROTO_IP, IP_PKTINFO, &one, sizeof one, now));
+  const int tap = *to.socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK, to_big_endian<std::uint16_t>(ETH_P_ALL), now);
+  const int sender = *from.socket(AF_INET, SOCK_DGRAM, 0, now);
+  // A datagram of 3000 bytes crosses in fragments, each with its tag.
+  for (const std::uint8_t net : {std::uint8_t{1}, std::uint8_t{7}, std::uint8_t{8}}) {
+    const std::string data(3000, static_cast<char>('0' + net));
+    const sockaddr_in in = address_of(address(net, 1), 53);
+    ASSERT_TRUE(from.sendto(sender, data.data(), data.size(), 0, reinterpret_cast<const sockaddr*>(&in), sizeof in, now));
+    run_for(1s);
+    std::string text(4000, '\0');
+    iovec piece{text.data(), text.size()};
+    std::array<char, 64> control{};
+    msghdr message{};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    const auto got = to.recvmsg(receiver, &message, 0, now);
+    ASSERT_TRUE(got);
+    EXPECT_EQ(text.substr(0, *got), data);
+    const cmsghdr* header = CMSG_FIRSTHDR(&message);
+    ASSERT_NE(header, nullptr);
+    in_pktinfo info;
+    std::memcpy(&info, CMSG_DATA(header), sizeof info);
+    EXPECT_EQ(info.ipi_ifindex, net == 1 ? 2 : net - 4) << "each arrives on its own interface";
+  }
+  EXPECT_EQ(b.counters().dropped(trace::DropReason::kVlan), 0U);
+  EXPECT_GT(b.parts().attached(3)->counters.rx_packets, 2U);
+  EXPECT_GT(a.parts().attached(2)->counters.tx_bytes, 9000U);
+  EXPECT_EQ(a.parts().attached(2)->counters.tx_refused + a.parts().attached(3)->counters.tx_refused, 0U);
+  (void)tap;
 }
 
 TEST_F(TwoOnALink, FramesOfAnotherVlanAreDroppedAndCounted) {

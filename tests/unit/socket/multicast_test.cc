@@ -181,6 +181,91 @@ TEST_F(MulticastTest, SourcesAreFiltered) {
   EXPECT_EQ(b.recv(fd), std::to_string(-EAGAIN));
 }
 
+// RFC 3678 §4.1: the whole list at once.
+TEST_F(MulticastTest, AFilterIsSetAndReadAsAWhole) {
+  const IpAddress stranger = IpAddress::v4(10, 0, 0, 77);
+  const int fd = listener_on(b, kAny, 5000);
+  std::array<std::uint8_t, IP_MSFILTER_SIZE(4)> bytes{};
+  const auto fill = [&](std::uint32_t mode, std::vector<IpAddress> sources) {
+    ip_msfilter front{};
+    front.imsf_multiaddr.s_addr = to_big_endian(kGroup.v4_bits());
+    front.imsf_fmode = mode;
+    front.imsf_numsrc = static_cast<std::uint32_t>(sources.size());
+    std::memcpy(bytes.data(), &front, IP_MSFILTER_SIZE(0));
+    for (std::size_t i = 0; i < sources.size(); ++i) {
+      const in_addr in{to_big_endian(sources[i].v4_bits())};
+      std::memcpy(bytes.data() + IP_MSFILTER_SIZE(0) + i * sizeof in, &in, sizeof in);
+    }
+    return static_cast<socklen_t>(IP_MSFILTER_SIZE(sources.size()));
+  };
+  const auto set = [&](std::uint32_t mode, std::vector<IpAddress> sources) {
+    const socklen_t length = fill(mode, std::move(sources));
+    return Program::number(b.sockets.setsockopt(fd, IPPROTO_IP, IP_MSFILTER, bytes.data(), length, pair.now));
+  };
+  const int from = a.udp();
+  const auto arrives = [&] {
+    a.sendto(from, "x", kGroup, 5000);
+    pair.settle();
+    return b.recv(fd) == "x";
+  };
+  EXPECT_EQ(set(MCAST_EXCLUDE, {}), -EINVAL) << "no member yet";
+  EXPECT_EQ(member(b, fd, IP_ADD_MEMBERSHIP, kGroup), 0);
+  EXPECT_EQ(set(MCAST_INCLUDE, {stranger}), 0);
+  EXPECT_FALSE(arrives());
+  EXPECT_EQ(set(MCAST_INCLUDE, {stranger, Pair::a_address}), 0);
+  EXPECT_TRUE(arrives());
+  EXPECT_EQ(set(MCAST_EXCLUDE, {Pair::a_address}), 0);
+  EXPECT_FALSE(arrives());
+  EXPECT_EQ(set(7, {}), -EINVAL);
+  EXPECT_EQ(set(MCAST_INCLUDE, std::vector<IpAddress>(4, stranger)), 0) << "the same four times is once";
+  socklen_t length = fill(0, {stranger, stranger, stranger});
+  ASSERT_EQ(Program::number(b.sockets.getsockopt(fd, IPPROTO_IP, IP_MSFILTER, bytes.data(), &length, pair.now)), 0);
+  ip_msfilter told;
+  std::memcpy(&told, bytes.data(), IP_MSFILTER_SIZE(0));
+  EXPECT_EQ(told.imsf_fmode, static_cast<std::uint32_t>(MCAST_INCLUDE));
+  EXPECT_EQ(told.imsf_numsrc, 1U);
+  EXPECT_EQ(length, IP_MSFILTER_SIZE(1));
+  in_addr source;
+  std::memcpy(&source, bytes.data() + IP_MSFILTER_SIZE(0), sizeof source);
+  EXPECT_EQ(source.s_addr, to_big_endian(stranger.v4_bits()));
+  const socklen_t whole = fill(MCAST_INCLUDE, {stranger, stranger});
+  EXPECT_EQ(Program::number(b.sockets.setsockopt(fd, IPPROTO_IP, IP_MSFILTER, bytes.data(), whole - 4, pair.now)), -EINVAL);
+  EXPECT_TRUE(pair.b.sysctl_set("net.ipv4.igmp_max_msf", "1", pair.now));
+  EXPECT_EQ(set(MCAST_INCLUDE, {stranger, Pair::a_address}), -ENOBUFS);
+  EXPECT_EQ(set(MCAST_INCLUDE, {}), 0) << "nothing wanted is left";
+  EXPECT_EQ(member(b, fd, IP_DROP_MEMBERSHIP, kGroup), -EADDRNOTAVAIL);
+}
+
+TEST_F(MulticastTest, AFilterByInterfaceNumber) {
+  const int fd = listener_on(b, kAny, 5000);
+  ASSERT_EQ(member(b, fd, IP_ADD_MEMBERSHIP, kGroup), 0);
+  const auto name = [](const IpAddress& address) {
+    sockaddr_storage storage{};
+    const sockaddr_in in = address_of(address, 0);
+    std::memcpy(&storage, &in, sizeof in);
+    return storage;
+  };
+  group_filter filter{};
+  filter.gf_interface = 2;
+  filter.gf_group = name(kGroup);
+  filter.gf_fmode = MCAST_EXCLUDE;
+  filter.gf_numsrc = 1;
+  filter.gf_slist[0] = name(Pair::a_address);
+  ASSERT_EQ(Program::number(b.sockets.setsockopt(fd, IPPROTO_IP, MCAST_MSFILTER, &filter, GROUP_FILTER_SIZE(1), pair.now)), 0);
+  const int from = a.udp();
+  a.sendto(from, "blocked", kGroup, 5000);
+  pair.settle();
+  EXPECT_EQ(b.recv(fd), std::to_string(-EAGAIN));
+  filter.gf_fmode = 9;
+  socklen_t length = GROUP_FILTER_SIZE(1);
+  ASSERT_EQ(Program::number(b.sockets.getsockopt(fd, IPPROTO_IP, MCAST_MSFILTER, &filter, &length, pair.now)), 0);
+  EXPECT_EQ(filter.gf_fmode, static_cast<std::uint32_t>(MCAST_EXCLUDE));
+  EXPECT_EQ(filter.gf_numsrc, 1U);
+  EXPECT_EQ(length, GROUP_FILTER_SIZE(1));
+  filter.gf_interface = 1;
+  EXPECT_EQ(Program::number(b.sockets.getsockopt(fd, IPPROTO_IP, MCAST_MSFILTER, &filter, &length, pair.now)), -EADDRNOTAVAIL);
+}
+
 TEST_F(MulticastTest, JoinAndLeaveAreReportedTwiceInVersion3) {
   const int watcher = igmp_watcher();
   const int fd = a.udp();

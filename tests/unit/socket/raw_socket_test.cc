@@ -306,6 +306,107 @@ TEST_F(RawSocketTest, AFullQueueDropsAndCounts) {
   EXPECT_GT(b.sockets.stack().counters().dropped(trace::DropReason::kSocketRcvbuff), 50U);
 }
 
+// What recvmsg() tells beside the packet, of each level and type.
+struct Told {
+  std::string payload;
+  std::vector<std::pair<int, std::string>> messages;  // type, bytes
+  std::string of(int type) const {
+    for (const auto& [t, data] : messages)
+      if (t == type) return data;
+    return {};
+  }
+};
+
+struct ControlTest : RawSocketTest {
+  Told receive(Program& program, int fd) {
+    Told told;
+    told.payload.resize(4096);
+    iovec piece{told.payload.data(), told.payload.size()};
+    std::array<char, 256> control{};
+    msghdr message{};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    const auto got = program.sockets.recvmsg(fd, &message, 0, pair.now);
+    told.payload.resize(got ? *got : 0);
+    for (cmsghdr* at = CMSG_FIRSTHDR(&message); at != nullptr; at = CMSG_NXTHDR(&message, at))
+      told.messages.emplace_back(at->cmsg_type, std::string(reinterpret_cast<char*>(CMSG_DATA(at)), at->cmsg_len - CMSG_LEN(0)));
+    return told;
+  }
+  template <typename T>
+  static T as(const std::string& bytes) {
+    T value{};
+    EXPECT_EQ(bytes.size(), sizeof value);
+    std::memcpy(&value, bytes.data(), std::min(sizeof value, bytes.size()));
+    return value;
+  }
+};
+
+TEST_F(ControlTest, RawSocketsAreToldHowAPacketArrived) {
+  const int sender = raw(a), receiver = raw(b);
+  for (const int name : {IP_PKTINFO, IP_RECVTTL, IP_RECVTOS, IP_RECVORIGDSTADDR}) EXPECT_EQ(b.set(receiver, IPPROTO_IP, name, 1), 0);
+  EXPECT_EQ(b.set(receiver, SOL_SOCKET, SO_TIMESTAMPNS, 1), 0);
+  EXPECT_EQ(a.set(sender, IPPROTO_IP, IP_TTL, 9), 0);
+  EXPECT_EQ(a.set(sender, IPPROTO_IP, IP_TOS, 0x20), 0);
+  const std::string request = echo_request(3, "told");
+  a.sendto(sender, request, Pair::b_address, 0);
+  pair.settle();
+  const Told told = receive(b, receiver);
+  EXPECT_EQ(told.payload.size(), 20 + request.size());
+  const auto info = as<in_pktinfo>(told.of(IP_PKTINFO));
+  EXPECT_EQ(info.ipi_ifindex, 2);
+  EXPECT_EQ(info.ipi_addr.s_addr, to_big_endian(Pair::b_address.v4_bits()));
+  EXPECT_EQ(as<int>(told.of(IP_TTL)), 9);
+  EXPECT_EQ(as<std::uint8_t>(told.of(IP_TOS)), 0x20);
+  const auto to = as<sockaddr_in>(told.of(IP_ORIGDSTADDR));
+  EXPECT_EQ(to.sin_addr.s_addr, to_big_endian(Pair::b_address.v4_bits()));
+  EXPECT_EQ(to.sin_port, load_be<std::uint16_t>(bytes_of(request), 2) == 0 ? 0 : to_big_endian(load_be<std::uint16_t>(bytes_of(request), 2)));
+  EXPECT_EQ(told.of(SO_TIMESTAMPNS).size(), sizeof(timespec));
+  EXPECT_EQ(b.set(receiver, IPPROTO_IP, IP_PKTINFO, 0), 0);
+  a.sendto(sender, request, Pair::b_address, 0);
+  pair.settle();
+  EXPECT_TRUE(receive(b, receiver).of(IP_PKTINFO).empty());
+}
+
+// Linux takes the tag out of a frame before packet sockets see it, and tells it beside.
+TEST_F(ControlTest, PacketSocketsAreToldTheVlanTag) {
+  const int all = packet(b, ETH_P_ALL), cooked = packet(b, ETH_P_ALL, SOCK_DGRAM);
+  const int of_inner_type = packet(b, ETH_P_IP, SOCK_DGRAM);
+  for (const int fd : {all, cooked}) {
+    EXPECT_EQ(b.set(fd, SOL_PACKET, PACKET_AUXDATA, 1), 0);
+    EXPECT_EQ(b.get(fd, SOL_PACKET, PACKET_AUXDATA), 1);
+  }
+  const int sender = packet(a, ETH_P_ALL);
+  const auto mac = pair.b.parts().attached(2)->mac;
+  std::string frame(reinterpret_cast<const char*>(mac.data()), mac.size());
+  frame += std::string("\x02\x00\x00\x00\x00\x09", 6) + std::string("\x81\x00\x60\x2a\x08\x00", 6) + "payload of some length, as is due";
+  sockaddr_ll to{};
+  to.sll_family = AF_PACKET;
+  to.sll_ifindex = 2;
+  to.sll_protocol = to_big_endian<std::uint16_t>(ETH_P_ALL);
+  ASSERT_TRUE(a.sockets.sendto(sender, frame.data(), frame.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to, pair.now));
+  pair.settle();
+  const Told whole = receive(b, all);
+  EXPECT_EQ(whole.payload, frame.substr(0, 12) + frame.substr(16));
+  const auto aux = as<tpacket_auxdata>(whole.of(PACKET_AUXDATA));
+  EXPECT_EQ(aux.tp_vlan_tci, 0x602a);
+  EXPECT_EQ(aux.tp_vlan_tpid, ETH_P_8021Q);
+  EXPECT_EQ(aux.tp_status & (TP_STATUS_VLAN_VALID | TP_STATUS_VLAN_TPID_VALID), static_cast<unsigned>(TP_STATUS_VLAN_VALID | TP_STATUS_VLAN_TPID_VALID));
+  EXPECT_EQ(aux.tp_len, frame.size() - 4);
+  EXPECT_EQ(aux.tp_net, 14);
+  const Told inner = receive(b, cooked);
+  EXPECT_EQ(inner.payload, frame.substr(18));
+  EXPECT_EQ(as<tpacket_auxdata>(inner.of(PACKET_AUXDATA)).tp_net, 0);
+  EXPECT_EQ(receive(b, of_inner_type).payload, frame.substr(18)) << "its protocol is the inner one";
+  // Without a tag there is none to tell.
+  const int from = a.udp();
+  a.sendto(from, "plain", Pair::b_address, 9);
+  pair.settle();
+  (void)receive(b, all);  // ARP
+  EXPECT_EQ(as<tpacket_auxdata>(receive(b, all).of(PACKET_AUXDATA)).tp_status & TP_STATUS_VLAN_VALID, 0U);
+}
+
 TEST_F(RawSocketTest, LoopbackShowsAnEthernetHeaderOfZeros) {
   const int fd = packet(a, ETH_P_IP);
   const int ping = raw(a);
