@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "socket/blocking_call.h"
 
-#include <sys/ioctl.h>
+#include <asm/ioctls.h>
 
 #include <algorithm>
 #include <cstring>
