@@ -91,6 +91,8 @@ int tapir_fcntl(struct tapir_stack* stack, int fd, int command, long argument);
 int tapir_poll(struct tapir_stack* stack, struct pollfd* descriptors, nfds_t count, int timeout);
 int tapir_epoll_create1(struct tapir_stack* stack, int flags);
 int tapir_epoll_ctl(struct tapir_stack* stack, int epfd, int operation, int fd, struct epoll_event* event);
+/* The same for a descriptor of the kernel's, which may stand in the same set. */
+int tapir_epoll_ctl_kernel(struct tapir_stack* stack, int epfd, int operation, int kernel_fd, struct epoll_event* event);
 int tapir_epoll_wait(struct tapir_stack* stack, int epfd, struct epoll_event* events, int events_max, int timeout);
 
 #ifdef __cplusplus

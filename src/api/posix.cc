@@ -10,12 +10,14 @@
 #include <string>
 #include <vector>
 
+#include "api/mixed_sets.h"
 #include "inet/ip_address.h"
 #include "runtime/host_pipe.h"
 #include "runtime/stack_host.h"
 
 struct tapir_stack {
   tapir::runtime::StackHost host;
+  tapir::api::MixedSets sets{host};
   std::mutex mutex;                                                      // of what follows
   std::vector<std::pair<tapir::IpPrefix, tapir::InterfaceId>> links;     // nets that gateways may be on
 };
@@ -66,6 +68,12 @@ To answer(const Result<From>& result) {
     return -1;
   }
   return static_cast<To>(*result);
+}
+
+// `copy`, a new number of the file of `fd`, or -1.
+int copied(tapir_stack* stack, int fd, int copy) {
+  if (copy >= 0) stack->sets.copied(fd, copy);
+  return copy;
 }
 
 std::optional<tapir::Duration> timeout_of(int milliseconds) {
@@ -208,17 +216,22 @@ ssize_t tapir_write(struct tapir_stack* stack, int fd, const void* data, size_t 
 
 int tapir_shutdown(struct tapir_stack* stack, int fd, int how) { return answer<int>(stack->host.shutdown(fd, how)); }
 
-int tapir_close(struct tapir_stack* stack, int fd) { return answer<int>(stack->host.close(fd)); }
+int tapir_close(struct tapir_stack* stack, int fd) {
+  stack->sets.closed(fd);
+  return answer<int>(stack->host.close(fd));
+}
 
-int tapir_dup(struct tapir_stack* stack, int fd) { return answer<int>(stack->host.dup(fd)); }
+int tapir_dup(struct tapir_stack* stack, int fd) { return copied(stack, fd, answer<int>(stack->host.dup(fd))); }
 
 int tapir_dup2(struct tapir_stack* stack, int fd, int to) {
   // dup2(2) of a descriptor onto itself only asks whether it is open.
   if (fd == to) return tapir_fcntl(stack, fd, F_GETFD, 0) < 0 ? -1 : fd;
-  return answer<int>(stack->host.dup3(fd, to, 0));
+  return tapir_dup3(stack, fd, to, 0);
 }
 
-int tapir_dup3(struct tapir_stack* stack, int fd, int to, int flags) { return answer<int>(stack->host.dup3(fd, to, flags)); }
+int tapir_dup3(struct tapir_stack* stack, int fd, int to, int flags) {
+  return copied(stack, fd, answer<int>(stack->host.dup3(fd, to, flags)));
+}
 
 int tapir_getsockname(struct tapir_stack* stack, int fd, struct sockaddr* address, socklen_t* length) {
   return answer<int>(stack->host.getsockname(fd, address, length));
@@ -240,20 +253,31 @@ int tapir_ioctl(struct tapir_stack* stack, int fd, unsigned long request, void* 
   return answer<int>(stack->host.ioctl(fd, request, argument));
 }
 
-int tapir_fcntl(struct tapir_stack* stack, int fd, int command, long argument) { return answer<int>(stack->host.fcntl(fd, command, argument)); }
+int tapir_fcntl(struct tapir_stack* stack, int fd, int command, long argument) {
+  const int result = answer<int>(stack->host.fcntl(fd, command, argument));
+  return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? copied(stack, fd, result) : result;
+}
 
 int tapir_poll(struct tapir_stack* stack, struct pollfd* descriptors, nfds_t count, int timeout) {
   return answer<int>(stack->host.poll({descriptors, count}, timeout_of(timeout)));
 }
 
-int tapir_epoll_create1(struct tapir_stack* stack, int flags) { return answer<int>(stack->host.epoll_create1(flags)); }
+int tapir_epoll_create1(struct tapir_stack* stack, int flags) {
+  const int set = answer<int>(stack->host.epoll_create1(flags));
+  if (set >= 0) stack->sets.created(set);
+  return set;
+}
 
 int tapir_epoll_ctl(struct tapir_stack* stack, int epfd, int operation, int fd, struct epoll_event* event) {
-  return answer<int>(stack->host.epoll_ctl(epfd, operation, fd, event));
+  return answer<int>(stack->sets.control(epfd, operation, fd, event));
+}
+
+int tapir_epoll_ctl_kernel(struct tapir_stack* stack, int epfd, int operation, int kernel_fd, struct epoll_event* event) {
+  return answer<int>(stack->sets.control_kernel(epfd, operation, kernel_fd, event));
 }
 
 int tapir_epoll_wait(struct tapir_stack* stack, int epfd, struct epoll_event* events, int events_max, int timeout) {
-  return answer<int>(stack->host.epoll_wait(epfd, {events, static_cast<std::size_t>(std::max(events_max, 0))}, timeout_of(timeout)));
+  return answer<int>(stack->sets.wait(epfd, {events, static_cast<std::size_t>(std::max(events_max, 0))}, timeout_of(timeout)));
 }
 
 }  // extern "C"

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "socket/blocking_call.h"
 
+#include <asm/ioctls.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -154,6 +156,11 @@ std::optional<Result<long>> BlockingReceive::step(Sockets& sockets, Instant now)
   const bool peeks = (flags_ & MSG_PEEK) != 0;
   const bool stream = sockets.is_stream(fd_);
   for (;;) {
+    // An end that comes after some bytes is the next call's to tell, and so is its error (Linux: tcp_recvmsg_locked).
+    if (stream && received_ != 0 && !peeks && (sockets.poll_events(fd_, 0, now) & POLLHUP) != 0) {
+      int queued = 0;
+      if (sockets.ioctl(fd_, FIONREAD, &queued, now) && queued == 0) return static_cast<long>(received_);
+    }
     msghdr message = *message_;
     message.msg_namelen = name_length_;
     message.msg_controllen = control_length_;
@@ -182,7 +189,12 @@ std::optional<Result<long>> BlockingReceive::step(Sockets& sockets, Instant now)
     if (received_ != 0 && (!would_block(got.error()) || !may_wait || now >= deadline_))
       return static_cast<long>(received_);
     if (!would_block(got.error()) || !may_wait) return std::unexpected(got.error());
-    if (!stream && sockets.receive_shut(fd_)) return 0;
+    if (!stream && sockets.receive_shut(fd_)) {
+      message_->msg_namelen = 0;
+      message_->msg_controllen = 0;
+      message_->msg_flags = 0;
+      return 0;
+    }
     if (now >= deadline_) return std::unexpected(got.error());
     return std::nullopt;
   }

@@ -48,6 +48,8 @@ class Api {
   virtual long epoll_wait(int set, epoll_event* events, int most, int timeout_ms) = 0;
   // Lets time go by: real, or virtual.
   virtual void pass(int milliseconds) = 0;
+  // The world's clock.
+  virtual long now_milliseconds() = 0;
   // What TCP sent over loopback since the last call, pure ACKs left out: "P0>eph SYN", "eph>P0 5 PSH" …
   virtual std::vector<std::string> segments() = 0;
 };

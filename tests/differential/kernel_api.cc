@@ -101,6 +101,11 @@ class Kernel final : public Api {
     const timespec time{milliseconds / 1000, (milliseconds % 1000) * 1'000'000L};
     ::nanosleep(&time, nullptr);
   }
+  long now_milliseconds() override {
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
+  }
   std::vector<std::string> segments() override {
     std::vector<std::string> lines;
     std::array<unsigned char, 200> packet;

@@ -249,12 +249,40 @@ void add_conflicts(Builder& builder) {
             }
 }
 
+// Calls that may wait, on a blocking socket with time-outs: what they answer, and whether they waited.
+void add_blocking(Builder& builder) {
+  const auto with = [](Call call, long a = 0, long b = 0, long c = 0) { return Op{call, 0, a, b, c}; };
+  for (const SocketState& state : socket_states()) {
+    Script waits = {with(Call::kReceive, 15, 0),          with(Call::kReceive, 15, MSG_WAITALL),
+                    with(Call::kReceive, 15, MSG_PEEK),   with(Call::kReceive, 15, MSG_DONTWAIT),
+                    with(Call::kReceiveMsg, 15, 0, 100),  with(Call::kReadV, 3, 4),
+                    with(Call::kReceiveMany, 4, 12, 0),   with(Call::kReceiveMany, 4, 12, MSG_WAITFORONE),
+                    with(Call::kSend, 100, 0),            with(Call::kSend, 30'000, 0),
+                    with(Call::kSend, 30'000, MSG_DONTWAIT), with(Call::kWriteV, 3, 5),
+                    with(Call::kSendMany, 3, 7, 0),       with(Call::kAccept, 0, 5, n(Shape::kNullValue)),
+                    with(Call::kConnect, n(Address::kOwn), n(Port::kP0)),
+                    with(Call::kConnect, n(Address::kOwn), n(Port::kP3))};
+    for (const Op& call : waits) {
+      Script script = state.steps;
+      script.push_back(with(Call::kFcntl, F_SETFL, 0));
+      script.push_back(with(Call::kSetTimeout, SO_RCVTIMEO, kBlockedMilliseconds));
+      script.push_back(with(Call::kSetTimeout, SO_SNDTIMEO, kBlockedMilliseconds));
+      script.push_back(with(Call::kTimed));
+      script.push_back(call);
+      script.push_back(with(Call::kFcntl, F_SETFL, O_NONBLOCK));
+      for (const Op& op : aftermath()) script.push_back(op);
+      builder.add("blocking/" + std::string(state.name) + "/" + text(call), std::move(script));
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<Case> matrix() {
   Builder builder;
   add_kinds(builder);
   add_calls(builder);
+  add_blocking(builder);
   add_options(builder);
   add_conflicts(builder);
   return std::move(builder.cases);

@@ -217,8 +217,8 @@ std::string text(const Op& op) {
   static constexpr const char* kCalls[] = {
       "socket", "bind",     "listen", "accept",       "connect",     "send",       "sendto",     "sendmsg",
       "writev", "sendmmsg", "recv",   "recvfrom",     "recvmsg",     "readv",      "recvmmsg",   "shutdown",
-      "close",  "dup",      "dup3",   "getsockname",  "getpeername", "setsockopt", "setsockopt", "getsockopt",
-      "ioctl",  "fcntl",    "poll",   "epoll_create", "epoll_ctl",   "epoll_wait", "pass"};
+      "close",  "dup",      "dup3",   "getsockname",  "getpeername", "setsockopt", "setsockopt", "timeout",
+      "timed",  "getsockopt", "ioctl",  "fcntl",    "poll",   "epoll_create", "epoll_ctl",   "epoll_wait", "pass"};
   static constexpr const char* kAddressNames[kAddresses] = {
       "any",       "own",     "other",         "localhost",     "foreign",  "multicast",
       "broadcast", "class-e", "AF_UNSPEC:any", "AF_UNSPEC:own", "AF_INET6", "short",

@@ -8,12 +8,14 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/time.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "differential/names.h"
 #include "differential/segment_line.h"
@@ -22,6 +24,7 @@ namespace tapir::differential {
 namespace {
 
 constexpr int kNeverOpen = 800;  // a number that no script opens
+constexpr long kWaitedMilliseconds = kBlockedMilliseconds * 2 / 3;
 
 struct Bytes128 {
   alignas(8) std::array<unsigned char, 192> bytes{};
@@ -33,6 +36,7 @@ class Machine {
   Machine(Api& api, const Place& place) : api_(api), place_(place) {}
 
   std::string step(const Op& op);
+  std::string answer(const Op& op);
   std::string readiness();
   void close_all() {
     for (const int fd : open_) api_.close(fd);
@@ -65,6 +69,7 @@ class Machine {
   std::map<int, int> slots_;
   std::set<int> open_;  // also those whose slot another has taken since
   unsigned next_byte_ = 0;
+  bool timed_ = false;
 };
 
 std::string result_text(long result) {
@@ -240,6 +245,13 @@ std::string Machine::control_text(const msghdr& message) const {
 }
 
 std::string Machine::step(const Op& op) {
+  if (!std::exchange(timed_, false)) return answer(op);
+  const long before = api_.now_milliseconds();
+  std::string told = answer(op);
+  return told + (api_.now_milliseconds() - before >= kWaitedMilliseconds ? " waited" : " at once");
+}
+
+std::string Machine::answer(const Op& op) {
   const int s = fd(op.slot);
   switch (op.call) {
     case Call::kSocket: {
@@ -401,6 +413,13 @@ std::string Machine::step(const Op& op) {
       return result_text(
           api_.setsockopt(s, static_cast<int>(op.a), static_cast<int>(op.b), &value, sizeof(value)));
     }
+    case Call::kSetTimeout: {
+      const timeval value{op.b / 1000, op.b % 1000 * 1000};
+      return result_text(api_.setsockopt(s, SOL_SOCKET, static_cast<int>(op.a), &value, sizeof(value)));
+    }
+    case Call::kTimed:
+      timed_ = true;
+      return "";
     case Call::kSetValue: {
       const Shape shape = static_cast<Shape>(op.c);
       Bytes128 value;

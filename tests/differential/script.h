@@ -36,6 +36,8 @@ enum class Call : unsigned char {
   kGetPeerName,  // a = Length
   kSetInt,       // a = level, b = name, c = value
   kSetValue,     // a = level, b = name, c = Shape
+  kSetTimeout,   // a = SO_RCVTIMEO or SO_SNDTIMEO, b = milliseconds
+  kTimed,        // the next call's line tells whether it waited
   kGet,          // a = level, b = name, c = Shape
   kIoctl,        // a = request, b = value, c = 1: null argument
   kFcntl,        // a = command, b = argument
@@ -72,6 +74,9 @@ inline constexpr int kPorts = 6;
 
 // How the memory of a value or an address is handed over.
 enum class Shape : unsigned char { kExact, kShort, kLong, kZero, kNegative, kNullValue, kNullLength, kByte };
+
+// The time-out of calls that are to wait.
+inline constexpr long kBlockedMilliseconds = 15;
 
 struct Op {
   Call call;

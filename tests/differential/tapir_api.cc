@@ -150,6 +150,7 @@ class Tapir final : public Api {
                                          std::chrono::milliseconds(timeout_ms)));
   }
   void pass(int milliseconds) override { advance(now_ + std::chrono::milliseconds(milliseconds)); }
+  long now_milliseconds() override { return static_cast<long>(to_msec(now_.time_since_epoch())); }
   std::vector<std::string> segments() override { return std::exchange(probe_.lines, {}); }
 
  private:

@@ -62,10 +62,6 @@ constexpr Wanted kWanted[] = {
        return kernel.find("HUP") != std::string::npos &&
               (about(op, SOL_SOCKET, SO_SNDBUF) || about(op, SOL_TCP, TCP_NOTSENT_LOWAT));
      }},
-    {"Urgent data goes as data",
-     [](const Op& op, const std::string&, const std::string&) {
-       return op.call == Call::kSend && (op.b & MSG_OOB) != 0;
-     }},
     {"TCP_QUICKACK before there is a connection is forgotten",
      [](const Op& op, const std::string&, const std::string& tapir) {
        return about(op, SOL_TCP, TCP_QUICKACK) && tapir.starts_with("0 len");

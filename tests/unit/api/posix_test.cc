@@ -5,10 +5,12 @@
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <tapir/posix.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <thread>
 
 namespace {
 
@@ -97,6 +99,93 @@ TEST_F(PosixTest, EpollWaits) {
   EXPECT_EQ(errno, EINPROGRESS);
   EXPECT_EQ(tapir_epoll_wait(one_, epoll, &got, 1, 5000), 1);
   EXPECT_EQ(got.data.u32, 7U);
+}
+
+struct Pipe {
+  Pipe() { EXPECT_EQ(::pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0); }
+  ~Pipe() {
+    ::close(ends[0]);
+    ::close(ends[1]);
+  }
+  void put() { EXPECT_EQ(::write(ends[1], "x", 1), 1); }
+  void take() {
+    char byte = 0;
+    EXPECT_EQ(::read(ends[0], &byte, 1), 1);
+  }
+  int ends[2];
+};
+
+epoll_event wanting(std::uint32_t events, std::uint32_t name) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = name;
+  return event;
+}
+
+TEST_F(PosixTest, ASetHoldsDescriptorsOfBothKinds) {
+  const int listening = listener(80);
+  const int set = tapir_epoll_create1(one_, 0);
+  Pipe pipe;
+  epoll_event ours = wanting(EPOLLIN, 1);
+  epoll_event kernels = wanting(EPOLLIN, 2);
+  ASSERT_EQ(tapir_epoll_ctl(one_, set, EPOLL_CTL_ADD, listening, &ours), 0);
+  ASSERT_EQ(tapir_epoll_ctl_kernel(one_, set, EPOLL_CTL_ADD, pipe.ends[0], &kernels), 0);
+  EXPECT_EQ(tapir_epoll_ctl_kernel(one_, set, EPOLL_CTL_ADD, pipe.ends[0], &kernels), -1);
+  EXPECT_EQ(errno, EEXIST);
+  EXPECT_EQ(tapir_epoll_ctl_kernel(one_, listening, EPOLL_CTL_ADD, pipe.ends[0], &kernels), -1);
+  EXPECT_EQ(errno, EINVAL);
+  EXPECT_EQ(tapir_epoll_ctl_kernel(one_, 99, EPOLL_CTL_ADD, pipe.ends[0], &kernels), -1);
+  EXPECT_EQ(errno, EBADF);
+
+  epoll_event got[4];
+  EXPECT_EQ(tapir_epoll_wait(one_, set, got, 4, 0), 0);
+  // Either wakes a thread that waits.
+  std::thread putting([&] { pipe.put(); });
+  ASSERT_EQ(tapir_epoll_wait(one_, set, got, 4, 10'000), 1);
+  EXPECT_EQ(got[0].data.u64, 2U);
+  putting.join();
+  pipe.take();
+  std::thread connecting([&] {
+    const int out = tapir_socket(other_, AF_INET, SOCK_STREAM, 0);
+    const sockaddr_in to = at("10.0.0.1", 80);
+    EXPECT_EQ(tapir_connect(other_, out, raw(to), sizeof to), 0);
+  });
+  ASSERT_EQ(tapir_epoll_wait(one_, set, got, 4, 10'000), 1);
+  EXPECT_EQ(got[0].data.u64, 1U);
+  connecting.join();
+  // A busy set asks the kernel now and then.
+  pipe.put();
+  bool both = false;
+  for (int i = 0; i < 64 && !both; ++i) both = tapir_epoll_wait(one_, set, got, 4, 0) == 2;
+  EXPECT_TRUE(both);
+  EXPECT_EQ(tapir_epoll_ctl_kernel(one_, set, EPOLL_CTL_DEL, pipe.ends[0], nullptr), 0);
+  for (int i = 0; i < 128; ++i) ASSERT_EQ(tapir_epoll_wait(one_, set, got, 4, 0), 1);
+}
+
+TEST_F(PosixTest, SetsOfBothKindsNest) {
+  const int listening = listener(80);
+  const int inner = tapir_epoll_create1(one_, 0);
+  const int outer = tapir_epoll_create1(one_, 0);
+  Pipe pipe;
+  epoll_event ours = wanting(EPOLLIN, 1);
+  epoll_event kernels = wanting(EPOLLIN, 2);
+  epoll_event set = wanting(EPOLLIN, 3);
+  ASSERT_EQ(tapir_epoll_ctl(one_, outer, EPOLL_CTL_ADD, inner, &set), 0);
+  ASSERT_EQ(tapir_epoll_ctl(one_, inner, EPOLL_CTL_ADD, listening, &ours), 0);
+  ASSERT_EQ(tapir_epoll_ctl_kernel(one_, inner, EPOLL_CTL_ADD, pipe.ends[0], &kernels), 0);
+  EXPECT_EQ(tapir_epoll_ctl(one_, inner, EPOLL_CTL_ADD, outer, &set), -1);
+  EXPECT_EQ(errno, ELOOP);
+  epoll_event got[4];
+  EXPECT_EQ(tapir_epoll_wait(one_, outer, got, 4, 0), 0);
+  pipe.put();
+  ASSERT_EQ(tapir_epoll_wait(one_, outer, got, 4, 10'000), 1);
+  EXPECT_EQ(got[0].data.u64, 3U);
+  const int same = tapir_dup(one_, inner);
+  EXPECT_EQ(tapir_close(one_, inner), 0);
+  ASSERT_EQ(tapir_epoll_wait(one_, same, got, 4, 10'000), 1) << "a duplicate is the same set";
+  EXPECT_EQ(got[0].data.u64, 2U);
+  pipe.take();
+  EXPECT_EQ(tapir_epoll_wait(one_, outer, got, 4, 0), 0);
 }
 
 TEST_F(PosixTest, ErrorsAreLibcs) {
