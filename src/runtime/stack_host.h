@@ -387,7 +387,6 @@ class StackHost {
   std::vector<Waiter*> chains_;          // waiters by descriptor, last come first
   Waiter* anywhere_ = nullptr;           // waiters for any descriptor
   Waiter* newest_ = nullptr;             // of all waiters with a thread
-  int watchers_ = 0;                     // of them, who watch the stack
   Waiter* newest_started_ = nullptr;     // of those without
   int watchers_ = 0;                     // of all waiters, who watch the stack
   std::multimap<Instant, Operation*> timed_;       // operations with a deadline
