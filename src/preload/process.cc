@@ -19,6 +19,7 @@
 
 #include "preload/control.h"
 #include "preload/libc.h"
+#include "runtime/signal_watch.h"
 
 namespace tapir::preload {
 namespace {
@@ -129,16 +130,24 @@ std::expected<void, std::string> make_stack() {
 void before_fork() {
   if (state.load() != State::kRunning) return;
   forking = true;
+  // A handler that ran now and used a socket would wait for this thread for ever.
+  runtime::signal_watch().busy.fetch_add(1);
   host().lock_for_fork();
 }
 
 void after_fork_in_parent() {
-  if (std::exchange(forking, false)) host().unlock_after_fork();
+  if (!std::exchange(forking, false)) return;
+  host().unlock_after_fork();
+  runtime::SignalWatch& signals = runtime::signal_watch();
+  if (signals.busy.fetch_sub(1) == 1 && signals.deferred.load()) runtime::run_deferred.load()();
 }
 
 void after_fork_in_child() {
   if (state.load() == State::kFailed) state.store(State::kNone);
   if (!std::exchange(forking, false)) return;
+  // What came to the parent meanwhile is the parent's.
+  runtime::signal_watch().busy.fetch_sub(1);
+  runtime::signal_watch().deferred.store(false);
   state.store(State::kCopy);
   // The parent's device and wake-ups.
   for (int fd = first_internal(); fd < first_internal() + kInternalMax; ++fd) libc().close(fd);
