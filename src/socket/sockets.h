@@ -67,9 +67,8 @@ class Sockets {
   Result<int> listen(Descriptor fd, int backlog, Instant now);
   Result<Descriptor> accept4(Descriptor fd, sockaddr* address, socklen_t* length, int flags, Instant now);
   Result<int> connect(Descriptor fd, const sockaddr* address, socklen_t length, Instant now);
-  Result<std::size_t> sendmsg(Descriptor fd, const msghdr* message, int flags, Instant now);
-  // sendfile(2) without a copy: a stream may point at the bytes until they are acknowledged. Without a loan as sendmsg().
-  Result<std::size_t> sendmsg(Descriptor fd, const msghdr* message, int flags, Instant now, Loan* loan);
+  // With a loan a stream may point at the bytes until they are acknowledged, instead of copying them.
+  Result<std::size_t> sendmsg(Descriptor fd, const msghdr* message, int flags, Instant now, Loan* loan = nullptr);
   Result<std::size_t> recvmsg(Descriptor fd, msghdr* message, int flags, Instant now);
   Result<std::size_t> send(Descriptor fd, const void* data, std::size_t size, int flags, Instant now);
   Result<std::size_t> sendto(Descriptor fd, const void* data, std::size_t size, int flags, const sockaddr* to,

@@ -571,10 +571,4 @@ void Sockets::State::end_lingerings(Instant now) {
   });
 }
 
-Result<std::size_t> Sockets::sendmsg(Descriptor fd, const msghdr* message, int flags, Instant now, Loan* loan) {
-  SocketFile* s = state_->find_socket(fd);
-  if (loan == nullptr || message == nullptr || s == nullptr || s->kind != FileKind::kStream) return sendmsg(fd, message, flags, now);
-  return state_->send(static_cast<StreamSocket&>(*s), *message, flags, now, loan);
-}
-
 }  // namespace tapir::socket
