@@ -66,8 +66,9 @@ class Forwarder {
 
   [[noreturn]] void run() {
     for (;;) {
-      const bool more = pass(sides_[0], sides_[1]) | pass(sides_[1], sides_[0]);
-      if (more) continue;
+      const bool there = pass(sides_[0], sides_[1]);
+      const bool back = pass(sides_[1], sides_[0]);
+      if (there || back) continue;
       std::array<pollfd, 2> waiting = {pollfd{sides_[0].device->wait_descriptor(), POLLIN, 0},
                                        pollfd{sides_[1].device->wait_descriptor(), POLLIN, 0}};
       ::poll(waiting.data(), waiting.size(), -1);

@@ -52,7 +52,7 @@ SeenSegment sent(std::string_view text, std::uint16_t segment_size = 0) {
   settings.ecr_scaled = true;
   const auto bytes = build_segment(spec_of(text), {}, mirror, settings);
   EXPECT_TRUE(bytes) << text;
-  const auto seen = read_segment(SentPacket{Instant{}, 0, *bytes, segment_size});
+  const auto seen = read_segment(SentPacket{Instant{}, 0, *bytes, segment_size}, settings);
   EXPECT_TRUE(seen) << text;
   return to_script(*seen, established());
 }
@@ -116,9 +116,9 @@ TEST(DrillPackets, PayloadThatIsNotZeroIsADifference) {
 TEST(DrillPackets, BrokenBytesAreADifference) {
   auto bytes = *build_segment(spec_of("P. 1:11(10) ack 1 win 5"), {}, established(), Settings{});
   bytes.back() ^= 1;
-  EXPECT_EQ(read_segment(SentPacket{Instant{}, 0, bytes, 0})->malformed, "the TCP checksum is wrong");
+  EXPECT_EQ(read_segment(SentPacket{Instant{}, 0, bytes, 0}, Settings{})->malformed, "the TCP checksum is wrong");
   bytes[8] ^= 1;
-  EXPECT_EQ(read_segment(SentPacket{Instant{}, 0, bytes, 0})->malformed, "the IP header's checksum is wrong");
+  EXPECT_EQ(read_segment(SentPacket{Instant{}, 0, bytes, 0}, Settings{})->malformed, "the IP header's checksum is wrong");
 }
 
 TEST(DrillPackets, IpHeaderIsCheckedWhenAsked) {
