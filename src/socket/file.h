@@ -91,10 +91,12 @@ struct SocketFile : File {
   Duration receive_timeout{};            // SO_RCVTIMEO; zero: for ever
   Duration send_timeout{};               // SO_SNDTIMEO
   InterfaceId interface = kNoInterface;  // SO_BINDTODEVICE
+  std::uint16_t stale_port = 0;          // what getsockname() still says of a port that was let go of (Linux: inet_sport)
   std::uint32_t mark = 0;                // SO_MARK
   std::int32_t priority = 0;             // SO_PRIORITY
   std::int32_t error = 0;                // sk_err when no connection holds it
   std::uint32_t linger_seconds = 0;      // SO_LINGER
+  std::int32_t peek_offset = -1;         // SO_PEEK_OFF; negative: peeks begin at the head
   bool linger : 1 = false;
   bool address_locked : 1 = false;       // bind() chose the address (SOCK_BINDADDR_LOCK)
   bool port_locked : 1 = false;          // bind() named the port (SOCK_BINDPORT_LOCK)
@@ -111,8 +113,6 @@ struct SocketFile : File {
   std::uint8_t timestamps = 0;  // SO_TIMESTAMP, SO_TIMESTAMPNS: kTimestamp*
   std::uint8_t tells = 0;       // what recvmsg() tells besides the data: kTells*
   std::uint8_t shutdown = 0;    // what the program shut while there was no connection to tell
-  std::uint16_t stale_port = 0; // what getsockname() still says of a port that was let go of (Linux: inet_sport)
-  std::int32_t peek_offset = -1;  // SO_PEEK_OFF; negative: peeks begin at the head
 
   stack::Sharing sharing() const { return {reuse_address, reuse_port, 0}; }
 };
