@@ -57,12 +57,12 @@ class ManyThreadsTest : public testing::Test {
     return {client, server};
   }
   // Until `count` calls sleep or drive: a call that waits is not to be seen otherwise.
-  void until_waiting(std::uint64_t count) {
-    const auto waits = [this] {
-      const HostStats stats = host_.stats();
-      return stats.sleeps + stats.polls;
-    };
-    const std::uint64_t before = waits();
+  // How often a thread has gone to wait, to be asked before the threads start that shall wait.
+  std::uint64_t waits() {
+    const HostStats stats = host_.stats();
+    return stats.sleeps + stats.polls;
+  }
+  void until_waiting(std::uint64_t before, std::uint64_t count) {
     while (waits() < before + count) std::this_thread::yield();
   }
 
@@ -105,19 +105,21 @@ TEST_F(ManyThreadsTest, EightThreadsAcceptEachConnectionOnce) {
 
 TEST_F(ManyThreadsTest, ShutdownEndsAReceiveThatWaits) {
   const auto [client, server] = connected(1000);
+  const std::uint64_t before = waits();
   std::thread reader([&, fd = server] {
     char byte = 0;
     const auto got = host_.recv(fd, &byte, 1);
     ASSERT_TRUE(got);
     EXPECT_EQ(*got, 0);
   });
-  until_waiting(1);
+  until_waiting(before, 1);
   EXPECT_EQ(errno_of(host_.shutdown(server, SHUT_RD)), 0);
   reader.join();
 }
 
 TEST_F(ManyThreadsTest, ShutdownEndsASendThatWaits) {
   const auto [client, server] = connected(1000);
+  const std::uint64_t before = waits();
   std::thread writer([&, fd = client] {
     const std::string much(std::size_t{64} << 20, 'x');
     const auto sent = host_.send(fd, much.data(), much.size(), MSG_NOSIGNAL);
@@ -128,7 +130,7 @@ TEST_F(ManyThreadsTest, ShutdownEndsASendThatWaits) {
   // A byte has come: the call has begun.
   char first = 0;
   ASSERT_TRUE(host_.recv(server, &first, 1));
-  until_waiting(1);
+  until_waiting(before, 1);
   EXPECT_EQ(errno_of(host_.shutdown(client, SHUT_WR)), 0);
   writer.join();
 }
@@ -137,6 +139,7 @@ TEST_F(ManyThreadsTest, ShutdownEndsASendThatWaits) {
 TEST_F(ManyThreadsTest, WhatWaitsOnAClosedDescriptorWaitsOn) {
   const auto [client, server] = connected(1000);
   const Descriptor listener = listen(1001);
+  const std::uint64_t before = waits();
   std::thread reader([&, fd = server] {
     char byte = 0;
     const auto got = host_.recv(fd, &byte, 1);
@@ -144,7 +147,7 @@ TEST_F(ManyThreadsTest, WhatWaitsOnAClosedDescriptorWaitsOn) {
     EXPECT_EQ(byte, 'x');
   });
   std::thread acceptor([&] { EXPECT_EQ(errno_of(host_.accept(listener)), 0); });
-  until_waiting(2);
+  until_waiting(before, 2);
   EXPECT_EQ(errno_of(host_.close(server)), 0);
   EXPECT_EQ(errno_of(host_.close(listener)), 0);
   EXPECT_EQ(errno_of(host_.close(server)), EBADF);
@@ -162,23 +165,25 @@ TEST_F(ManyThreadsTest, WhatWaitsOnAClosedDescriptorWaitsOn) {
 
 TEST_F(ManyThreadsTest, CancelEndsWhatWaits) {
   const auto [client, server] = connected(1000);
+  const std::uint64_t before = waits();
   std::thread reader([&, fd = server] {
     char byte = 0;
     EXPECT_EQ(errno_of(host_.recv(fd, &byte, 1)), ECANCELED);
   });
-  until_waiting(1);
+  until_waiting(before, 1);
   EXPECT_EQ(errno_of(host_.cancel_and_close(server)), 0);
   reader.join();
 }
 
 TEST_F(ManyThreadsTest, DupOverADescriptorLeavesWhatWaitsOnIt) {
   const auto [client, server] = connected(1000);
+  const std::uint64_t before = waits();
   std::thread reader([&, fd = server] {
     char byte = 0;
     const auto got = host_.recv(fd, &byte, 1);
     ASSERT_TRUE(got) << errno_of(got);
   });
-  until_waiting(1);
+  until_waiting(before, 1);
   EXPECT_EQ(*host_.dup3(client, server, 0), server);
   EXPECT_EQ(*host_.send(server, "x", 1), 1) << "the number is the client's now";
   reader.join();
