@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #if __has_include(<asio.hpp>)
 
+// Debian's Asio takes clang's coroutines for those of before C++20, and leaves its own out.
+#define ASIO_HAS_CO_AWAIT 1
+
 #include <gtest/gtest.h>
 
 #include <array>

@@ -98,7 +98,7 @@ TEST_F(PosixTest, EpollWaits) {
   ASSERT_EQ(tapir_connect(other_, out, raw(to), sizeof to), -1);
   EXPECT_EQ(errno, EINPROGRESS);
   EXPECT_EQ(tapir_epoll_wait(one_, epoll, &got, 1, 5000), 1);
-  EXPECT_EQ(got.data.u32, 7U);
+  EXPECT_EQ(std::uint32_t{got.data.u32}, 7U);
 }
 
 struct Pipe {
@@ -142,7 +142,7 @@ TEST_F(PosixTest, ASetHoldsDescriptorsOfBothKinds) {
   // Either wakes a thread that waits.
   std::thread putting([&] { pipe.put(); });
   ASSERT_EQ(tapir_epoll_wait(one_, set, got, 4, 10'000), 1);
-  EXPECT_EQ(got[0].data.u64, 2U);
+  EXPECT_EQ(std::uint64_t{got[0].data.u64}, 2U);
   putting.join();
   pipe.take();
   std::thread connecting([&] {
@@ -151,7 +151,7 @@ TEST_F(PosixTest, ASetHoldsDescriptorsOfBothKinds) {
     EXPECT_EQ(tapir_connect(other_, out, raw(to), sizeof to), 0);
   });
   ASSERT_EQ(tapir_epoll_wait(one_, set, got, 4, 10'000), 1);
-  EXPECT_EQ(got[0].data.u64, 1U);
+  EXPECT_EQ(std::uint64_t{got[0].data.u64}, 1U);
   connecting.join();
   // A busy set asks the kernel now and then.
   pipe.put();
@@ -179,11 +179,11 @@ TEST_F(PosixTest, SetsOfBothKindsNest) {
   EXPECT_EQ(tapir_epoll_wait(one_, outer, got, 4, 0), 0);
   pipe.put();
   ASSERT_EQ(tapir_epoll_wait(one_, outer, got, 4, 10'000), 1);
-  EXPECT_EQ(got[0].data.u64, 3U);
+  EXPECT_EQ(std::uint64_t{got[0].data.u64}, 3U);
   const int same = tapir_dup(one_, inner);
   EXPECT_EQ(tapir_close(one_, inner), 0);
   ASSERT_EQ(tapir_epoll_wait(one_, same, got, 4, 10'000), 1) << "a duplicate is the same set";
-  EXPECT_EQ(got[0].data.u64, 2U);
+  EXPECT_EQ(std::uint64_t{got[0].data.u64}, 2U);
   pipe.take();
   EXPECT_EQ(tapir_epoll_wait(one_, outer, got, 4, 0), 0);
 }
