@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 
+LSAN_SUPPRESSIONS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lsan_suppressions.txt")
+
 TAPIR = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else ""
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 OURS, KERNEL = "10.0.0.1", "10.0.0.2"
@@ -108,7 +110,8 @@ class Terminal:
     def __init__(self, *words, rows=24, columns=80, **environment):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
-            os.execve(words[0], words, {**os.environ, "TERM": "xterm", **environment})
+            # libedit keeps two strings for good, which a build with sanitizers would end the shell for.
+            os.execve(words[0], words, {**os.environ, "TERM": "xterm", "LSAN_OPTIONS": f"suppressions={LSAN_SUPPRESSIONS}", **environment})
         self.resize(rows, columns)
         self.seen = ""
 
