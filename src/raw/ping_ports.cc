@@ -2,8 +2,8 @@
 #include "raw/ping_ports.h"
 
 #include <array>
-#include <utility>
 
+#include "raw/copies.h"
 #include "raw/events.h"
 
 namespace tapir::raw {
@@ -72,28 +72,8 @@ bool PingPorts::deliver(const RawArrival& arrival, Bytes message, Instant receiv
     if (port.interface != kNoInterface && port.interface != arrival.interface) return;
     known = true;
     const PingHandle handle = ports_.handle_of(port);
-    Stored about;
-    about.source = arrival.source;
-    about.destination = arrival.destination;
-    about.interface = arrival.interface;
-    about.tos = arrival.tos;
-    about.hop_limit = arrival.hop_limit;
-    Frame copy = pool_.copy(message);
-    std::optional<trace::DropReason> refused;
-    if (copy) {
-      copy.meta().received_at = received_at;
-      refused = port.queue.push(about, std::move(copy));
-    } else {
-      refused = port.queue.refuse(trace::DropReason::kMemory);
-    }
-    if (refused) {
-      counters_.drop(*refused);
-      tracer_.emit(received_at, Event::kDropped, handle.packed(), static_cast<std::uint64_t>(*refused),
-                   message.size());
-      return;
-    }
-    tracer_.emit(received_at, Event::kDelivered, handle.packed(), message.size(), port.queue.count());
-    touched.add(handle, kTouchedReadable);
+    if (enqueue_copy(port.queue, arrival, message, received_at, handle.packed(), pool_, counters_, tracer_))
+      touched.add(handle, kTouchedReadable);
   });
   return known;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "raw/raw_ports.h"
 
-#include <utility>
 
+#include "raw/copies.h"
 #include "raw/events.h"
 
 namespace tapir::raw {
@@ -74,28 +74,8 @@ bool RawPorts::deliver(const RawArrival& arrival, Bytes packet, std::size_t head
     known = true;
     if (filtered(port, packet.subspan(header_size))) continue;
     const RawHandle handle = ports_.handle_of(port);
-    Stored about;
-    about.source = arrival.source;
-    about.destination = arrival.destination;
-    about.interface = arrival.interface;
-    about.tos = arrival.tos;
-    about.hop_limit = arrival.hop_limit;
-    Frame copy = pool_.copy(packet);
-    std::optional<trace::DropReason> refused;
-    if (copy) {
-      copy.meta().received_at = received_at;
-      refused = port.queue.push(about, std::move(copy));
-    } else {
-      refused = port.queue.refuse(trace::DropReason::kMemory);
-    }
-    if (refused) {
-      counters_.drop(*refused);
-      tracer_.emit(received_at, Event::kDropped, handle.packed(), static_cast<std::uint64_t>(*refused),
-                   packet.size());
-      continue;
-    }
-    tracer_.emit(received_at, Event::kDelivered, handle.packed(), packet.size(), port.queue.count());
-    touched.add(handle, kTouchedReadable);
+    if (enqueue_copy(port.queue, arrival, packet, received_at, handle.packed(), pool_, counters_, tracer_))
+      touched.add(handle, kTouchedReadable);
   }
   return known;
 }
