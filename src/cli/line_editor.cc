@@ -151,6 +151,8 @@ LineEditor::~LineEditor() {
 
 LineEditor::Outcome LineEditor::read(std::string& line) {
   Terminal& t = *terminal_;
+  // el_gets() itself leaves the terminal's line mode only after it drew the prompt: a Ctrl-D typed at once would be lost.
+  el_set(t.editor, EL_PREP_TERM, 1);
   t.at_prompt = true;
   int length = 0;
   errno = 0;

@@ -155,16 +155,25 @@ class Shell {
     return table_.run(words);
   }
 
+  struct CommandHelp {
+    std::string_view name;
+    std::string_view summary;
+  };
+
   int help(const std::vector<std::string>& words) {
+    static constexpr CommandHelp kOwn[] = {{"help", "this list; help COMMAND tells its options"}, {"clear", "an empty screen"}, {"exit", "leaves, as Ctrl-D does"}};
     if (words.size() > 1) {
+      if (const auto* own = std::ranges::find(kOwn, words[1], &CommandHelp::name); own != std::end(kOwn)) {
+        fmt::print("{}: {}\n", own->name, own->summary);
+        return 0;
+      }
       if (find(words[1]) == nullptr) return complain("shell", fmt::format("there is no command '{}'; `help` lists them", words[1]), 2);
       return table_.run({words[1], "--help"});
     }
     std::size_t width = 0;
     for (const CommandName& each : table_.commands) width = std::max(width, each.name.size());
     for (const CommandName& each : table_.commands) fmt::print("  {:{}}  {}\n", each.name, width, each.summary);
-    fmt::print("  {:{}}  {}\n  {:{}}  {}\n  {:{}}  {}\n", "help", width, "this list; help COMMAND tells its options", "clear", width, "an empty screen", "exit", width,
-               "leaves, as Ctrl-D does");
+    for (const CommandHelp& each : kOwn) fmt::print("  {:{}}  {}\n", each.name, width, each.summary);
     fmt::print("Commands may follow one another after ';'. Ctrl-C ends the command that runs.\n");
     return 0;
   }

@@ -123,6 +123,11 @@ class Terminal:
     def type(self, text):
         os.write(self.fd, text.encode())
 
+    def takes_keys(self):
+        """The program reads keys, not lines. In line mode Ctrl-D would become a NUL for who then reads keys."""
+        import termios
+        return not termios.tcgetattr(self.fd)[3] & termios.ICANON
+
     def read(self, seconds):
         if not select.select([self.fd], [], [], seconds)[0]:
             return False
@@ -908,6 +913,18 @@ def case_shell_has_its_own_stack_and_scripts():
     expect(run(TAPIR, "shell", "-c", "nosuch", check=False).returncode == 127, "unknown")
     expect(run(TAPIR, "shell", "--control", "/nonexistent", "-c", "ss", check=False).returncode == 1, "no stack there")
     expect(run(TAPIR, "shell", "--addr", "nonsense", "-c", "ss", check=False).returncode == 2, "what `up` refuses")
+
+
+def case_shell_takes_keys_from_when_the_prompt_stands():
+    with tempfile.TemporaryDirectory() as home:
+        shell = Terminal(TAPIR, "shell", HOME=home)
+        for _ in range(30):
+            shell.wait_for("tapir> ")
+            expect(shell.takes_keys(), "the prompt stands, and the terminal still reads lines")
+            shell.type("help exit\r")
+        shell.wait_for("tapir> ")
+        shell.type("\x04")
+        expect(shell.ended() == 0, "Ctrl-D leaves")
 
 
 def case_shell_debug_lines_do_not_disturb_the_prompt():
