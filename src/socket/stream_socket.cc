@@ -40,11 +40,6 @@ bool closing(tcp::State state) {
 
 // ---- state ----
 
-tcp::State Sockets::State::tcp_state(const StreamSocket& s) const {
-  if (s.listener) return tcp::State::kListen;
-  const tcp::Connection* connection = connection_of(s);
-  return connection != nullptr ? connection->state() : tcp::State::kClosed;
-}
 
 tcp::SocketOptions& Sockets::State::options_of(StreamSocket& s) {
   if (connection_of(s) != nullptr) {
@@ -68,26 +63,11 @@ void Sockets::State::options_changed(StreamSocket& s, Instant now) {
   finish_call(now);
 }
 
-int Sockets::State::pending_error(const StreamSocket& s) const {
-  if (s.error != 0) return s.error;
-  const tcp::Connection* connection = connection_of(s);
-  return connection != nullptr ? linux_errno(connection->pending_cause()) : 0;
-}
-
 // Linux's sock_error: told once.
 int Sockets::State::take_error(StreamSocket& s) {
   if (s.error != 0) return std::exchange(s.error, 0);
   tcp::Connection* connection = connection_of(s);
   return connection != nullptr ? linux_errno(connection->take_cause()) : 0;
-}
-
-std::uint8_t Sockets::State::shutdown_of(const StreamSocket& s) const {
-  std::uint8_t shut = s.shutdown;
-  if (const tcp::Connection* connection = connection_of(s)) {
-    if (connection->receive_closed()) shut |= kReceiveShutdown;
-    if (connection->send_closed()) shut |= kSendShutdown;
-  }
-  return shut;
 }
 
 // ---- listen, accept ----
@@ -340,7 +320,7 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
     if (*begun) return **begun;
     connection = connection_of(s);
   }
-  const tcp::State state = tcp_state(s);
+  const tcp::State state = tcp_state(s, connection);
   const bool begun_by_syn = state == tcp::State::kSynReceived && connection->fast_open_pending();
   if (state != tcp::State::kEstablished && state != tcp::State::kCloseWait && !begun_by_syn) {
     if (const int error = take_error(s)) return fail(error);
@@ -348,7 +328,7 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
     if ((flags & MSG_DONTWAIT) == 0 && !s.nonblocking) connection->note_writer_waits();
     return fail(EAGAIN);
   }
-  if (pending_error(s) != 0 || (shutdown_of(s) & kSendShutdown) != 0) {
+  if (pending_error(s, connection) != 0 || (shutdown_of(s, connection) & kSendShutdown) != 0) {
     const int error = take_error(s);
     return fail(error != 0 ? error : EPIPE);
   }

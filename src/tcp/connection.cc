@@ -449,6 +449,7 @@ void Connection::finish(CloseCause cause, Env& env, Instant now) {
   end_fast_open();
   notes_on_end(env, now);
   keepalive_at_ = kNever;
+  deadlines_changed_ = true;
   syn_owed_ = fin_owed_ = probe_owed_ = ack_now_ = challenge_owed_ = false;
   send_shutdown_ = receive_shutdown_ = true;
   time_wait_owed_ = false;

@@ -106,7 +106,13 @@ class Connection : public TouchedLink {
   void on_path(const Path& path, Env& env, Instant now);     // a new route or path MTU
   void on_timeout(Env& env, Instant now);
   Instant next_deadline() const;
-  // Something must leave before the next frame is looked at (DESIGN: due).
+  // May next_deadline() have changed since this was last asked?
+  bool take_deadlines_changed() {
+    const bool changed = deadlines_changed_;
+    deadlines_changed_ = false;
+    return changed;
+  }
+  // Something must leave before the next frame is looked at (an ACK of what came out of order, a challenge, a RST).
   bool output_due() const { return due_; }
   bool output_wanted() const;
   // The device takes nothing now, not even once its queue was handed over. What was to leave by a timer did not, so there is nothing
@@ -511,9 +517,15 @@ class Connection : public TouchedLink {
   Duration within_user_timeout(Duration delay, Instant now) const;
   Duration backed_off_rto(const Env& env) const;
   void arm(Timer timer, Instant when, Env& env, Instant now);
-  void disarm(Timer timer) { deadline(timer) = kNever; }
-  bool armed(Timer timer) { return deadline(timer) != kNever; }
-  Instant& deadline(Timer timer) { return timer == Timer::kKeepalive ? keepalive_at_ : busy_->deadlines[static_cast<std::size_t>(timer)]; }
+  void disarm(Timer timer) { set_deadline(timer, kNever); }
+  bool armed(Timer timer) const { return deadline(timer) != kNever; }
+  Instant deadline(Timer timer) const { return timer == Timer::kKeepalive ? keepalive_at_ : busy_->deadlines[static_cast<std::size_t>(timer)]; }
+  void set_deadline(Timer timer, Instant when) {
+    Instant& at = timer == Timer::kKeepalive ? keepalive_at_ : busy_->deadlines[static_cast<std::size_t>(timer)];
+    if (at == when) return;
+    at = when;
+    deadlines_changed_ = true;
+  }
   void arm_keepalive(Env& env, Instant now);
   void arm_probe_if_stuck(Env& env, Instant now);
 
@@ -586,6 +598,7 @@ class Connection : public TouchedLink {
   bool no_space_ : 1 = false;          // a write was refused: tell when there is room again
   bool passive_ : 1 = false;
   bool has_report_ : 1 = false;        // the program has not read what was told
+  bool deadlines_changed_ : 1 = false; // since take_deadlines_changed()
   bool confirmed_ : 1 = false;         // what was sent arrives: the neighbour is to hear of it
   EcnState ecn_;
   std::uint16_t mss_now_ = 536;    // snd_.mss less the SACK blocks that segments carry at the moment

@@ -35,19 +35,19 @@ Instant Connection::next_deadline() const {
 }
 
 void Connection::arm(Timer timer, Instant when, Env& env, Instant now) {
-  deadline(timer) = when;
+  set_deadline(timer, when);
   env.tracer.emit(now, Event::kTimerArmed, subject_, static_cast<std::uint64_t>(timer), to_nsec(when));
 }
 
 void Connection::on_timeout(Env& env, Instant now) {
   if (!wake(env)) {
-    keepalive_at_ = later(now, kMemoryRetry);
+    set_deadline(Timer::kKeepalive, later(now, kMemoryRetry));
     return;
   }
   for (std::size_t i = 0; i < kTimerCount && state_ != State::kClosed; ++i) {
     const auto timer = static_cast<Timer>(i);
     if (deadline(timer) > now) continue;
-    deadline(timer) = kNever;
+    disarm(timer);
     env.tracer.emit(now, Event::kTimerFired, subject_, i);
     switch (timer) {
       case Timer::kRetransmit: on_retransmit_timeout(env, now); break;
