@@ -36,7 +36,7 @@ Result<int> Sockets::State::bind(SocketFile& s, const sockaddr* address, socklen
     return 0;
   }
   if (const Result<int> taken = take_port(s, *local); !taken) {
-    if (!s.address_locked) s.local.address = IpAddress::any_v4();
+    s.local.address = IpAddress::any_v4();
     return taken;
   }
   s.address_locked = !local->address.is_unspecified();

@@ -86,8 +86,9 @@ Result<int> Sockets::State::connect(DatagramSocket& s, const sockaddr* address, 
   return 0;
 }
 
-// Linux's __udp_disconnect.
+// Linux's __udp_disconnect. The pending error stays.
 void Sockets::State::disconnect(DatagramSocket& s, Instant now) {
+  s.error = take_error(s);
   if (!s.port_locked) {
     const bool locked = s.address_locked;
     const IpAddress address = s.local.address;
@@ -99,6 +100,12 @@ void Sockets::State::disconnect(DatagramSocket& s, Instant now) {
   }
   parts.ports.set_address(s.binding, s.local.address);
   parts.udp.disconnect(s.port, s.local);
+}
+
+// The datagram is gone as soon as it is sent, and with each that goes edge-triggered watchers learn of room (Linux: sock_wfree).
+// Nobody else waits for it.
+void Sockets::State::tell_room(DatagramSocket& s) {
+  if (!s.watchers.empty()) wake(s, kWakeWritable);
 }
 
 // Linux's udp_sendmsg.
@@ -197,6 +204,7 @@ Result<std::size_t> Sockets::State::send(DatagramSocket& s, const msghdr& messag
   const FourTuple tuple{{path->source, s.local.port}, {path->destination, remote.port}};
   const auto sent = parts.send_datagram(tuple, *path, std::span(spans).first(count), options, fields, now);
   if (!sent) return fail(linux_errno(sent.error()));
+  tell_room(s);
   finish_call(now);
   return size;
 }

@@ -59,7 +59,11 @@ Result<int> Sockets::State::epoll_add(EpollSet& set, File& file, int descriptor,
   item.descriptor = descriptor;
   item.events = event.events | EPOLLERR | EPOLLHUP;
   item.data = event.data;
-  file.watchers.push_back(item);
+  // Who came last is told first, but those who share (Linux: add_wait_queue, add_wait_queue_exclusive).
+  if ((event.events & EPOLLEXCLUSIVE) != 0)
+    file.watchers.push_back(item);
+  else
+    file.watchers.push_front(item);
   set.items.push_back(item);
   if ((readiness(file) & item.events) != 0) make_ready(item);
   return 0;

@@ -174,8 +174,8 @@ Result<std::size_t> Sockets::State::send_headed(RawSocket& s, const Path& path, 
                                                        static_cast<IpProtocol>(header[9]), 1, now));
   std::array<Bytes, kOutgoingSpansMax> rest;
   const std::size_t count = skip_front(spans, header_size, rest);
-  (void)s;
   parts.send_with_header(path, header, std::span(rest).first(count), now);
+  tell_room(s);
   finish_call(now);
   return size;
 }
@@ -244,6 +244,7 @@ Result<std::size_t> Sockets::State::send_raw(DatagramSocket& s, const msghdr& me
   }
   const auto sent = parts.send_raw(*path, payload, fields, static_cast<Ecn>(s.tos & 3), now);
   if (!sent) return fail(linux_errno(sent.error()));
+  tell_room(s);
   finish_call(now);
   return out.size;
 }

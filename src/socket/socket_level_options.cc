@@ -339,6 +339,11 @@ constexpr Option kOptions[] = {
        tcp_options(state, s).receive_low_water =
            static_cast<std::int32_t>(std::max<std::int64_t>(std::min(asked, most), 1));
        tcp_changed(state, s, now);
+       // What waits may be enough now, and is news again (Linux: tcp_data_ready).
+       const tcp::Connection* connection = state.connection_of(stream(s));
+       if (connection != nullptr && (connection->readable_bytes() != 0 || connection->peer_fin()) &&
+           (state.readiness(stream(s)) & EPOLLIN) != 0)
+         state.wake(s, kWakeReadable);
        return 0;
      }},
     {SO_SNDLOWAT, Sorts::kAll, [](State&, SocketFile&, Instant) -> Result<int> { return 1; }},

@@ -154,6 +154,7 @@ struct Sockets::State {
   bool has_error(const DatagramSocket& s) const;
   bool autobind(DatagramSocket& s, Instant now);
   bool bound_socket(DatagramSocket& s, const Endpoint& local, Instant now);
+  void tell_room(DatagramSocket& s);
 
   // ---- raw_socket.cc: RAW and ping sockets; the first two and close_raw() of packet sockets too ----
   raw::ReceiveQueue* raw_queue(const DatagramSocket& s);

@@ -241,7 +241,6 @@ Result<int> Sockets::State::start_connect(StreamSocket& s, const sockaddr* addre
     return fail(ENOBUFS);
   }
   s.error = 0;
-  s.shutdown = 0;
   return 0;
 }
 
@@ -278,6 +277,7 @@ void Sockets::State::disconnect(StreamSocket& s, int error, Instant now) {
     options_of(s) = kept;
     parts.ports.stop_listening(s.binding);
     leaves = true;
+    if (error == 0) error = s.error;  // of a connection before it listened
   } else if (tcp::Connection* connection = connection_of(s)) {
     const tcp::State state = connection->state();
     if (needs_reset(state) || state == tcp::State::kSynSent)

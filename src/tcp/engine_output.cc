@@ -86,6 +86,7 @@ bool Engine::poll_segment(OutgoingFrame& out, Output& how, bool only_due, Instan
   while (s.output.head != 0) {
     Connection& c = *s.connections.at(s.output.head - 1);
     const bool room = s.paths.has_room(c.interface());
+    // Most have said all they had to say with one segment.
     if (room && c.output_wanted() && s.poll_one(c, out, how, now)) return true;
     s.output.head = c.output_next;
     if (s.output.head == 0) s.output.tail = 0;

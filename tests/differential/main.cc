@@ -69,12 +69,13 @@ int run_random(const Arguments& arguments) {
   for (unsigned long i = 0; i < arguments.count; ++i) {
     const unsigned long seed = arguments.seed + i;
     const Script script = random_script(seed);
-    if (!difference(script, true, arguments.patience)) continue;
+    const auto first_told = difference(script, true, arguments.patience);
+    if (!first_told) continue;
     const Script small = shrunk(script, true, arguments.patience);
     const auto told = difference(small, true, arguments.patience);
     if (!told) {
       // A machine that is busy: what does not come again is not believed.
-      std::printf("seed %lu: different once, and not again\n", seed);
+      std::printf("seed %lu: different once, and not again\n%s", seed, first_told->c_str());
       continue;
     }
     ++different;

@@ -68,7 +68,8 @@ constexpr Wanted kWanted[] = {
      }},
     {"What MSG_MORE holds may leave when data comes",
      [](const Op& op, const std::string& kernel, const std::string& tapir) {
-       const bool sends = op.call == Call::kSend || op.call == Call::kSendTo;
+       const bool sends = op.call == Call::kSend || op.call == Call::kSendTo || about(op, SOL_TCP, TCP_CORK) ||
+                          about(op, SOL_TCP, TCP_NODELAY);
        return sends && kernel.substr(0, kernel.find(' ')) == tapir.substr(0, tapir.find(' ')) &&
               (one_more_unpushed(kernel, tapir) || one_more_unpushed(tapir, kernel));
      },
