@@ -309,6 +309,9 @@ void Sockets::State::disconnect(StreamSocket& s, int error, Instant now) {
 
 // ---- data ----
 
+// Pieces of the program's memory in one segment, where they are not copied on Linux (MAX_SKB_FRAGS).
+constexpr unsigned kFragmentsMax = 17;
+
 // Linux's tcp_sendmsg_locked.
 Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message, int flags, Instant now, Loan* loan) {
   const auto pieces = pieces_of(message);
@@ -341,6 +344,7 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
   const bool zero_copy = (flags & MSG_ZEROCOPY) != 0 && connection->options().zero_copy;
   if (zero_copy && !parts.tcp.room_for_note(s.connection)) return fail(ENOBUFS);
   std::size_t written = 0;
+  unsigned fragments = 0;
   for (const iovec& piece : *pieces) {
     const std::size_t size = std::min(piece.iov_len, left);
     if (size == 0) continue;
@@ -350,11 +354,12 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
     }
     left -= size;
     Bytes rest(static_cast<const std::uint8_t*>(piece.iov_base), size);
+    const bool full = zero_copy && ++fragments % kFragmentsMax == 0;
     while (!rest.empty()) {
       tcp::Connection::WriteFlags how;
       how.more = (flags & MSG_MORE) != 0;
-      how.follows = left != 0;
-      how.end_of_record = (flags & MSG_EOR) != 0 && left == 0;
+      how.follows = left != 0 && !full;
+      how.end_of_record = ((flags & MSG_EOR) != 0 && left == 0) || (full && left != 0);
       how.urgent = (flags & MSG_OOB) != 0 && left == 0;
       how.loan = loan;
       const std::size_t taken = parts.tcp.write(s.connection, rest, how, now);

@@ -52,6 +52,9 @@ struct SegmentContext {
   std::uint16_t gso_size = 0;   // > 0: this is a super-segment (GRO) of segments of this many payload bytes
 };
 
+// What timestamps take of each segment, with their padding (RFC 7323 appendix A).
+inline constexpr std::uint16_t kTimestampBytes = 12;
+
 // What a finished handshake hands over (from a HalfOpen record, a cookie).
 struct Handshake {
   FourTuple tuple;
@@ -346,7 +349,7 @@ class Connection : public TouchedLink {
     std::uint32_t wnd = 0;         // bytes offered from wup on
     std::uint32_t ssthresh = 0;    // how much to offer at most for now (Linux: rcv_ssthresh)
     std::uint32_t window_clamp = 0;
-    std::uint16_t advmss = 536;    // what our SYN said
+    std::uint16_t advmss = 536;    // what our SYN said; once established less the timestamps of each segment
     std::uint8_t wscale = 0;
   };
   struct Timestamps {
@@ -387,7 +390,7 @@ class Connection : public TouchedLink {
   bool out_of_window_limited(const wire::TcpSegment& segment, trace::Counter skipped, Env& env, Instant now);
   void queue_in_order(Frame frame, std::uint32_t segment_size, bool push, Env& env, Instant now);
   void drain_reassembly(Env& env, Instant now);
-  void take_out_of_order(const wire::TcpSegment& segment, SeqNum seq, Ecn ecn, Frame frame, Env& env, Instant now);
+  void take_out_of_order(const wire::TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now);
   void check_urg(const wire::TcpSegment& segment, const Env& env);
   SeqNum read_up_to() const;     // the next byte of the stream that the program will read (Linux: copied_seq)
   void note_read();              // the reader may have passed the mark
@@ -473,6 +476,7 @@ class Connection : public TouchedLink {
   bool resend_tail(OutgoingFrame& out, Transmission& last, Env& env, Instant now);
   void take_unsent(std::uint32_t length, Transmission& t, Env& env);
   bool may_join(std::uint32_t length, Env& env) const;
+  void join_small(Transmission& record, SeqNum right_edge, Env& env);
   void note_resent(std::uint32_t segments, std::uint32_t payload, Env& env);
   void note_queue_sent(bool first, Env& env, Instant now);
   bool paced(const Env& env) const { return options_->max_pacing_rate != ~std::uint32_t{0} || env.knobs.fair_queue; }
@@ -537,11 +541,12 @@ class Connection : public TouchedLink {
   void compress_ack(Env& env, Instant now);
   void note_ecn(Ecn ecn, Env& env, Instant now);
   void grow_receive_window(std::uint32_t payload, std::size_t true_size, Env& env);
+  void measure_segment(std::uint32_t segment_size, std::uint32_t payload, std::size_t true_size, bool push);
   void measure_scaling_ratio(std::uint32_t segment_size, std::uint32_t payload, std::size_t true_size);
   void measure_receive_rtt(const wire::TcpSegment& segment, Instant now);
   void adjust_receive_space(Env& env, Instant now);
   void offer_after_read();
-  void set_up_receive_window(std::uint32_t rcv_wnd, std::uint32_t window_clamp);
+  void set_up_receive_window(std::uint32_t rcv_wnd, std::uint32_t window_clamp, const Knobs& knobs);
 
   // ---- connection.cc ----
   void enter(State to, Env& env, Instant now);
@@ -552,7 +557,7 @@ class Connection : public TouchedLink {
   void refresh_mss(Env& env);
   void use_grown_path(Env& env);
   void mark_oversized(bool all, Env& env, Instant now);
-  std::uint16_t header_bytes() const { return static_cast<std::uint16_t>(40 + (timestamps_ ? 12 : 0) + (signs() ? kMd5OptionBytes : 0)); }   // of a data segment's packet
+  std::uint16_t header_bytes() const { return static_cast<std::uint16_t>(40 + (timestamps_ ? kTimestampBytes : 0) + (signs() ? kMd5OptionBytes : 0)); }   // of a data segment's packet
   void on_mtu_probe_answered(std::uint16_t size, Env& env);
   void set_buffer_limits(const Knobs& knobs);
   void expand_send_limit(Env& env);

@@ -6,6 +6,7 @@
 #include "tcp/connection.h"
 #include "tcp/events.h"
 #include "tcp/fastopen.h"
+#include "wire/icmp.h"
 
 namespace tapir::tcp {
 
@@ -311,11 +312,16 @@ void Connection::on_delivery_error(const DeliveryError& error, Env& env, Instant
     case DeliveryErrorKind::kNetUnreachable: cause = CloseCause::kNetUnreachable; break;
     case DeliveryErrorKind::kProtocolUnreachable: cause = CloseCause::kProtocolUnreachable; break;
     case DeliveryErrorKind::kPortUnreachable: cause = CloseCause::kPortUnreachable; break;
-    case DeliveryErrorKind::kSourceRouteFailed: cause = CloseCause::kProhibited; break;
+    case DeliveryErrorKind::kSourceRouteFailed: cause = CloseCause::kSourceRouteFailed; break;
     case DeliveryErrorKind::kHostUnreachable:
+      if (error.from_icmp && error.icmp_code == wire::kUnreachableHostUnknown) cause = CloseCause::kHostUnknown;
+      if (error.from_icmp && error.icmp_code == wire::kUnreachableHostIsolated) cause = CloseCause::kHostIsolated;
+      break;
     case DeliveryErrorKind::kAdminProhibited:
+      if (error.icmp_code == wire::kUnreachableNetProhibited) cause = CloseCause::kNetUnreachable;
+      break;
     case DeliveryErrorKind::kTimeExceeded: break;
-    case DeliveryErrorKind::kParameterProblem: return;
+    case DeliveryErrorKind::kParameterProblem: cause = CloseCause::kParameterProblem; break;
   }
   // A Fast Open connection that the program has counts as one that is open.
   const bool opening = state_ == State::kSynSent || state_ == State::kSynReceived;

@@ -15,12 +15,19 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <condition_variable>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <fstream>
+#include <mutex>
+#include <thread>
+#include <vector>
 
 namespace tapir::player {
 
@@ -111,14 +118,43 @@ int do_poll(void*, pollfd* entries, nfds_t count, int timeout_ms) {
 int do_netdev_send(void*, const void* packet, std::size_t size) {
   return ::write(tun, packet, size) == static_cast<ssize_t>(size) ? 0 : -1;
 }
+// Packets wait with the time at which they came, however late they are asked for.
+struct Arrived {
+  long long at;
+  std::vector<std::uint8_t> bytes;
+};
+std::mutex arrived_mutex;
+std::condition_variable arrived_changed;
+std::deque<Arrived> arrived;
+
+void read_device() {
+  for (;;) {
+    Arrived packet{0, std::vector<std::uint8_t>(65536)};
+    const ssize_t got = ::read(tun, packet.bytes.data(), packet.bytes.size());
+    if (got <= 0) return;
+    timeval now{};
+    ::gettimeofday(&now, nullptr);
+    packet.at = static_cast<long long>(now.tv_sec) * 1'000'000 + now.tv_usec;
+    packet.bytes.resize(static_cast<std::size_t>(got));
+    const std::scoped_lock lock(arrived_mutex);
+    arrived.push_back(std::move(packet));
+    arrived_changed.notify_one();
+  }
+}
+
 int do_netdev_receive(void*, void* packet, std::size_t* size, long long* time_usecs) {
-  pollfd entry{tun, POLLIN, 0};
-  const int ready = ::poll(&entry, 1, patience_ms);
-  timeval now{};
-  ::gettimeofday(&now, nullptr);
-  *time_usecs = static_cast<long long>(now.tv_sec) * 1'000'000 + now.tv_usec;
-  const ssize_t got = ready == 1 ? ::read(tun, packet, *size) : 0;
-  *size = static_cast<std::size_t>(got > 0 ? got : 0);
+  std::unique_lock lock(arrived_mutex);
+  const bool any =
+      arrived_changed.wait_for(lock, std::chrono::milliseconds(patience_ms), [] { return !arrived.empty(); });
+  if (!any) {
+    *size = 0;
+    return 0;
+  }
+  const Arrived first = std::move(arrived.front());
+  arrived.pop_front();
+  *size = std::min(*size, first.bytes.size());
+  std::memcpy(packet, first.bytes.data(), *size);
+  *time_usecs = first.at;
   return 0;
 }
 int do_usleep(void*, useconds_t usecs) { return ::usleep(usecs); }
@@ -200,6 +236,7 @@ Table enter_kernel(const KernelConfig& config) {
   shell("ip addr add " + config.local + " dev tun0 && ip link set tun0 mtu " + std::to_string(config.mtu) +
         " up && ip link set lo up");
   shell("ip route add default via " + config.gateway + " dev tun0 congctl " + config.congestion_control);
+  std::thread(read_device).detach();
   Table table;
   table.entries = {nullptr,
                    reinterpret_cast<void*>(do_free),
