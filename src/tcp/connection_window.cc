@@ -125,6 +125,9 @@ void Connection::measure_segment(std::uint32_t segment_size, std::uint32_t paylo
 // tcp_set_window_clamp).
 void Connection::measure_scaling_ratio(std::uint32_t segment_size, std::uint32_t payload, std::size_t true_size) {
   if (segment_size <= ack_policy_.rcv_mss() || true_size == 0) return;
+  // A frame of the next class, of which little is used, says nothing of a queue of them: it is copied to what it holds (frame/). A
+  // ratio of an eighth would leave a small buffer a window that no segment of its peer fits.
+  true_size = std::min(true_size, std::size_t{2} * payload + 512);
   const auto ratio = static_cast<std::uint8_t>(std::clamp<std::size_t>(std::size_t{payload} * 256 / true_size, 1, 255));
   if (ratio == scaling_ratio_) return;
   scaling_ratio_ = ratio;
