@@ -102,7 +102,6 @@ constexpr Condition kConditions[] = {
     {"30 % loss", "loss 30%", ""}, {"bursts", "burst 0.1% 8", ""},  {"5 % reordered", "", "", true},
     {"1 % of ACKs lost", "", "loss 1%"},
     {"no loss, small super-segments", "", "", false, "net.ipv4.tcp_tso_win_divisor", "20"},
-    {"5 % reordered, no timestamps", "", "", true, "net.ipv4.tcp_timestamps", "0"},
 };
 constexpr int kRoundTrips[] = {1, 20, 100};   // ms
 constexpr const char* kControls[] = {"reno", "cubic"};
