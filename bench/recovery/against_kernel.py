@@ -31,7 +31,6 @@ import time
 BASE = f"tapir-recovery-{os.getpid()}"
 READER, SENDER = f"{BASE}-r", f"{BASE}-s"
 RTT_MS = 20
-FRAMES = 100_000_000 // 8 * RTT_MS // 1000 // 1514 + 1   # of a bandwidth-delay product
 RESPONSE_BYTES = 10_000
 TCP_CONGESTION = 13
 
@@ -70,7 +69,8 @@ def in_namespace(namespace, work):
 
 def describe(loss, seed, reorder):
     """What is done to what the stack sends over its first device, which is the data in both set-ups. All of the round trip lies there."""
-    parts = ["out", "rate 100mbit", f"delay {RTT_MS}ms", f"limit {2 * FRAMES + 1}", f"seed {seed}"]
+    frames = 100_000_000 // 8 * RTT_MS // 1000 // 1514 + 1   # of a bandwidth-delay product
+    parts = ["out", "rate 100mbit", f"delay {RTT_MS}ms", f"limit {2 * frames + 1}", f"seed {seed}"]
     if loss:
         parts.append(f"loss {loss}%")
     if reorder:
@@ -249,7 +249,7 @@ def percentile(values, share):
 
 
 def main():
-    global TAPIR
+    global TAPIR, RTT_MS
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tapir", default=str(pathlib.Path(__file__).resolve().parents[2] / "build/release/bin/tapir"))
     parser.add_argument("--seeds", type=int, default=10)
@@ -257,9 +257,11 @@ def main():
     parser.add_argument("--loss", default="0,0.1,1,5", help="percent, separated by commas")
     parser.add_argument("--responses", type=int, default=200, help="per seed; 0: none")
     parser.add_argument("--reorder", action="store_true", help="5 %% reordering by up to half a round trip, too")
+    parser.add_argument("--rtt", type=int, default=20, help="of the path, ms")
     parser.add_argument("--fairness", type=int, default=0, help="so many runs of both at once")
     options = parser.parse_args()
     TAPIR = options.tapir
+    RTT_MS = options.rtt
     if os.geteuid() != 0:
         sys.exit("against_kernel.py makes network namespaces: it needs root")
     print("| | kernel | tapir | tapir / kernel |\n|---|---|---|---|")

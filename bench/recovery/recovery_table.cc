@@ -93,12 +93,15 @@ struct Condition {
   const char* data;   // what is done to data besides rate and delay, as parse_impair() reads it
   const char* acks;   // and to ACKs
   bool reorders = false;
+  const char* knob = "";   // set on both ends: what tells which rule of TCP's a figure owes to
+  const char* value = "";
 };
 constexpr Condition kConditions[] = {
     {"no loss", "", ""},           {"0.1 % loss", "loss 0.1%", ""}, {"1 % loss", "loss 1%", ""},
     {"2 % loss", "loss 2%", ""},   {"5 % loss", "loss 5%", ""},     {"10 % loss", "loss 10%", ""},
     {"30 % loss", "loss 30%", ""}, {"bursts", "burst 0.1% 8", ""},  {"5 % reordered", "", "", true},
     {"1 % of ACKs lost", "", "loss 1%"},
+    {"no loss, small super-segments", "", "", false, "net.ipv4.tcp_tso_win_divisor", "20"},
 };
 constexpr int kRoundTrips[] = {1, 20, 100};   // ms
 constexpr const char* kControls[] = {"reno", "cubic"};
@@ -111,13 +114,14 @@ link::ImpairConfig impairment(const char* text) {
 CableConfig cable_of(const Condition& condition, int rtt_ms) {
   const Duration half = std::chrono::microseconds(rtt_ms * 500);
   const std::uint64_t product = kRate / 8 * static_cast<std::uint64_t>(rtt_ms) / 1000 / kFrame + 1;   // frames
+  const std::uint64_t travelling = product / 2 + 1;
   CableConfig cable;
   cable.impaired = cable.impaired_far = true;
   cable.impair = impairment(condition.data);
   cable.impair.in = false;
   cable.impair.delay = half;
   cable.impair.rate_bps = kRate;
-  cable.impair.limit = static_cast<std::size_t>(product + product / 2 + 1);   // the queue, and what is on its way
+  cable.impair.limit = static_cast<std::size_t>(product + 1 + travelling);   // the queue, the frame on the line, and those behind it
   if (condition.reorders) {
     cable.impair.reorder_ppm = 50'000;
     cable.impair.reorder_by = half;
@@ -134,13 +138,16 @@ struct Run {
   Network network;
   Host& sender;
   Host& receiver;
-  Run(std::uint64_t seed, const CableConfig& cable) : network(seed), sender(network.add_host("sender")), receiver(network.add_host("receiver")) {
-    network.connect(sender, {kSender, 24}, receiver, {kReceiver, 24}, cable);
+  Run(std::uint64_t seed, const Condition& condition, int rtt_ms)
+      : network(seed), sender(network.add_host("sender")), receiver(network.add_host("receiver")) {
+    network.connect(sender, {kSender, 24}, receiver, {kReceiver, 24}, cable_of(condition, rtt_ms));
+    if (*condition.knob == 0) return;
+    for (Host* const host : {&sender, &receiver}) (void)host->stack().sysctl_set(condition.knob, condition.value, network.now());
   }
 };
 
 double goodput(const Condition& condition, int rtt_ms, const char* control, std::uint64_t seed) {
-  Run run(seed, cable_of(condition, rtt_ms));
+  Run run(seed, condition, rtt_ms);
   Sink& sink = run.network.start<Sink>(run.receiver, std::uint16_t{5001});
   run.network.start<Source>(run.sender, std::uint16_t{5001}, std::string(control));
   (void)run.network.step();  // the programs begin
@@ -159,7 +166,7 @@ double median(const Condition& condition, int rtt_ms, const char* control) {
 
 // Jain's index of two flows over 20 s, from the tenth second on; the second begins about a second after the first, by `offset` later.
 double fairness(const char* control, Duration offset) {
-  Run run(1, cable_of(kConditions[0], 20));
+  Run run(1, kConditions[0], 20);
   Sink& first = run.network.start<Sink>(run.receiver, std::uint16_t{5001});
   Sink& second = run.network.start<Sink>(run.receiver, std::uint16_t{5002});
   run.network.start<Source>(run.sender, std::uint16_t{5001}, std::string(control));

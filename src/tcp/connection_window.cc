@@ -164,10 +164,8 @@ void Connection::measure_receive_rtt(const TcpSegment& segment, Instant now) {
 // Once per round trip: the window shall be twice what the program read in the last one, and as much more as that had grown.
 void Connection::adjust_receive_space(Env& env, Instant now) {
   if (sizing_.rtt_us == 0 || sizing_.began.age(now) < std::chrono::microseconds(sizing_.rtt_us)) return;
-  // What still waits to be read was not needed for it.
-  const std::int64_t read = std::int64_t{rcv_.copied - sizing_.seq} - std::int64_t{rcv_.nxt - rcv_.copied};
-  if (read > std::int64_t{sizing_.space}) {
-    const auto copied = static_cast<std::uint32_t>(read);
+  const std::uint32_t copied = rcv_.copied - sizing_.seq;
+  if (copied > sizing_.space) {
     std::uint64_t wanted = 2 * std::uint64_t{copied};
     wanted += 2 * (wanted * (copied - sizing_.space) / std::max<std::uint32_t>(sizing_.space, 1));
     if (!busy_->reassembly.empty()) wanted += busy_->reassembly.highest_end() - rcv_.nxt;
