@@ -6,6 +6,7 @@
 
 #include "ip/events.h"
 #include "ip/fragmenter.h"
+#include "ip/options.h"
 #include "stack/events.h"
 #include "stack/parts.h"
 #include "wire/arp.h"
@@ -213,6 +214,12 @@ void Stack::Parts::send_tcp_replies(Instant now) {
   }
 }
 
+IpOptions Stack::Parts::written_options(const IpOptions& options, const IpAddress& source, Instant now) const {
+  constexpr std::uint64_t kNanosecondsPerDay = 86'400'000'000'000;
+  const std::uint64_t wall = config.wall_clock_offset_ns + to_nsec(now);
+  return ip::written_options(options, source, static_cast<std::uint32_t>(wall % kNanosecondsPerDay / 1'000'000), interfaces);
+}
+
 void Stack::Parts::send_segments(bool only_due, Instant now) {
   for (std::size_t count = 0; count < kSegmentsPerPollMax; ++count) {
     tcp::Engine::Output how;
@@ -235,6 +242,11 @@ void Stack::Parts::send_segments(bool only_due, Instant now) {
     fields.hop_limit = how.hop_limit;
     fields.discovery = how.dont_fragment ? ip::PathMtuDiscovery::kWant : ip::PathMtuDiscovery::kDont;
     fields.may_fragment = false;
+    IpOptions options;
+    if (how.ip_options->size != 0) [[unlikely]] {
+      options = written_options(*how.ip_options, how.path.source, now);
+      fields.options = options.view();
+    }
     if (how.confirms_neighbor) neighbors.confirm(how.path.interface, how.path.next_hop, now);
     if (const auto sent = send_slot(how.path, fields, {}, now); !sent)
       deliver_error(sent.error(), how.path.interface, now);
