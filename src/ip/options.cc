@@ -55,7 +55,8 @@ bool take_route(MutableBytes option) {
 bool take_timestamp(MutableBytes option, bool privileged) {
   if (option.size() < 4 || option[kPointer] < kFirstTimestampPointer) return false;
   const std::uint8_t flags = option[kTimestampFlags] & 0xf;
-  if (option[kPointer] > option.size()) return flags == kPrespecified || option[kTimestampFlags] >> 4 != kOverflowMax;
+  if (option[kPointer] > option.size())
+    return flags == kPrespecified || option[kTimestampFlags] >> 4 != kOverflowMax;
   if (option[kPointer] + 3u > option.size()) return false;
   if (flags != kTimesOnly && flags != kTimesAndAddresses && flags != kPrespecified) return privileged;
   const TimestampEntry entry = timestamp_entry(flags);
@@ -67,7 +68,8 @@ bool take_timestamp(MutableBytes option, bool privileged) {
   return true;
 }
 
-// Visits each option but padding: visit(kind, option) answers whether to go on. False: a length is wrong, or visit said so.
+// Visits each option but padding: visit(kind, option) answers whether to go on. False: a length is wrong, or
+// visit said so.
 template <typename Visit>
 bool each_option(MutableBytes options, Visit&& visit) {
   for (std::size_t at = 0; at < options.size();) {
@@ -102,7 +104,7 @@ std::optional<OptionsError> take_options(Bytes given, bool privileged, IpOptions
     switch (kind) {
       case Ipv4OptionKind::kLooseSourceRoute:
       case Ipv4OptionKind::kStrictSourceRoute:
-        routes = true;
+        routes = option.size() >= 7 && option[kPointer] == kFirstRoutePointer && option.size() % 4 == 3;
         return false;
       case Ipv4OptionKind::kRecordRoute:
         return !std::exchange(has_route, true) && take_route(option);
@@ -123,7 +125,8 @@ std::optional<OptionsError> take_options(Bytes given, bool privileged, IpOptions
   return std::nullopt;
 }
 
-IpOptions written_options(const IpOptions& set, const IpAddress& source, std::uint32_t milliseconds, const Interfaces& interfaces) {
+IpOptions written_options(const IpOptions& set, const IpAddress& source, std::uint32_t milliseconds,
+                          const Interfaces& interfaces) {
   IpOptions written = set;
   const auto visit = [&](Ipv4OptionKind kind, MutableBytes option) {
     if (kind == Ipv4OptionKind::kRecordRoute) {
@@ -138,7 +141,9 @@ IpOptions written_options(const IpOptions& set, const IpAddress& source, std::ui
       const MutableBytes entry = entry_of(option, layout.size);
       if (entry.empty()) return true;
       // Of prespecified addresses, each host answers for its own.
-      if (flags == kPrespecified && !interfaces.is_local_address(IpAddress::v4(load_be<std::uint32_t>(entry, 0)))) return true;
+      if (flags == kPrespecified &&
+          !interfaces.is_local_address(IpAddress::v4(load_be<std::uint32_t>(entry, 0))))
+        return true;
       if (flags == kTimesAndAddresses) store_be<std::uint32_t>(entry, 0, source.v4_bits());
       store_be<std::uint32_t>(entry, layout.time_at, milliseconds);
       option[kPointer] = static_cast<std::uint8_t>(option[kPointer] + layout.size);

@@ -158,7 +158,7 @@ Result<std::size_t> Sockets::State::send(DatagramSocket& s, const msghdr& messag
     return fail(linux_errno(path.error()));
   }
   if (size > udp::kPayloadMax) {
-    if (s.receive_errors) note_too_big(s, *path, remote, path->mtu);
+    if (s.receive_errors) note_too_big(s, *path, path->mtu);
     return fail(EMSGSIZE);
   }
   // Both are looked at where Linux allocates a packet (sock_alloc_send_skb): what joins a begun one passes.
@@ -220,7 +220,7 @@ Result<std::size_t> Sockets::State::send(DatagramSocket& s, const msghdr& messag
   const FourTuple tuple{{path->source, s.local.port}, {path->destination, remote.port}};
   const auto sent = parts.send_datagram(tuple, *path, std::span(spans).first(count), options, fields, now);
   if (!sent) {
-    if (s.receive_errors) note_too_big(s, *path, remote, sent.error().mtu);
+    if (s.receive_errors) note_too_big(s, *path, sent.error().mtu);
     return fail(linux_errno(sent.error()));
   }
   tell_room(s);
@@ -275,7 +275,9 @@ void Sockets::State::put_arrival(const SocketFile& s, ControlWriter& control, co
   if ((s.tells & kTellsPacketInfo) != 0) {
     in_pktinfo info{};
     info.ipi_ifindex = arrival.interface;
-    const IpAddress specific = parts.interfaces.is_local_address(arrival.to.address) ? arrival.to.address : IpAddress::any_v4();
+    // Ping sockets are not told it (Linux: ping_queue_rcv_skb lacks ipv4_pktinfo_prepare).
+    const bool specifies = s.kind != FileKind::kPing && parts.interfaces.is_local_address(arrival.to.address);
+    const IpAddress specific = specifies ? arrival.to.address : IpAddress::any_v4();
     info.ipi_spec_dst.s_addr = to_big_endian(specific.v4_bits());
     info.ipi_addr.s_addr = to_big_endian(arrival.to.address.v4_bits());
     control.put(SOL_IP, IP_PKTINFO, &info, sizeof(info));

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The error queue of sockets, recvmsg(MSG_ERRQUEUE): what IP_RECVERR keeps (Linux's ip_recv_error, ip_local_error). What streams tell
-// of their own writes is in send_reports.cc.
+// The error queue of sockets, recvmsg(MSG_ERRQUEUE): what IP_RECVERR keeps (Linux's ip_recv_error,
+// ip_local_error). What streams tell of their own writes is in send_reports.cc.
 #include <netinet/in.h>
-#include <sys/time.h>
-
-#include <linux/errqueue.h>  // wants timespec, which is in <sys/time.h>
+#include <time.h>
+// clang-format off: wants timespec
+#include <linux/errqueue.h>
+// clang-format on
 
 #include <algorithm>
 
@@ -13,8 +14,22 @@
 #include "socket/errno_map.h"
 #include "socket/message.h"
 #include "socket/state.h"
+#include "wire/icmp.h"
 
 namespace tapir::socket {
+namespace {
+
+// A neighbour that does not answer: Linux sends itself the ICMP error that a router would have sent (ipv4_link_failure).
+DeliveryError as_told(DeliveryError error) {
+  if (error.from_icmp || error.kind != DeliveryErrorKind::kHostUnreachable) return error;
+  error.from_icmp = true;
+  error.icmp_type = static_cast<std::uint8_t>(wire::IcmpType::kUnreachable);
+  error.icmp_code = wire::kUnreachableHost;
+  error.reporter = error.quoted.local.address;
+  return error;
+}
+
+}  // namespace
 
 ErrorQueue* Sockets::State::error_queue(const DatagramSocket& s) {
   switch (s.kind) {
@@ -45,9 +60,10 @@ Result<std::size_t> Sockets::State::tell_error(SocketFile& s, ErrorQueue& errors
   const auto pieces = pieces_of(message);
   if (!pieces) return std::unexpected(pieces.error());
   const auto queued = errors.take();
-  const DeliveryError& error = queued->error;
+  const DeliveryError error = as_told(queued->error);
   // The next one becomes the error that calls report (Linux: sock_dequeue_err_skb).
-  const auto next = errors.peek();
+  auto next = errors.peek();
+  if (next) next = as_told(*next);
   if (error.from_icmp) {
     if (s.kind == FileKind::kStream)
       (void)take_error(static_cast<StreamSocket&>(s));
@@ -63,8 +79,9 @@ Result<std::size_t> Sockets::State::tell_error(SocketFile& s, ErrorQueue& errors
   message.msg_flags = MSG_ERRQUEUE | (queued->payload.size() > fits ? MSG_TRUNC : 0);
   const bool has_port = s.kind == FileKind::kDatagram || s.kind == FileKind::kStream;
   if (message.msg_name != nullptr)
-    (void)store_endpoint({error.quoted.remote.address, has_port ? error.quoted.remote.port : std::uint16_t{0}},
-                         static_cast<sockaddr*>(message.msg_name), &message.msg_namelen);
+    (void)store_endpoint(
+        {error.quoted.remote.address, has_port ? error.quoted.remote.port : std::uint16_t{0}},
+        static_cast<sockaddr*>(message.msg_name), &message.msg_namelen);
   else
     message.msg_namelen = 0;
   struct {
@@ -85,14 +102,16 @@ Result<std::size_t> Sockets::State::tell_error(SocketFile& s, ErrorQueue& errors
   return *copied;
 }
 
-void Sockets::State::note_too_big(DatagramSocket& s, const Path& path, const Endpoint& remote, std::uint32_t mtu) {
+void Sockets::State::note_too_big(DatagramSocket& s, const Path& path, std::uint32_t mtu) {
   ErrorQueue* errors = error_queue(s);
   if (errors == nullptr) return;
   DeliveryError error;
   error.kind = DeliveryErrorKind::kFragmentationNeeded;
   error.reporter = path.source;
   error.mtu = mtu;
-  error.quoted.remote = remote;
+  // The port is that of connect(), whatever this datagram's was (Linux: inet_dport).
+  const auto peer = peer_name(s);
+  error.quoted.remote = {path.destination, peer ? peer->port : std::uint16_t{0}};
   errors->push(error, {}, parts.frames);
   wake(s, kWakeError);
 }

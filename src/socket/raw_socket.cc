@@ -141,7 +141,8 @@ Result<Path> Sockets::State::raw_path(const DatagramSocket& s, const IpAddress& 
   use_controls(controls, query);
   if (to.is_multicast()) use_multicast_interface(s, query);
   query.allow_broadcast = s.broadcast;
-  query.source_may_be_foreign = s.free_bind;
+  const bool headed = s.kind == FileKind::kRaw && static_cast<const RawSocket&>(s).header_included;
+  query.source_may_be_foreign = s.free_bind || headed;
   const auto path = parts.routes.resolve(query, now);
   if (path) return *path;
   if (path.error() == ip::RouteError::kNetUnreachable) parts.counters.add(trace::Counter::kIpOutNoRoutes);
@@ -160,7 +161,7 @@ bool Sockets::State::ping_autobind(DatagramSocket& s) {
 Result<std::size_t> Sockets::State::send_headed(RawSocket& s, const Path& path, std::span<const Bytes> spans,
                                                 std::size_t size, Instant now) {
   if (size > path.interface_mtu) {
-    if (s.receive_errors) note_too_big(s, path, s.remote, path.interface_mtu);
+    if (s.receive_errors) note_too_big(s, path, path.interface_mtu);
     return fail(EMSGSIZE);
   }
   if (size < wire::kIpv4HeaderMin) return fail(EINVAL);
@@ -262,7 +263,7 @@ Result<std::size_t> Sockets::State::send_raw(DatagramSocket& s, const msghdr& me
   }
   const auto sent = parts.send_raw(*path, payload, fields, static_cast<Ecn>(fields.tos & 3), now);
   if (!sent) {
-    if (s.receive_errors) note_too_big(s, *path, out.remote, sent.error().mtu);
+    if (s.receive_errors) note_too_big(s, *path, sent.error().mtu);
     return fail(linux_errno(sent.error()));
   }
   tell_room(s);

@@ -96,6 +96,7 @@ void Sockets::State::note_written(StreamSocket& s, bool zero_copy, bool open, in
 }
 
 Result<std::size_t> Sockets::State::receive_report(StreamSocket& s, msghdr& message, Instant now) {
+  absorb_stream_errors();
   if (ErrorQueue* const errors = s.errors != 0 ? stream_errors.at(s.errors - 1) : nullptr; errors != nullptr && errors->count() != 0)
     return tell_error(s, *errors, message);
   const auto report = parts.tcp.take_report(s.connection, now);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "socket/sent_controls.h"
 
-#include <sys/time.h>  // before the next one, which uses timespec
-
 #include <linux/net_tstamp.h>
 #include <netinet/in.h>
 
@@ -17,11 +15,11 @@ namespace tapir::socket {
 namespace {
 
 // Not in Debian's headers.
-constexpr int kIpProtocol = 52;          // IP_PROTOCOL
-constexpr int kTimestampingNew = 65;     // SO_TIMESTAMPING_NEW
-constexpr int kPriorityUnprivileged = 6; // the highest that needs no capability
-constexpr std::uint32_t kSendStages =
-    SOF_TIMESTAMPING_TX_HARDWARE | SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_TX_SCHED | SOF_TIMESTAMPING_TX_ACK;
+constexpr int kIpProtocol = 52;           // IP_PROTOCOL
+constexpr int kTimestampingNew = 65;      // SO_TIMESTAMPING_NEW
+constexpr int kPriorityUnprivileged = 6;  // the highest that needs no capability
+constexpr std::uint32_t kSendStages = SOF_TIMESTAMPING_TX_HARDWARE | SOF_TIMESTAMPING_TX_SOFTWARE |
+                                      SOF_TIMESTAMPING_TX_SCHED | SOF_TIMESTAMPING_TX_ACK;
 
 // Walks control messages as Linux's for_each_cmsghdr does: a length that does not fit is told, not skipped.
 class ControlReader {
@@ -103,8 +101,10 @@ bool read_ip_control(const ControlReader& control, bool privileged, SentControls
       const auto info = control.value<in_pktinfo>();
       if (!info) return false;
       if (info->ipi_ifindex != 0) {
-        const bool possible = info->ipi_ifindex > 0 && info->ipi_ifindex < std::numeric_limits<InterfaceId>::max();
-        read.interface = possible ? static_cast<InterfaceId>(info->ipi_ifindex) : std::numeric_limits<InterfaceId>::max();
+        const bool possible =
+            info->ipi_ifindex > 0 && info->ipi_ifindex < std::numeric_limits<InterfaceId>::max();
+        read.interface =
+            possible ? static_cast<InterfaceId>(info->ipi_ifindex) : std::numeric_limits<InterfaceId>::max();
       }
       read.source = IpAddress::v4(to_big_endian(info->ipi_spec_dst.s_addr));
       return true;
@@ -144,7 +144,8 @@ Result<SentControls> read_controls(const msghdr& message, int level, bool privil
     if (!more) return std::unexpected(more.error());
     if (!*more) return read;
     if (control.level() == SOL_SOCKET) {
-      if (const auto taken = read_socket_control(control, privileged); !taken) return std::unexpected(taken.error());
+      if (const auto taken = read_socket_control(control, privileged); !taken)
+        return std::unexpected(taken.error());
     } else if (control.level() == SOL_IP) {
       if (!read_ip_control(control, privileged, read)) return fail(EINVAL);
     } else if (control.level() == level) {

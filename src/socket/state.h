@@ -134,7 +134,7 @@ struct Sockets::State {
   // The first of `errors`, which are s's and not empty.
   Result<std::size_t> tell_error(SocketFile& s, ErrorQueue& errors, msghdr& message);
   // A datagram of s's own was longer than `mtu` (Linux's ip_local_error).
-  void note_too_big(DatagramSocket& s, const Path& path, const Endpoint& remote, std::uint32_t mtu);
+  void note_too_big(DatagramSocket& s, const Path& path, std::uint32_t mtu);
   void absorb_stream_errors();
   void drop_stream_errors(StreamSocket& s);
   bool has_queued_error(const SocketFile& s) const;

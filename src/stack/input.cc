@@ -248,7 +248,7 @@ void Stack::Parts::deliver_error(const DeliveryError& error, InterfaceId arrived
     case IpProtocol::kTcp:
       flush(now);  // it may end a connection whose bytes wait in the batch
       if (tcp.quotes_in_flight(error)) learn_path_mtu();
-      if (const tcp::ConnectionId opening = tcp.on_delivery_error(error, now); opening && error.from_icmp && stream_error_count_ < kStreamErrorsMax) {
+      if (const tcp::ConnectionId opening = tcp.on_delivery_error(error, now); opening && stream_error_count_ < kStreamErrorsMax) {
         StreamError& told = stream_errors_[stream_error_count_++];
         told.connection = opening;
         told.error = error;

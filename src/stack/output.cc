@@ -11,13 +11,28 @@
 #include "stack/parts.h"
 #include "wire/arp.h"
 #include "wire/ethernet.h"
+#include "wire/ipv4.h"
 #include "wire/tcp_segment.h"
+#include "wire/udp.h"
 #include "wire/vlan.h"
 
 namespace tapir::stack {
 
 using trace::Counter;
 using trace::DropReason;
+
+namespace {
+
+// What an ICMP error about `packet`, from its IP header on, would quote.
+void quote(Bytes packet, DeliveryError& error) {
+  const auto header = wire::parse_ipv4(packet);
+  if (!header) return;
+  error.packet = packet;
+  const std::size_t skipped = header->header_length + (header->protocol == IpProtocol::kUdp ? wire::kUdpHeaderLength : 0U);
+  error.payload = packet.subspan(std::min(packet.size(), skipped));
+}
+
+}  // namespace
 
 bool Stack::Parts::has_room(InterfaceId interface) {
   const std::size_t promised = batch.interface() == interface ? batch.size() : 0;
@@ -279,7 +294,8 @@ void Stack::Parts::drain_neighbors(Instant now) {
     else
       drop(DropReason::kDevRefused, released->interface, batch.slot().size(), now);
   }
-  for (Frame packet; const auto failure = neighbors.poll_failure(&packet);) {
+  for (Frame packet; auto failure = neighbors.poll_failure(&packet);) {
+    quote(packet.bytes(), *failure);
     // What we only passed on is reported to its sender (RFC 1812 §5.2.7.1).
     if (interfaces.is_local_address(failure->quoted.local.address))
       deliver_error(*failure, kNoInterface, now);
