@@ -2,7 +2,7 @@
 // The error queue of sockets, recvmsg(MSG_ERRQUEUE): what IP_RECVERR keeps (Linux's ip_recv_error,
 // ip_local_error). What streams tell of their own writes is in send_reports.cc.
 #include <netinet/in.h>
-#include <time.h>
+#include <sys/time.h>
 // clang-format off: wants timespec
 #include <linux/errqueue.h>
 // clang-format on
