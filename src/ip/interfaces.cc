@@ -8,10 +8,13 @@ namespace {
 
 // The lowest address of a net is a broadcast address of old (RFC 1122 §3.3.6), and Linux still takes it for
 // one.
+// The directed broadcast of a network, or its number (RFC 1122 §3.3.6). Asked of every packet's source.
 bool is_broadcast_of(const IpPrefix& net, const IpAddress& address) {
-  if (!net.contains(address)) return false;
-  const std::optional<IpAddress> broadcast = net.broadcast();
-  return broadcast && (address == *broadcast || address == net.network().address);
+  if (!address.is_v4() || !net.address.is_v4() || net.length > 30) return false;
+  const std::uint32_t host_mask = 0xffffffffU >> net.length;
+  if (((address.v4_bits() ^ net.address.v4_bits()) & ~host_mask) != 0) return false;
+  const std::uint32_t host = address.v4_bits() & host_mask;
+  return host == 0 || host == host_mask;
 }
 
 bool same_net(const IpPrefix& a, const IpPrefix& b) { return a.network() == b.network(); }
@@ -98,10 +101,14 @@ AddressKind Interfaces::classify(const IpAddress& address, InterfaceId on) const
   if (const Interface* arrival = find(on))
     for (const IpPrefix& own : arrival->addresses)
       if (own.address == address) return AddressKind::kLocal;
-  if (address.is_unspecified()) return AddressKind::kUnspecified;
-  if (address.is_multicast()) return AddressKind::kMulticast;
-  if (address.is_broadcast()) return AddressKind::kBroadcast;
-  if (address.is_loopback()) return AddressKind::kLocal;
+  const std::uint32_t first = address.is_v4() ? address.v4_bits() >> 24 : 0;
+  const bool plain = first != 0 && first != 127 && first < 224;
+  if (!plain) {
+    if (address.is_unspecified()) return AddressKind::kUnspecified;
+    if (address.is_multicast()) return AddressKind::kMulticast;
+    if (address.is_broadcast()) return AddressKind::kBroadcast;
+    if (address.is_loopback()) return AddressKind::kLocal;
+  }
   bool broadcast = false;
   for (const Interface& interface : interfaces_)
     for (const IpPrefix& own : interface.addresses) {
@@ -109,9 +116,7 @@ AddressKind Interfaces::classify(const IpAddress& address, InterfaceId on) const
       broadcast = broadcast || is_broadcast_of(own, address);
     }
   if (broadcast) return AddressKind::kBroadcast;
-  if (address.is_v4() && (address.v4_bits() >> 24 == 0 || address.v4_bits() >> 28 == 15))
-    return AddressKind::kReserved;
-  return AddressKind::kElsewhere;
+  return !plain && address.is_v4() ? AddressKind::kReserved : AddressKind::kElsewhere;
 }
 
 const Interface* Interfaces::owner_of(const IpAddress& address) const {

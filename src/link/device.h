@@ -28,7 +28,7 @@ struct Offloads {
   std::uint16_t gso_max_segs = 0;
 };
 
-// Frames that one turn takes at most, and their bytes: then the clock is read again (DESIGN: a turn).
+// Frames that one turn takes at most, and their bytes: then the clock is read again.
 inline constexpr std::size_t kTurnFramesMax = 64;
 inline constexpr std::size_t kTurnBytesMax = 256 * 1024;
 

@@ -14,7 +14,7 @@ namespace tapir::plugin {
 // injected; the rest is the tool's default unless told here.
 struct Flags {
   sim::drill::Settings settings;      // local=, remote=, gateway=, mtu=
-  bool segmentation_offload = true;   // tso=off
+  bool segmentation_offload = false;  // tso=on: super-segments leave whole. The tool's own device takes none
   bool read_proc_sys = true;          // sysctl=none: knobs keep their defaults, whatever /proc/sys/net/ipv4 of our namespace says
 };
 

@@ -222,10 +222,16 @@ int Host::time(timeval* now) {
 
 std::optional<int> Host::run_command(const char* command) {
   const std::scoped_lock lock(mutex_);
+  const std::map<std::string, std::size_t> files = machine_.files();
   const sim::drill::ShellOutcome outcome = shell_.run(command);
   if (outcome.skip) return std::nullopt;
   shell_is_ours_ = true;
   machine_.settle();
+  // The tool opens what the command made itself: files are real, their bytes zeros.
+  for (const auto& [path, size] : machine_.files())
+    if (!files.contains(path) && (!std::ofstream(path) || ::truncate(path.c_str(), static_cast<off_t>(size)) != 0)) return 1 << 8;
+  for (const auto& [path, size] : files)
+    if (!machine_.files().contains(path)) ::unlink(path.c_str());
   return outcome.fail ? 1 << 8 : 0;   // as wait(2) has an exit status
 }
 

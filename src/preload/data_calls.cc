@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
+#include <expected>
 #include <memory>
 
 #include "preload/file_windows.h"
@@ -102,6 +103,56 @@ TAPIR_LIBC(ssize_t, writev, int fd, const iovec* pieces, int count) {
   return with_sigpipe(stack().sendmsg(number.descriptor, message_of(pieces, count)), 0);
 }
 
+namespace {
+
+// What preadv2(2) and pwritev2(2) may ask of a socket (Linux: kiocb_set_rw_flags).
+constexpr int kVectorFlags = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND;
+
+// A socket has no offsets: -1 is none. The flags of recvmsg(2) and sendmsg(2), or the error.
+std::expected<int, int> message_flags(int count, off_t offset, int flags) {
+  if (offset < -1) return std::unexpected(EINVAL);
+  if (offset != -1) return std::unexpected(ESPIPE);
+  if (count < 0 || count > IOV_MAX) return std::unexpected(EINVAL);
+  if ((flags & ~kVectorFlags) != 0) return std::unexpected(EOPNOTSUPP);
+  return (flags & RWF_NOWAIT) != 0 ? MSG_DONTWAIT : 0;
+}
+
+}  // namespace
+
+TAPIR_LIBC(ssize_t, preadv2, int fd, const iovec* pieces, int count, off_t offset, int flags) {
+  const Number number = number_of(fd);
+  if (!ours(number)) return libc().preadv2(fd, pieces, count, offset, flags);
+  if (!usable()) return -1;
+  const auto how = message_flags(count, offset, flags);
+  if (!how) return answer<ssize_t>(socket::Result<long>(socket::fail(how.error())));
+  msghdr message = message_of(pieces, count);
+  return answer<ssize_t>(stack().recvmsg(number.descriptor, message, *how));
+}
+TAPIR_LIBC(ssize_t, preadv64v2, int fd, const iovec* pieces, int count, off_t offset, int flags) {
+  return tapir_libc_preadv2(fd, pieces, count, offset, flags);
+}
+
+TAPIR_LIBC(ssize_t, pwritev2, int fd, const iovec* pieces, int count, off_t offset, int flags) {
+  const Number number = number_of(fd);
+  if (!ours(number)) return libc().pwritev2(fd, pieces, count, offset, flags);
+  if (!usable()) return -1;
+  const auto how = message_flags(count, offset, flags);
+  if (!how) return answer<ssize_t>(socket::Result<long>(socket::fail(how.error())));
+  return with_sigpipe(stack().sendmsg(number.descriptor, message_of(pieces, count), *how), 0);
+}
+TAPIR_LIBC(ssize_t, pwritev64v2, int fd, const iovec* pieces, int count, off_t offset, int flags) {
+  return tapir_libc_pwritev2(fd, pieces, count, offset, flags);
+}
+
+TAPIR_LIBC(int, sockatmark, int fd) {
+  const Number number = number_of(fd);
+  if (!ours(number)) return libc().sockatmark(fd);
+  if (!usable()) return -1;
+  int at_mark = 0;
+  const auto asked = stack().ioctl(number.descriptor, SIOCATMARK, &at_mark);
+  return asked ? at_mark : answer<int>(asked);
+}
+
 TAPIR_LIBC(ssize_t, send, int fd, const void* data, std::size_t size, int flags) {
   const Number number = number_of(fd);
   if (!ours(number)) return libc().send(fd, data, size, flags);
@@ -131,39 +182,16 @@ TAPIR_LIBC(int, sendmmsg, int fd, mmsghdr* messages, unsigned count, int flags) 
   const Number number = number_of(fd);
   if (!ours(number)) return libc().sendmmsg(fd, messages, count, flags);
   if (!usable()) return -1;
-  unsigned sent = 0;
-  for (; sent < std::min(count, 1024u); ++sent) {
-    const auto result = send_message(number, &messages[sent].msg_hdr, flags);
-    if (!result && sent != 0) break;
-    if (!result) return static_cast<int>(with_sigpipe(result, flags));
-    messages[sent].msg_len = static_cast<unsigned>(*result);
-  }
-  return static_cast<int>(sent);
+  const auto sent = stack().sendmmsg(number.descriptor, messages, count, flags);
+  if (!sent) return static_cast<int>(with_sigpipe(std::unexpected(sent.error()), flags));
+  return *sent;
 }
 
-// Linux's do_recvmmsg: the timeout is looked at between messages only.
 TAPIR_LIBC(int, recvmmsg, int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
   const Number number = number_of(fd);
   if (!ours(number)) return libc().recvmmsg(fd, messages, count, flags, timeout);
   if (!usable()) return -1;
-  Instant until = kNever;
-  if (timeout != nullptr)
-    until = later(runtime::monotonic_now(),
-                  std::chrono::seconds(timeout->tv_sec) + std::chrono::nanoseconds(timeout->tv_nsec));
-  unsigned received = 0;
-  for (; received < std::min(count, 1024u); ++received) {
-    const auto result =
-        stack().recvmsg(number.descriptor, messages[received].msg_hdr, flags & ~MSG_WAITFORONE);
-    if (!result && received != 0) break;
-    if (!result) return answer<int>(result);
-    messages[received].msg_len = static_cast<unsigned>(*result);
-    if ((flags & MSG_WAITFORONE) != 0) flags |= MSG_DONTWAIT;
-    if (runtime::monotonic_now() >= until) {
-      ++received;
-      break;
-    }
-  }
-  return static_cast<int>(received);
+  return answer<int>(stack().recvmmsg(number.descriptor, messages, count, flags, timeout));
 }
 
 // ---- from file to socket: sent from where it is, or read and sent in pieces ----
@@ -185,6 +213,7 @@ bool goes_to_device(const Number& number) {
 
 ssize_t sendfile_to(const Number& number, int in, off_t* offset, std::size_t count) {
   static thread_local std::unique_ptr<char[]> buffer;
+  if (offset != nullptr && *offset < 0) return answer<ssize_t>(socket::Result<long>(socket::fail(EINVAL)));
   const bool lends = count >= kLoanMin && goes_to_device(number);
   std::size_t total = 0;
   while (total < count) {

@@ -10,6 +10,7 @@
 #include "preload/interfaces.h"
 #include "preload/libc.h"
 #include "preload/process.h"
+#include "preload/wait_calls.h"
 #include "runtime/mixed_wait.h"
 
 namespace tapir::preload {
@@ -131,8 +132,10 @@ TAPIR_LIBC(int, epoll_pwait2, int set, epoll_event* events, int most, const time
   const Number number = number_of(set);
   if (number.kind != Kind::kEpoll) return libc().epoll_pwait2(set, events, most, timeout, mask);
   std::optional<Duration> duration;
-  if (timeout != nullptr)
-    duration = std::chrono::seconds(timeout->tv_sec) + std::chrono::nanoseconds(timeout->tv_nsec);
+  if (!duration_of(timeout, duration)) {
+    errno = EINVAL;
+    return -1;
+  }
   return wait_in(number, set, events, most, duration, mask);
 }
 

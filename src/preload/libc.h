@@ -55,6 +55,9 @@ namespace tapir::preload {
   X(write, ssize_t, (int, const void*, std::size_t))                                             \
   X(readv, ssize_t, (int, const iovec*, int))                                                    \
   X(writev, ssize_t, (int, const iovec*, int))                                                   \
+  X(preadv2, ssize_t, (int, const iovec*, int, off_t, int))                                      \
+  X(pwritev2, ssize_t, (int, const iovec*, int, off_t, int))                                     \
+  X(sockatmark, int, (int))                                                                      \
   X(sendfile, ssize_t, (int, int, off_t*, std::size_t))                                          \
   X(splice, ssize_t, (int, off64_t*, int, off64_t*, std::size_t, unsigned))                      \
   X(close, int, (int))                                                                           \

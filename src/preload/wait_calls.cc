@@ -30,15 +30,6 @@ int invalid() {
   return -1;
 }
 
-// False: nonsense.
-bool duration_of(const timespec* time, std::optional<Duration>& into) {
-  if (time == nullptr) return true;
-  if (time->tv_sec < 0 || time->tv_nsec < 0 || time->tv_nsec >= 1'000'000'000) return false;
-  into = std::chrono::seconds(std::min<std::int64_t>(time->tv_sec, 1'000'000'000)) +
-         std::chrono::nanoseconds(time->tv_nsec);
-  return true;
-}
-
 // What poll(2) must say of a number for select(2)'s three sets (Linux's POLLIN_SET, POLLOUT_SET, POLLEX_SET).
 constexpr short kReadSet = POLLRDNORM | POLLRDBAND | POLLIN | POLLHUP | POLLERR;
 constexpr short kWriteSet = POLLWRBAND | POLLWRNORM | POLLOUT | POLLERR;
@@ -105,6 +96,14 @@ int select_both(int count, fd_set* read, fd_set* write, fd_set* except, std::opt
 }
 
 }  // namespace
+
+bool duration_of(const timespec* time, std::optional<Duration>& into) {
+  if (time == nullptr) return true;
+  if (time->tv_sec < 0 || time->tv_nsec < 0 || time->tv_nsec >= 1'000'000'000) return false;
+  into = std::chrono::seconds(std::min<std::int64_t>(time->tv_sec, 1'000'000'000)) +
+         std::chrono::nanoseconds(time->tv_nsec);
+  return true;
+}
 
 int poll_both(std::span<pollfd> descriptors, std::optional<Duration> timeout, const sigset_t* mask) {
   if (!usable()) return -1;

@@ -12,6 +12,9 @@
 
 namespace tapir::preload {
 
+// A time-out of the program's; null leaves `into` as it is. False: nonsense (EINVAL).
+bool duration_of(const timespec* time, std::optional<Duration>& into);
+
 // ppoll(2), in the program's numbers.
 int poll_both(std::span<pollfd> descriptors, std::optional<Duration> timeout, const sigset_t* mask);
 

@@ -84,12 +84,13 @@ void StackHost::Lock::acquire() {
 }
 
 void StackHost::Lock::release() {
-  const std::array<WakeUp, 16> to_wake = host_.to_wake_;
+  std::array<WakeUp, 16> to_wake;
   const std::size_t count = std::exchange(host_.to_wake_count_, 0);
+  std::copy_n(host_.to_wake_.begin(), count, to_wake.begin());
   std::vector<Operation*> finished;
   std::vector<std::shared_ptr<void>> given_back;
-  finished.swap(host_.finished_);
-  given_back.swap(host_.given_back_);
+  if (!host_.finished_.empty()) finished.swap(host_.finished_);
+  if (!host_.given_back_.empty()) given_back.swap(host_.given_back_);
   host_.mutex_.unlock();
   for (std::size_t i = 0; i < count; ++i) to_wake[i].send();
   SignalWatch& signals = signal_watch();
@@ -211,7 +212,9 @@ bool StackHost::complete_ready(Instant now) {
 void StackHost::settle(Instant now) {
   for (int round = 0; round < kSettleRoundsMax; ++round) {
     stack_.poll_output(now);
-    const bool stepped = complete_ready(now);
+    // What nobody waits for is told at the next turn, or to the call that asks.
+    const bool waits = newest_ != nullptr || newest_started_ != nullptr;
+    const bool stepped = waits && complete_ready(now);
     const bool due = stack_.next_timeout() <= now;
     if (due) stack_.turn(now);
     if (!stepped && !due) break;
@@ -488,7 +491,15 @@ void StackHost::serve() {
     ++stats_.ticks;
     service_futex_.arm();
     lock.release();
-    service_futex_.wait(until);
+    // A tick that finds the lock taken has its answer: the program is in a call. To wait for the lock would cost that program a
+    // system call at each of its own, for as long as it writes in bulk and the lock is rarely free.
+    while (service_futex_.wait(until) == Futex::Outcome::kDeadline) {
+      if (mutex_.try_lock()) {
+        mutex_.unlock();
+        break;
+      }
+      until = later(monotonic_now(), config_.drive_grace);
+    }
     lock.acquire();
     service_asleep_ = false;
   }

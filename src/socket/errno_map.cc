@@ -30,7 +30,15 @@ int linux_errno(tcp::CloseCause cause) {
     case tcp::CloseCause::kMessageTooLong:
       return EMSGSIZE;
     case tcp::CloseCause::kProhibited:
-      return EHOSTUNREACH;
+      return EACCES;
+    case tcp::CloseCause::kHostUnknown:
+      return EHOSTDOWN;
+    case tcp::CloseCause::kHostIsolated:
+      return ENONET;
+    case tcp::CloseCause::kSourceRouteFailed:
+      return EOPNOTSUPP;
+    case tcp::CloseCause::kParameterProblem:
+      return EPROTO;
     case tcp::CloseCause::kAborted:
       return ECONNABORTED;
     case tcp::CloseCause::kOutOfMemory:

@@ -8,10 +8,10 @@ namespace tapir::socket {
 
 // Linux's tcp_poll and inet_csk_listen_poll.
 std::uint32_t Sockets::State::readiness(const StreamSocket& s) const {
-  const tcp::State state = tcp_state(s);
-  if (state == tcp::State::kListen) return parts.tcp.acceptable(s.listener) ? EPOLLIN | EPOLLRDNORM : 0;
+  if (s.listener) return parts.tcp.acceptable(s.listener) ? EPOLLIN | EPOLLRDNORM : 0;
   tcp::Connection* connection = connection_of(s);
-  const std::uint8_t shut = shutdown_of(s);
+  const tcp::State state = tcp_state(s, connection);
+  const std::uint8_t shut = shutdown_of(s, connection);
   std::uint32_t events = 0;
   if (shut == kBothShutdown || state == tcp::State::kClosed) events |= EPOLLHUP;
   if ((shut & kReceiveShutdown) != 0) events |= EPOLLIN | EPOLLRDNORM | EPOLLRDHUP;
@@ -36,7 +36,7 @@ std::uint32_t Sockets::State::readiness(const StreamSocket& s) const {
       connection->ask_for_room();
   }
   if (connection != nullptr && connection->urgent_waiting()) events |= EPOLLPRI;
-  if (pending_error(s) != 0 || (connection != nullptr && connection->has_report()) || (s.errors != 0 && has_queued_error(s)))
+  if (pending_error(s, connection) != 0 || (connection != nullptr && connection->has_report()) || (s.errors != 0 && has_queued_error(s)))
     events |= EPOLLERR;
   return events;
 }

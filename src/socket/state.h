@@ -15,6 +15,7 @@
 #include "frame/error_queue.h"
 #include "socket/control_messages.h"
 #include "socket/descriptors.h"
+#include "socket/errno_map.h"
 #include "socket/file.h"
 #include "socket/sent_controls.h"
 #include "socket/sockets.h"
@@ -77,9 +78,25 @@ struct Sockets::State {
   }
   void options_changed(StreamSocket& s, Instant now);
   int take_error(StreamSocket& s);
-  int pending_error(const StreamSocket& s) const;
-  std::uint8_t shutdown_of(const StreamSocket& s) const;
-  tcp::State tcp_state(const StreamSocket& s) const;
+  // Of these three, those with `connection` are for callers that have looked it up already.
+  int pending_error(const StreamSocket& s) const { return pending_error(s, connection_of(s)); }
+  std::uint8_t shutdown_of(const StreamSocket& s) const { return shutdown_of(s, connection_of(s)); }
+  tcp::State tcp_state(const StreamSocket& s) const { return tcp_state(s, connection_of(s)); }
+  static int pending_error(const StreamSocket& s, const tcp::Connection* connection) {
+    if (s.error != 0) return s.error;
+    return connection != nullptr ? linux_errno(connection->pending_cause()) : 0;
+  }
+  static std::uint8_t shutdown_of(const StreamSocket& s, const tcp::Connection* connection) {
+    std::uint8_t shut = s.shutdown;
+    if (connection == nullptr) return shut;
+    if (connection->receive_closed()) shut |= kReceiveShutdown;
+    if (connection->send_closed()) shut |= kSendShutdown;
+    return shut;
+  }
+  static tcp::State tcp_state(const StreamSocket& s, const tcp::Connection* connection) {
+    if (s.listener) return tcp::State::kListen;
+    return connection != nullptr ? connection->state() : tcp::State::kClosed;
+  }
   Result<int> listen(StreamSocket& s, int backlog, Instant now);
   Result<Descriptor> accept(StreamSocket& s, sockaddr* address, socklen_t* length, int flags, Instant now);
   Result<int> connect(StreamSocket& s, const sockaddr* address, socklen_t length, Instant now);

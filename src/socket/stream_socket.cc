@@ -40,11 +40,6 @@ bool closing(tcp::State state) {
 
 // ---- state ----
 
-tcp::State Sockets::State::tcp_state(const StreamSocket& s) const {
-  if (s.listener) return tcp::State::kListen;
-  const tcp::Connection* connection = connection_of(s);
-  return connection != nullptr ? connection->state() : tcp::State::kClosed;
-}
 
 tcp::SocketOptions& Sockets::State::options_of(StreamSocket& s) {
   if (connection_of(s) != nullptr) {
@@ -68,26 +63,11 @@ void Sockets::State::options_changed(StreamSocket& s, Instant now) {
   finish_call(now);
 }
 
-int Sockets::State::pending_error(const StreamSocket& s) const {
-  if (s.error != 0) return s.error;
-  const tcp::Connection* connection = connection_of(s);
-  return connection != nullptr ? linux_errno(connection->pending_cause()) : 0;
-}
-
 // Linux's sock_error: told once.
 int Sockets::State::take_error(StreamSocket& s) {
   if (s.error != 0) return std::exchange(s.error, 0);
   tcp::Connection* connection = connection_of(s);
   return connection != nullptr ? linux_errno(connection->take_cause()) : 0;
-}
-
-std::uint8_t Sockets::State::shutdown_of(const StreamSocket& s) const {
-  std::uint8_t shut = s.shutdown;
-  if (const tcp::Connection* connection = connection_of(s)) {
-    if (connection->receive_closed()) shut |= kReceiveShutdown;
-    if (connection->send_closed()) shut |= kSendShutdown;
-  }
-  return shut;
 }
 
 // ---- listen, accept ----
@@ -331,6 +311,9 @@ void Sockets::State::disconnect(StreamSocket& s, int error, Instant now) {
 
 // ---- data ----
 
+// Pieces of the program's memory in one segment, where they are not copied on Linux (MAX_SKB_FRAGS).
+constexpr unsigned kFragmentsMax = 17;
+
 // Linux's tcp_sendmsg_locked.
 Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message, int flags, Instant now, Loan* loan) {
   const auto pieces = pieces_of(message);
@@ -342,7 +325,7 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
     if (*begun) return **begun;
     connection = connection_of(s);
   }
-  const tcp::State state = tcp_state(s);
+  const tcp::State state = tcp_state(s, connection);
   const bool begun_by_syn = state == tcp::State::kSynReceived && connection->fast_open_pending();
   if (state != tcp::State::kEstablished && state != tcp::State::kCloseWait && !begun_by_syn) {
     if (const int error = take_error(s)) return fail(error);
@@ -350,7 +333,7 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
     if ((flags & MSG_DONTWAIT) == 0 && !s.nonblocking) connection->note_writer_waits();
     return fail(EAGAIN);
   }
-  if (pending_error(s) != 0 || (shutdown_of(s) & kSendShutdown) != 0) {
+  if (pending_error(s, connection) != 0 || (shutdown_of(s, connection) & kSendShutdown) != 0) {
     const int error = take_error(s);
     return fail(error != 0 ? error : EPIPE);
   }
@@ -363,6 +346,7 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
   const bool zero_copy = (flags & MSG_ZEROCOPY) != 0 && connection->options().zero_copy;
   if (zero_copy && !parts.tcp.room_for_note(s.connection)) return fail(ENOBUFS);
   std::size_t written = 0;
+  unsigned fragments = 0;
   for (const iovec& piece : *pieces) {
     const std::size_t size = std::min(piece.iov_len, left);
     if (size == 0) continue;
@@ -372,11 +356,12 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
     }
     left -= size;
     Bytes rest(static_cast<const std::uint8_t*>(piece.iov_base), size);
+    const bool full = zero_copy && ++fragments % kFragmentsMax == 0;
     while (!rest.empty()) {
       tcp::Connection::WriteFlags how;
       how.more = (flags & MSG_MORE) != 0;
-      how.follows = left != 0;
-      how.end_of_record = (flags & MSG_EOR) != 0 && left == 0;
+      how.follows = left != 0 && !full;
+      how.end_of_record = ((flags & MSG_EOR) != 0 && left == 0) || (full && left != 0);
       how.urgent = (flags & MSG_OOB) != 0 && left == 0;
       how.loan = loan;
       const std::size_t taken = parts.tcp.write(s.connection, rest, how, now);

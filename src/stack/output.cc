@@ -324,7 +324,11 @@ void Stack::Parts::drain_claims(Instant now) {
 }
 
 void Stack::Parts::send_group_reports(Instant now) {
-  while (auto report = groups.poll_report(now)) queue_reply(std::move(*report), now);
+  while (groups.next_timeout() <= now) {
+    auto report = groups.poll_report(now);
+    if (!report) return;
+    queue_reply(std::move(*report), now);
+  }
 }
 
 // Connections ask for a new path when they next send.

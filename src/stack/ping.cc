@@ -146,6 +146,7 @@ Instant Pings::next_timeout() const {
 }
 
 void Pings::on_timeout(Instant now) {
+  if (waiting_ == 0) return;
   for (Slot& slot : slots_)
     if (slot.phase == Phase::kWaiting && slot.deadline <= now) finish(slot, PingOutcome::kTimeout);
 }

@@ -153,12 +153,13 @@ void Stack::Parts::on_timeout(Instant now) {
 }
 
 bool Stack::Parts::turn(Instant now) {
-  on_timeout(now);
+  // What has arrived first: a program that did not run for a while finds the answers to what its timers would send again.
   bool more = false;
   for (InterfaceId id = 1; id <= devices.size(); ++id) {
     if (id == interfaces.loopback()) continue;  // poll_output() feeds it
     more = receive_from(id, received_.size(), now) == received_.size() || more;
   }
+  on_timeout(now);
   poll_output(now);
   return more;
 }

@@ -63,8 +63,7 @@ class Stack {
                  Instant now);
 
   // ---- the four verbs ----
-  // A frame arrived. Never sends in the course of input, except what is due (DESIGN: one way in, one way
-  // out).
+  // A frame arrived. Never sends in the course of input, except what is due: there is one way in, and one way out.
   void input(InterfaceId interface, Frame frame, Instant now);
   // Sends all that is owed and that the devices have room for.
   void poll_output(Instant now);

@@ -18,9 +18,8 @@ constexpr Duration kAtoMaxBulk = 500ms;
 
 }  // namespace
 
-void AckPolicy::on_data(std::uint32_t bytes, bool push, std::uint32_t rcv_wnd, Instant now, Duration srtt, const Knobs& knobs) {
+void AckPolicy::on_data(std::uint32_t rcv_wnd, Instant now, Duration srtt, const Knobs& knobs) {
   scheduled_ = true;
-  measure(bytes, push);
   rto_ = shorten(srtt > Duration::zero() ? std::min(srtt + knobs.rto_min, knobs.rto_max) : Duration(1s));
   if (ato_ == ShortDuration::zero()) {
     // The first data: the peer is in slow start, and each ACK makes it faster.

@@ -24,10 +24,11 @@ inline constexpr Duration kAtoMin = 40ms;
 
 class AckPolicy {
  public:
-  // In-order data arrived (Linux: tcp_event_data_recv, tcp_measure_rcv_mss): an ACK is owed. `bytes`: payload of one
-  // segment (of a super-segment, its gso size), at most the MSS we advertised; `push`: PSH, FIN or URG is set; rcv_wnd in
-  // bytes; srtt zero: no sample.
-  void on_data(std::uint32_t bytes, bool push, std::uint32_t rcv_wnd, Instant now, Duration srtt, const Knobs& knobs);
+  // Data arrived, in order or not (Linux: tcp_measure_rcv_mss). `bytes`: payload of one segment (of a super-segment, its gso size), at
+  // most the MSS we advertised; `push`: PSH is set.
+  void measure(std::uint32_t bytes, bool push);
+  // In-order data arrived and was measured (Linux: tcp_event_data_recv): an ACK is owed. rcv_wnd in bytes; srtt zero: no sample.
+  void on_data(std::uint32_t rcv_wnd, Instant now, Duration srtt, const Knobs& knobs);
   // Out-of-order, duplicate or hole-filling data (Linux: tcp_enter_quickack_mode).
   void enter_quick(std::uint8_t budget, std::uint32_t rcv_wnd);
   // The SYN-ACK of an active open counts as the first thing received (Linux: tcp_finish_connect).
@@ -67,7 +68,6 @@ class AckPolicy {
 
  private:
   void raise_quick(std::uint8_t budget, std::uint32_t rcv_wnd);
-  void measure(std::uint32_t bytes, bool push);
 
   Instant last_data_at_{};
   ShortDuration ato_{};

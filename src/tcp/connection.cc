@@ -149,7 +149,7 @@ void Connection::set_up_passive(const Handshake& handshake, const Path& path, En
   rcv_.wscale = handshake.rcv_wscale;
   rcv_.advmss = options_->max_segment != 0 ? std::min(options_->max_segment, path.advmss) : path.advmss;
   set_buffer_limits(env.knobs);
-  set_up_receive_window(handshake.rcv_wnd, handshake.window_clamp);
+  set_up_receive_window(handshake.rcv_wnd, handshake.window_clamp, env.knobs);
   window_.cwnd = path.initcwnd;
   refresh_mss(env);
   rto_.set(1s, env.knobs);
@@ -180,6 +180,8 @@ void Connection::open_passive(const Handshake& handshake, const Path& path, Env&
 
 void Connection::become_established(Env& env, Instant now) {
   ack_policy_.set_initial_rcv_mss(static_cast<std::uint16_t>(std::clamp<std::uint32_t>(std::min<std::uint32_t>(rcv_.advmss, snd_.mss), 88, 536)));
+  // What the peer's segments can carry; one that connects has reckoned with it since the SYN-ACK (Linux: tcp_rcv_state_process).
+  if (timestamps_ && passive_ && state_ == State::kEstablished) rcv_.advmss = static_cast<std::uint16_t>(rcv_.advmss - kTimestampBytes);
   sizing_.space = std::min<std::uint32_t>(rcv_.wnd, 10U * rcv_.advmss);
   sizing_.seq = rcv_.copied;
   sizing_.began = StampUs(now);
@@ -450,6 +452,7 @@ void Connection::finish(CloseCause cause, Env& env, Instant now) {
   end_fast_open();
   notes_on_end(env, now);
   keepalive_at_ = kNever;
+  deadlines_changed_ = true;
   syn_owed_ = fin_owed_ = probe_owed_ = ack_now_ = challenge_owed_ = false;
   send_shutdown_ = receive_shutdown_ = true;
   time_wait_owed_ = false;
@@ -507,7 +510,7 @@ void Connection::refresh_mss(Env& env) {
   if (options_->max_segment != 0 && !synchronised()) mss = std::min<std::uint32_t>(mss, options_->max_segment);
   mss -= std::min<std::uint32_t>(mss - 1, options_->ip_options.size);
   mss = std::max<std::uint32_t>(mss, static_cast<std::uint32_t>(env.knobs.tcp_min_snd_mss));
-  if (timestamps_) mss -= 12;
+  if (timestamps_) mss -= kTimestampBytes;
   if (signs()) mss -= kMd5OptionBytes;
   mtu_search_.on_path_mtu(static_cast<std::uint16_t>(std::min<std::uint32_t>(path_->mtu, 65535)));
   if (mtu_search_.enabled() && mtu_search_.low() > header_bytes()) mss = std::min<std::uint32_t>(mss, mtu_search_.low() - header_bytes());
@@ -594,7 +597,8 @@ Connection::Info Connection::info(Instant now) const {
   i.rcv_wscale = rcv_.wscale;
   i.rto = rto_.value();
   i.ato = ack_policy_.ato();
-  i.snd_mss = snd_.mss;
+  // Linux reckons with the signatures of a passive connection only when it cuts segments.
+  i.snd_mss = static_cast<std::uint16_t>(snd_.mss + (passive_ && signs() ? kMd5OptionBytes : 0));
   i.rcv_mss = ack_policy_.rcv_mss();
   i.advmss = rcv_.advmss;
   i.unacked = busy_->scoreboard.packets_out();

@@ -52,6 +52,9 @@ struct SegmentContext {
   std::uint16_t gso_size = 0;   // > 0: this is a super-segment (GRO) of segments of this many payload bytes
 };
 
+// What timestamps take of each segment, with their padding (RFC 7323 appendix A).
+inline constexpr std::uint16_t kTimestampBytes = 12;
+
 // What a finished handshake hands over (from a HalfOpen record, a cookie).
 struct Handshake {
   FourTuple tuple;
@@ -106,7 +109,13 @@ class Connection : public TouchedLink {
   void on_path(const Path& path, Env& env, Instant now);     // a new route or path MTU
   void on_timeout(Env& env, Instant now);
   Instant next_deadline() const;
-  // Something must leave before the next frame is looked at (DESIGN: due).
+  // May next_deadline() have changed since this was last asked?
+  bool take_deadlines_changed() {
+    const bool changed = deadlines_changed_;
+    deadlines_changed_ = false;
+    return changed;
+  }
+  // Something must leave before the next frame is looked at (an ACK of what came out of order, a challenge, a RST).
   bool output_due() const { return due_; }
   bool output_wanted() const;
   // The device takes nothing now, not even once its queue was handed over. What was to leave by a timer did not, so there is nothing
@@ -340,7 +349,7 @@ class Connection : public TouchedLink {
     std::uint32_t wnd = 0;         // bytes offered from wup on
     std::uint32_t ssthresh = 0;    // how much to offer at most for now (Linux: rcv_ssthresh)
     std::uint32_t window_clamp = 0;
-    std::uint16_t advmss = 536;    // what our SYN said
+    std::uint16_t advmss = 536;    // what our SYN said; once established less the timestamps of each segment
     std::uint8_t wscale = 0;
   };
   struct Timestamps {
@@ -381,7 +390,7 @@ class Connection : public TouchedLink {
   bool out_of_window_limited(const wire::TcpSegment& segment, trace::Counter skipped, Env& env, Instant now);
   void queue_in_order(Frame frame, std::uint32_t segment_size, bool push, Env& env, Instant now);
   void drain_reassembly(Env& env, Instant now);
-  void take_out_of_order(const wire::TcpSegment& segment, SeqNum seq, Ecn ecn, Frame frame, Env& env, Instant now);
+  void take_out_of_order(const wire::TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now);
   void check_urg(const wire::TcpSegment& segment, const Env& env);
   SeqNum read_up_to() const;     // the next byte of the stream that the program will read (Linux: copied_seq)
   void note_read();              // the reader may have passed the mark
@@ -467,6 +476,7 @@ class Connection : public TouchedLink {
   bool resend_tail(OutgoingFrame& out, Transmission& last, Env& env, Instant now);
   void take_unsent(std::uint32_t length, Transmission& t, Env& env);
   bool may_join(std::uint32_t length, Env& env) const;
+  void join_small(Transmission& record, SeqNum right_edge, Env& env);
   void note_resent(std::uint32_t segments, std::uint32_t payload, Env& env);
   void note_queue_sent(bool first, Env& env, Instant now);
   bool paced(const Env& env) const { return options_->max_pacing_rate != ~std::uint32_t{0} || env.knobs.fair_queue; }
@@ -511,9 +521,15 @@ class Connection : public TouchedLink {
   Duration within_user_timeout(Duration delay, Instant now) const;
   Duration backed_off_rto(const Env& env) const;
   void arm(Timer timer, Instant when, Env& env, Instant now);
-  void disarm(Timer timer) { deadline(timer) = kNever; }
-  bool armed(Timer timer) { return deadline(timer) != kNever; }
-  Instant& deadline(Timer timer) { return timer == Timer::kKeepalive ? keepalive_at_ : busy_->deadlines[static_cast<std::size_t>(timer)]; }
+  void disarm(Timer timer) { set_deadline(timer, kNever); }
+  bool armed(Timer timer) const { return deadline(timer) != kNever; }
+  Instant deadline(Timer timer) const { return timer == Timer::kKeepalive ? keepalive_at_ : busy_->deadlines[static_cast<std::size_t>(timer)]; }
+  void set_deadline(Timer timer, Instant when) {
+    Instant& at = timer == Timer::kKeepalive ? keepalive_at_ : busy_->deadlines[static_cast<std::size_t>(timer)];
+    if (at == when) return;
+    at = when;
+    deadlines_changed_ = true;
+  }
   void arm_keepalive(Env& env, Instant now);
   void arm_probe_if_stuck(Env& env, Instant now);
 
@@ -525,11 +541,12 @@ class Connection : public TouchedLink {
   void compress_ack(Env& env, Instant now);
   void note_ecn(Ecn ecn, Env& env, Instant now);
   void grow_receive_window(std::uint32_t payload, std::size_t true_size, Env& env);
+  void measure_segment(std::uint32_t segment_size, std::uint32_t payload, std::size_t true_size, bool push);
   void measure_scaling_ratio(std::uint32_t segment_size, std::uint32_t payload, std::size_t true_size);
   void measure_receive_rtt(const wire::TcpSegment& segment, Instant now);
   void adjust_receive_space(Env& env, Instant now);
   void offer_after_read();
-  void set_up_receive_window(std::uint32_t rcv_wnd, std::uint32_t window_clamp);
+  void set_up_receive_window(std::uint32_t rcv_wnd, std::uint32_t window_clamp, const Knobs& knobs);
 
   // ---- connection.cc ----
   void enter(State to, Env& env, Instant now);
@@ -540,7 +557,10 @@ class Connection : public TouchedLink {
   void refresh_mss(Env& env);
   void use_grown_path(Env& env);
   void mark_oversized(bool all, Env& env, Instant now);
-  std::uint16_t header_bytes() const { return static_cast<std::uint16_t>(40 + (timestamps_ ? 12 : 0) + (signs() ? kMd5OptionBytes : 0) + options_->ip_options.size); }   // of a data segment's packet
+  // Of a data segment's packet.
+  std::uint16_t header_bytes() const {
+    return static_cast<std::uint16_t>(40 + (timestamps_ ? kTimestampBytes : 0) + (signs() ? kMd5OptionBytes : 0) + options_->ip_options.size);
+  }
   void on_mtu_probe_answered(std::uint16_t size, Env& env);
   void set_buffer_limits(const Knobs& knobs);
   void expand_send_limit(Env& env);
@@ -586,6 +606,7 @@ class Connection : public TouchedLink {
   bool no_space_ : 1 = false;          // a write was refused: tell when there is room again
   bool passive_ : 1 = false;
   bool has_report_ : 1 = false;        // the program has not read what was told
+  bool deadlines_changed_ : 1 = false; // since take_deadlines_changed()
   bool confirmed_ : 1 = false;         // what was sent arrives: the neighbour is to hear of it
   EcnState ecn_;
   std::uint16_t mss_now_ = 536;    // snd_.mss less the SACK blocks that segments carry at the moment

@@ -120,7 +120,8 @@ void Connection::on_syn_sent(const TcpSegment& segment, const SegmentContext& co
   mtu_search_.begin(snd_.peer_mss, header_bytes(), env.knobs, now);
   refresh_mss(env);
   last_received_at_ = StampMs(now);
-  set_up_receive_window(rcv_.wnd, rcv_.window_clamp);
+  if (ack && timestamps_) rcv_.advmss = static_cast<std::uint16_t>(rcv_.advmss - kTimestampBytes);
+  set_up_receive_window(rcv_.wnd, rcv_.window_clamp, env.knobs);
 
   if (!ack) return on_simultaneous_open(env, now);
 
@@ -184,8 +185,12 @@ bool Connection::acceptable(SeqNum seq, SeqNum end) const {
 }
 
 Connection::Verdict Connection::check_sequence(const TcpSegment& segment, Env& env, Instant now) {
-  if (acceptable(segment.seq, segment.end())) return Verdict::kContinue;
+  // What ends beyond the window is taken whole, but only while nothing waits to be read: the peer may have measured a buffer that we
+  // gave it once (Linux: tcp_sequence).
+  const bool beyond = segment.end() > rcv_.nxt + receive_window();
+  if (acceptable(segment.seq, segment.end()) && (!beyond || busy_->receive_queue.empty())) return Verdict::kContinue;
   if (!segment.has(kRst)) {
+    if (beyond && !segment.has(kSyn)) env.counters.add(Counter::kTcpExtBeyondWindow);
     if (segment.has(kSyn)) {
       owe_challenge_ack(env, now);
     } else if (!out_of_window_limited(segment, Counter::kTcpExtTCPACKSkippedSeq, env, now)) {
@@ -302,6 +307,7 @@ Connection::Verdict Connection::check_ack(const TcpSegment& segment, Env& env, I
     }
     snd_.wl1 = segment.seq - 1;
     enter(State::kEstablished, env, now);
+    if (timestamps_ && !passive_) rcv_.advmss = static_cast<std::uint16_t>(rcv_.advmss - kTimestampBytes);
     become_established(env, now);
     if (!fast_open_pending()) {
       retransmits_ = backoff_ = 0;
@@ -365,8 +371,9 @@ Connection::Verdict Connection::check_state(const TcpSegment& segment, Env& env,
     default: break;
   }
   // Nobody is left to read: data is answered with a RST, so that the peer does not wait for ever (RFC 9293 §3.6.1; RFC 2525 §2.17).
+  // A FIN that lies beyond a hole tells of data as well.
   const bool may_not_read = receive_shutdown_ && (state_ == State::kFinWait1 || state_ == State::kFinWait2);
-  if (may_not_read && !segment.payload.empty() && segment.seq + static_cast<std::uint32_t>(segment.payload.size()) > rcv_.nxt) {
+  if (may_not_read && segment.sequence_length() > 0 && segment.seq + static_cast<std::uint32_t>(segment.payload.size()) > rcv_.nxt) {
     env.counters.add(Counter::kTcpExtTCPAbortOnData);
     busy_->reset = {.owed = true, .with_ack = false, .seq = segment.ack, .ack = {}};
     due_ = true;
@@ -405,7 +412,7 @@ void Connection::take_payload(const TcpSegment& segment, const SegmentContext& c
       ack_now_ = due_ = true;
       return drop(DropReason::kTcpOverWindow, env, now);
     }
-    return take_out_of_order(segment, seq, context.ecn, std::move(frame), env, now);
+    return take_out_of_order(segment, context, std::move(frame), env, now);
   }
   if (ecn_.on && segment.has(kCwr)) {
     // The peer's window may be one segment now: it waits for this ACK (RFC 3168 §6.1.3).
@@ -422,20 +429,12 @@ void Connection::take_payload(const TcpSegment& segment, const SegmentContext& c
     }
     ack_now_ = due_ = true;
   }
-  bool fin_in_order = fin;
   if (size > 0 && text_end > rcv_.nxt) {
     if (receive_window() == 0) {
       env.counters.add(Counter::kTcpExtTCPZeroWindowDrop);
       ack_policy_.enter_quick(kQuickAcksMax, rcv_.wnd);
       ack_now_ = due_ = true;
       return drop(DropReason::kTcpZeroWindow, env, now);
-    }
-    // What lies beyond the window is not taken (RFC 9293 §3.10.7.4: "trimmed to fit"); its FIN neither.
-    if (text_end > right_edge) {
-      const std::uint32_t beyond = text_end - right_edge;
-      frame.trim_back(beyond);
-      fin_in_order = false;
-      env.counters.add(Counter::kTcpExtBeyondWindow);
     }
     if (!make_room(frame.meta().true_size, env)) {
       env.counters.add(Counter::kTcpExtTCPRcvQDrop);
@@ -446,7 +445,7 @@ void Connection::take_payload(const TcpSegment& segment, const SegmentContext& c
     note_ecn(context.ecn, env, now);
   }
   const bool had_holes = !busy_->reassembly.empty();
-  if (fin_in_order) {
+  if (fin) {
     check_fin(text_end, env, now);
   } else {
     drain_reassembly(env, now);
@@ -460,8 +459,8 @@ void Connection::queue_in_order(Frame frame, std::uint32_t segment_size, bool pu
   const std::size_t true_size = frame.meta().true_size;
   rcv_.nxt += size;
   bytes_received_ += size;
-  measure_scaling_ratio(segment_size, size, true_size);
-  ack_policy_.on_data(segment_size, push, rcv_.wnd, now, rtt_.srtt(), env.knobs);
+  measure_segment(segment_size, size, true_size, push);
+  ack_policy_.on_data(rcv_.wnd, now, rtt_.srtt(), env.knobs);
   ack_policy_.schedule();
   grow_receive_window(size, true_size, env);
   // A program that will read no more still has its peer acknowledged; the bytes are let go.
@@ -482,25 +481,21 @@ void Connection::drain_reassembly(Env& env, Instant now) {
   }
 }
 
-void Connection::take_out_of_order(const TcpSegment& segment, SeqNum seq, Ecn ecn, Frame frame, Env& env, Instant now) {
+void Connection::take_out_of_order(const TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now) {
   env.counters.add(Counter::kTcpExtTCPOFOQueue);
   ++out_of_order_segments_;
-  note_ecn(ecn, env, now);
+  note_ecn(context.ecn, env, now);
   ack_policy_.schedule();
   compress_ack(env, now);
-  const SeqNum right_edge = rcv_.nxt + receive_window();
-  bool fin = segment.has(kFin);
-  const SeqNum text_end = seq + static_cast<std::uint32_t>(segment.payload.size());
-  if (text_end > right_edge) {
-    frame.trim_back(text_end - right_edge);
-    fin = false;
-  }
-  if (!frame && !fin) return;
+  const SeqNum seq = segment.seq;
+  const auto size = static_cast<std::uint32_t>(segment.payload.size());
+  const bool fin = segment.has(kFin);
   if (frame && !make_room(frame.meta().true_size, env)) {
     env.counters.add(Counter::kTcpExtTCPOFODrop);
     return drop(DropReason::kTcpOfoDrop, env, now);
   }
   const std::size_t true_size = frame ? frame.meta().true_size : 0;
+  if (frame) measure_segment(context.gso_size != 0 ? context.gso_size : size, size, true_size, segment.has(kPsh));
   const Reassembly::Inserted inserted = busy_->reassembly.insert(seq, std::move(frame), fin, env.frames);
   if (inserted.no_memory) {
     env.counters.add(Counter::kTcpExtTCPOFODrop);
@@ -515,7 +510,7 @@ void Connection::take_out_of_order(const TcpSegment& segment, SeqNum seq, Ecn ec
     env.counters.add(Counter::kTcpExtTCPOFOMerge);
     return drop(DropReason::kTcpOfoMerge, env, now);
   }
-  grow_receive_window(text_end - seq, true_size, env);
+  grow_receive_window(size, true_size, env);
 }
 
 // CE on a segment of the peer: every ACK says so until it answers with CWR (RFC 3168 §6.1.3; Linux: __tcp_ecn_check_ce).

@@ -12,10 +12,17 @@ namespace tapir::tcp {
 using trace::Counter;
 using namespace wire;  // the names of flags and options
 
+namespace {
+
+// How long an ACK may be away that a super-segment waits for, and how long ago the last one may have left (Linux: tcp_tso_should_defer).
+constexpr Duration kDeferMax = 1ms;
+
+}  // namespace
+
 bool Connection::output_wanted() const {
   if (busy_->reset.owed || challenge_owed_ || syn_owed_ || ack_now_ || probe_owed_ || space_check_owed_ || busy_->tail_probe_owed) return true;
   if (state_ == State::kClosed) return false;
-  if (busy_->recovery.resending()) return true;
+  if (busy_->recovery.resending() || busy_->recovery.awaits_new_data()) return true;
   return has_unsent() || fin_due();
 }
 
@@ -258,6 +265,7 @@ bool Connection::poll_resend(OutgoingFrame& out, Env& env, Instant now) {
     return false;
   }
 
+  if (env.knobs.tcp_retrans_collapse != 0) join_small(*record, right_edge, env);
   const std::uint32_t quota = std::min(window_.cwnd - in_flight, max_segments_per_send(env));
   std::uint32_t length = std::min(record->payload(), quota * mss_now_);
   const SeqNum begin = record->range.begin;
@@ -288,6 +296,18 @@ bool Connection::poll_resend(OutgoingFrame& out, Env& env, Instant now) {
   rto_resend_ = false;
   if (!armed(Timer::kRetransmit) && !armed(Timer::kReorder)) arm_loss(Timer::kRetransmit, now + rto_.value(), env, now);
   return true;
+}
+
+// Small segments that follow one that goes again go with it, as far as one segment takes them (Linux: tcp_retrans_try_collapse).
+void Connection::join_small(Transmission& record, SeqNum right_edge, Env& env) {
+  if (record.syn || record.segments() != 1 || record.range.begin >= right_edge) return;
+  const std::uint32_t room = std::min<std::uint32_t>(mss_now_, right_edge - record.range.begin);
+  while (!record.end_of_record && !record.fin) {
+    const Transmission* const after = busy_->scoreboard.next(record);
+    if (after == nullptr || after->sacked || after->segments() > 1) return;
+    if (record.payload() + after->payload() > room) return;
+    busy_->scoreboard.absorb_next(record, env.transmissions);
+  }
 }
 
 void Connection::note_resent(std::uint32_t segments, std::uint32_t payload, Env& env) {
@@ -345,7 +365,7 @@ bool Connection::nagle_holds(bool partial) const {
 bool Connection::should_defer(std::uint32_t record_left, bool last_record, std::uint32_t max_segments, bool ends_stream, Env& env,
                               Instant now, bool& cwnd_limited) const {
   if (busy_->recovery.state() >= CaState::kRecovery) return false;
-  if (now - last_sent_at_ >= 1ms) return false;
+  if (now - last_sent_at_ >= kDeferMax) return false;
   const std::uint64_t send_window = snd_.una + snd_.wnd - snd_.nxt;
   const std::uint64_t congestion_window = std::uint64_t{window_.cwnd - busy_->scoreboard.in_flight()} * mss_now_;
   const std::uint64_t limit = std::min(send_window, congestion_window);
@@ -359,8 +379,8 @@ bool Connection::should_defer(std::uint32_t record_left, bool last_record, std::
   }
   const Transmission* const head = busy_->scoreboard.first();
   if (head == nullptr) return false;
-  // The next ACK comes a round trip after the head was sent: too late if that is more than half of one from now.
-  if (now - head->sent_at < rtt_.srtt() / 2) return false;
+  // The next ACK comes a round trip after the head was sent: too late if that is more than half of one from now, or a millisecond.
+  if (head->sent_at + rtt_.srtt() - now > std::min<Duration>(rtt_.srtt() / 2, kDeferMax)) return false;
   if (congestion_window < send_window) {
     if (congestion_window <= record_left) {
       cwnd_limited = true;

@@ -6,6 +6,7 @@
 #include "tcp/connection.h"
 #include "tcp/events.h"
 #include "tcp/fastopen.h"
+#include "wire/icmp.h"
 
 namespace tapir::tcp {
 
@@ -35,19 +36,19 @@ Instant Connection::next_deadline() const {
 }
 
 void Connection::arm(Timer timer, Instant when, Env& env, Instant now) {
-  deadline(timer) = when;
+  set_deadline(timer, when);
   env.tracer.emit(now, Event::kTimerArmed, subject_, static_cast<std::uint64_t>(timer), to_nsec(when));
 }
 
 void Connection::on_timeout(Env& env, Instant now) {
   if (!wake(env)) {
-    keepalive_at_ = later(now, kMemoryRetry);
+    set_deadline(Timer::kKeepalive, later(now, kMemoryRetry));
     return;
   }
   for (std::size_t i = 0; i < kTimerCount && state_ != State::kClosed; ++i) {
     const auto timer = static_cast<Timer>(i);
     if (deadline(timer) > now) continue;
-    deadline(timer) = kNever;
+    disarm(timer);
     env.tracer.emit(now, Event::kTimerFired, subject_, i);
     switch (timer) {
       case Timer::kRetransmit: on_retransmit_timeout(env, now); break;
@@ -311,11 +312,16 @@ void Connection::on_delivery_error(const DeliveryError& error, Env& env, Instant
     case DeliveryErrorKind::kNetUnreachable: cause = CloseCause::kNetUnreachable; break;
     case DeliveryErrorKind::kProtocolUnreachable: cause = CloseCause::kProtocolUnreachable; break;
     case DeliveryErrorKind::kPortUnreachable: cause = CloseCause::kPortUnreachable; break;
-    case DeliveryErrorKind::kSourceRouteFailed: cause = CloseCause::kProhibited; break;
+    case DeliveryErrorKind::kSourceRouteFailed: cause = CloseCause::kSourceRouteFailed; break;
     case DeliveryErrorKind::kHostUnreachable:
+      if (error.from_icmp && error.icmp_code == wire::kUnreachableHostUnknown) cause = CloseCause::kHostUnknown;
+      if (error.from_icmp && error.icmp_code == wire::kUnreachableHostIsolated) cause = CloseCause::kHostIsolated;
+      break;
     case DeliveryErrorKind::kAdminProhibited:
+      if (error.icmp_code == wire::kUnreachableNetProhibited) cause = CloseCause::kNetUnreachable;
+      break;
     case DeliveryErrorKind::kTimeExceeded: break;
-    case DeliveryErrorKind::kParameterProblem: return;
+    case DeliveryErrorKind::kParameterProblem: cause = CloseCause::kParameterProblem; break;
   }
   // A Fast Open connection that the program has counts as one that is open.
   const bool opening = state_ == State::kSynSent || state_ == State::kSynReceived;

@@ -15,6 +15,11 @@ namespace {
 // No clamp is smaller (Linux: SOCK_MIN_RCVBUF / 2).
 constexpr std::uint32_t kWindowClampMin = 1152;
 
+// The buffer in which a window of `wanted` bytes fits, as far as tcp_rmem allows (Linux: tcp_rcvbuf_grow).
+std::int32_t buffer_for(std::uint64_t wanted, std::uint32_t scaling_ratio, const Knobs& knobs) {
+  return static_cast<std::int32_t>(std::min<std::uint64_t>(wanted * 256 / scaling_ratio, static_cast<std::uint64_t>(knobs.tcp_rmem[2])));
+}
+
 }  // namespace
 
 std::uint32_t Connection::window_from_space(std::int64_t space) const {
@@ -32,17 +37,19 @@ std::uint32_t Connection::receive_window() const {
 }
 
 // Linux: tcp_init_buffer_space's clamps, once the options are known.
-void Connection::set_up_receive_window(std::uint32_t rcv_wnd, std::uint32_t window_clamp) {
+void Connection::set_up_receive_window(std::uint32_t rcv_wnd, std::uint32_t window_clamp, const Knobs& knobs) {
   const std::uint32_t full = window_from_space(receive_limit_);
   const std::uint32_t advmss = rcv_.advmss;
   rcv_.wnd = rcv_wnd;
   rcv_.window_clamp = window_clamp;
   if (rcv_.window_clamp >= full) {
     rcv_.window_clamp = full;
-    if (full > 4 * advmss) rcv_.window_clamp = std::max(full - (full >> 31), 4 * advmss);
+    // tcp_app_win: a share of the buffer that is the program's alone; at 31, the default, none.
+    const int share = std::clamp(knobs.tcp_app_win, 0, 31);
+    if (share != 0 && full > 4 * advmss) rcv_.window_clamp = std::max(full - (full >> share), 4 * advmss);
   }
   // One segment stays in reserve, so that the last one before a full buffer is not lost.
-  if (rcv_.window_clamp > 2 * advmss && rcv_.window_clamp + advmss > full) {
+  if (knobs.tcp_app_win != 0 && rcv_.window_clamp > 2 * advmss && rcv_.window_clamp + advmss > full) {
     rcv_.window_clamp = std::max(2 * advmss, full > advmss ? full - advmss : 0);
   }
   rcv_.ssthresh = std::min(rcv_wnd, rcv_.window_clamp);
@@ -92,6 +99,14 @@ std::uint32_t Connection::choose_window(Env& env) {
 // A peer that sends full segments is offered more, step by step, up to what the buffer could take (Linux: tcp_grow_window).
 void Connection::grow_receive_window(std::uint32_t payload, std::size_t true_size, Env& env) {
   if (env.memory_pressure()) return;
+  // What is out of order waits for a round trip more than the program reads in one.
+  if (!busy_->reassembly.empty() && !orphan_ && env.knobs.tcp_moderate_rcvbuf != 0 && options_->receive_buffer == 0) {
+    const std::uint64_t wanted = 2 * std::uint64_t{sizing_.space} + (busy_->reassembly.highest_end() - rcv_.nxt);
+    if (const std::int32_t buffer = buffer_for(wanted, scaling_ratio_, env.knobs); buffer > receive_limit_) {
+      receive_limit_ = buffer;
+      if (options_->window_clamp == 0) rcv_.window_clamp = window_from_space(buffer);
+    }
+  }
   const std::uint32_t target = std::min(rcv_.window_clamp, window_from_space(receive_space()));
   if (rcv_.ssthresh >= target) return;
   // Frames that cost much more than they carry do not earn window: the buffer would run over (the rule is Linux's, by true size).
@@ -100,10 +115,19 @@ void Connection::grow_receive_window(std::uint32_t payload, std::size_t true_siz
   rcv_.ssthresh += std::min(step, target - rcv_.ssthresh);
 }
 
+// What one segment tells of the peer's segments and of what they cost (Linux: tcp_measure_rcv_mss).
+void Connection::measure_segment(std::uint32_t segment_size, std::uint32_t payload, std::size_t true_size, bool push) {
+  measure_scaling_ratio(segment_size, payload, true_size);
+  ack_policy_.measure(std::min<std::uint32_t>(segment_size, rcv_.advmss), push);
+}
+
 // How much of a buffer is payload, by the largest segment seen so far: the buffer makes so much window (Linux: tcp_measure_rcv_mss,
 // tcp_set_window_clamp).
 void Connection::measure_scaling_ratio(std::uint32_t segment_size, std::uint32_t payload, std::size_t true_size) {
   if (segment_size <= ack_policy_.rcv_mss() || true_size == 0) return;
+  // A frame of the next class, of which little is used, says nothing of a queue of them: it is copied to what it holds (frame/). A
+  // ratio of an eighth would leave a small buffer a window that no segment of its peer fits.
+  true_size = std::min(true_size, std::size_t{2} * payload + 512);
   const auto ratio = static_cast<std::uint8_t>(std::clamp<std::size_t>(std::size_t{payload} * 256 / true_size, 1, 255));
   if (ratio == scaling_ratio_) return;
   scaling_ratio_ = ratio;
@@ -137,19 +161,20 @@ void Connection::measure_receive_rtt(const TcpSegment& segment, Instant now) {
   sizing_.rtt_seq = rcv_.nxt + rcv_.wnd;
 }
 
-// Once per round trip: the window shall be twice what the program read in the last one, and some for growth.
+// Once per round trip: the window shall be twice what the program read in the last one, and as much more as that had grown.
 void Connection::adjust_receive_space(Env& env, Instant now) {
   if (sizing_.rtt_us == 0 || sizing_.began.age(now) < std::chrono::microseconds(sizing_.rtt_us)) return;
-  const std::uint32_t copied = rcv_.copied - sizing_.seq;
-  if (copied > sizing_.space) {
-    if (env.knobs.tcp_moderate_rcvbuf != 0 && options_->receive_buffer == 0) {
-      std::uint64_t wanted = 2 * std::uint64_t{copied} + 16 * std::uint64_t{rcv_.advmss};
-      wanted += 2 * (wanted * (copied - sizing_.space) / std::max<std::uint32_t>(sizing_.space, 1));
-      const auto buffer = static_cast<std::int32_t>(std::min<std::uint64_t>(wanted * 256 / scaling_ratio_, static_cast<std::uint64_t>(env.knobs.tcp_rmem[2])));
-      if (buffer > receive_limit_ && !env.memory_pressure()) {
-        receive_limit_ = buffer;
-        if (options_->window_clamp == 0) rcv_.window_clamp = window_from_space(buffer);
-      }
+  // What still waits to be read was not needed for it.
+  const std::int64_t read = std::int64_t{rcv_.copied - sizing_.seq} - std::int64_t{rcv_.nxt - rcv_.copied};
+  if (read > std::int64_t{sizing_.space}) {
+    const auto copied = static_cast<std::uint32_t>(read);
+    std::uint64_t wanted = 2 * std::uint64_t{copied};
+    wanted += 2 * (wanted * (copied - sizing_.space) / std::max<std::uint32_t>(sizing_.space, 1));
+    if (!busy_->reassembly.empty()) wanted += busy_->reassembly.highest_end() - rcv_.nxt;
+    const std::int32_t buffer = buffer_for(wanted, scaling_ratio_, env.knobs);
+    if (buffer > receive_limit_ && env.knobs.tcp_moderate_rcvbuf != 0 && options_->receive_buffer == 0 && !env.memory_pressure()) {
+      receive_limit_ = buffer;
+      if (options_->window_clamp == 0) rcv_.window_clamp = window_from_space(buffer);
     }
     sizing_.space = copied;
   }

@@ -105,6 +105,7 @@ void Engine::State_::destroy(Connection& c, Instant now) {
 }
 
 void Engine::State_::arm_timer(Connection& c) {
+  if (!c.take_deadlines_changed()) return;
   const Instant deadline = c.next_deadline();
   if (deadline != c.wheel_entry.deadline) wheel.arm(c.wheel_entry, deadline);
 }

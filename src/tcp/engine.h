@@ -89,7 +89,7 @@ class Engine {
   std::optional<SegmentReply> poll_reply();
   // What poll_reply() would answer, valid until then; null: nothing.
   const SegmentReply* next_reply() const;
-  // True when the connection of the last input owes something that must leave before the next frame (DESIGN: due).
+  // True when the connection of the last input owes something that must leave before the next frame.
   bool output_due() const;
   struct Output {
     ConnectionId connection;

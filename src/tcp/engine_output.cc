@@ -46,7 +46,6 @@ bool Engine::State_::poll_one(Connection& c, OutgoingFrame& out, Output& how, In
   if (c.state() != State::kClosed) refresh_path(c, now);
   if (!c.poll_segment(out, env, now)) return false;
   if (c.signs()) [[unlikely]] sign(out, c.tuple(), *md5_keys.first(c.md5_keys));
-  arm_timer(c);
   how.connection = connections.handle_of(c);
   how.path = c.path();
   if (c.ecn_capable_segment()) out.ecn = Ecn::kEct0;
@@ -74,21 +73,27 @@ bool Engine::output_wanted() const { return state_->output.head != 0 || state_->
 bool Engine::poll_segment(OutgoingFrame& out, Output& how, bool only_due, Instant now) {
   State_& s = *state_;
   s.clock = now;
-  if (Connection* c = s.connections.get(s.due); c != nullptr && s.paths.has_room(c->interface())) {
-    if (s.poll_one(*c, out, how, now)) return true;
-    // What it still wants it cannot have now: an ACK or a timer brings it back.
-    s.look_after(*c, false, now);
+  if (Connection* c = s.connections.get(s.due)) {
+    if (!s.paths.has_room(c->interface())) {
+      s.arm_timer(*c);
+    } else {
+      if (s.poll_one(*c, out, how, now)) return true;
+      // What it still wants it cannot have now: an ACK or a timer brings it back.
+      s.look_after(*c, false, now);
+    }
   }
   s.due = {};
   if (only_due) return false;
   while (s.output.head != 0) {
     Connection& c = *s.connections.at(s.output.head - 1);
     const bool room = s.paths.has_room(c.interface());
-    if (room && s.poll_one(c, out, how, now)) return true;
+    // Most have said all they had to say with one segment.
+    if (room && c.output_wanted() && s.poll_one(c, out, how, now)) return true;
     s.output.head = c.output_next;
     if (s.output.head == 0) s.output.tail = 0;
     c.output_next = 0;
     if (!room) {
+      s.arm_timer(c);
       s.append(s.stalled, c);
       continue;
     }

@@ -98,7 +98,7 @@ struct HalfOpen {
  private:
   std::uint32_t window() const { return rcv_wnd < 65535 ? rcv_wnd : 65535; }
 };
-// THREATS: a peer may cost at most this before its handshake ends.
+// What a peer may cost at most before its handshake ends.
 static_assert(sizeof(HalfOpen) <= 128);
 
 // Whether another answer to what needs none may go out at `now`; remembers it if so (Linux: tcp_oow_rate_limited). Segments with

@@ -19,7 +19,7 @@ InitialWindow select_initial_window(std::int64_t space, std::uint16_t mss, std::
   if (mss != 0 && offered > mss) offered -= offered % mss;
 
   InitialWindow result;
-  std::int64_t first = std::min<std::int64_t>(offered, knobs.tcp_workaround_signed_windows != 0 ? 32767 : kUnscaledMax);
+  std::int64_t first = knobs.tcp_workaround_signed_windows != 0 ? std::min<std::int64_t>(offered, 32767) : offered;
   if (initrwnd != 0) first = std::min<std::int64_t>(first, std::int64_t{initrwnd} * mss);
   result.rcv_wnd = static_cast<std::uint32_t>(first);
   if (wscale_ok) {

@@ -9,7 +9,7 @@
 namespace tapir::tcp {
 
 struct InitialWindow {
-  std::uint32_t rcv_wnd = 0;        // bytes; fits the unscaled field of a SYN
+  std::uint32_t rcv_wnd = 0;        // bytes; a SYN can say 65,535 of it
   std::uint8_t wscale = 0;          // our shift; 0 without window scaling
   std::uint32_t window_clamp = 0;   // bytes; the largest window ever offered
 };

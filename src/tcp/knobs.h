@@ -64,8 +64,8 @@ struct Knobs {
   std::array<std::int64_t, 3> tcp_rmem = {4096, 131072, 33554432};
   std::array<std::int64_t, 3> tcp_wmem = {4096, 16384, 4194304};
   std::array<std::int64_t, 3> tcp_mem = {65536, 87381, 131072};   // pages of 4096; the stack sets them from its budget
-  std::int64_t rmem_max = 212992;       // net.core.rmem_max
-  std::int64_t wmem_max = 212992;       // net.core.wmem_max
+  std::int64_t rmem_max = 4194304;       // net.core.rmem_max
+  std::int64_t wmem_max = 4194304;       // net.core.wmem_max
   int tcp_adv_win_scale = 1;            // used while a socket has no measured scaling ratio
   int tcp_moderate_rcvbuf = 1;
   int tcp_app_win = 31;

@@ -17,7 +17,7 @@ namespace tapir::tcp {
 
 // Out-of-order segments held at most per connection. Bounds the work of a hostile peer that sends one-byte islands
 // (CVE-2018-5390); true bytes are bounded by the receive buffer besides.
-inline constexpr std::size_t kReassemblySegmentsMax = 4096;
+inline constexpr std::size_t kReassemblySegmentsMax = 32768;
 
 class Reassembly {
  public:

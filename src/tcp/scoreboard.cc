@@ -141,6 +141,19 @@ Transmission* Scoreboard::on_resent(Transmission& t, SeqNum end, std::uint16_t m
   return &t;
 }
 
+void Scoreboard::absorb_next(Transmission& t, TransmissionPool& pool) {
+  Transmission& after = *next(t);
+  TAPIR_INVARIANT(t.segment_count == 1 && after.segment_count <= 1 && !after.sacked && !after.syn, "what is joined makes one segment");
+  adjust_counts(after, -std::int32_t{after.segment_count});
+  reno_sacked_ -= std::min<std::uint32_t>(reno_sacked_, after.segment_count);
+  t.range.end = after.range.end;
+  t.fin = after.fin;
+  t.push = t.push || after.push;
+  t.end_of_record = after.end_of_record;
+  t.ever_retransmitted = t.ever_retransmitted || after.ever_retransmitted;
+  forget(after, pool);
+}
+
 Transmission* Scoreboard::cut_last_segment(TransmissionPool& pool) {
   Transmission* const t = last();
   if (t == nullptr || t->segment_count < 2) return t;

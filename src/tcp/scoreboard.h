@@ -106,6 +106,8 @@ class Scoreboard {
   // had (then it must not be sent). A `probe` of the tail is not counted as a copy in flight (Linux: tcp_send_loss_probe).
   Transmission* on_resent(Transmission& t, SeqNum end, std::uint16_t mss, Instant now, SeqNum snd_nxt, TransmissionPool& pool,
                           bool probe = false);
+  // The record after `t` becomes part of it: both are one segment at most, and together too (Linux: tcp_collapse_retrans).
+  void absorb_next(Transmission& t, TransmissionPool& pool);
   // The last segment of the last record, split off if there is more; null: nothing is outstanding, or no record could be had.
   Transmission* cut_last_segment(TransmissionPool& pool);
 

@@ -56,7 +56,11 @@ enum class CloseCause : std::uint8_t {
   kProtocolUnreachable,  // ENOPROTOOPT
   kPortUnreachable,  // ECONNREFUSED
   kMessageTooLong,   // EMSGSIZE
-  kProhibited,       // EACCES-like: EHOSTUNREACH as Linux's icmp_err_convert says
+  kProhibited,       // a route that prohibits: EACCES
+  kHostUnknown,      // ICMP 3/7: EHOSTDOWN
+  kHostIsolated,     // ICMP 3/8: ENONET
+  kSourceRouteFailed,  // ICMP 3/5: EOPNOTSUPP
+  kParameterProblem,   // ICMP 12: EPROTO
   kAborted,          // by ourselves (close with unread data, linger 0, disconnect): ECONNABORTED / ECONNRESET to nobody
   kOutOfMemory,      // tcp_mem or the budget: ENOMEM
 };

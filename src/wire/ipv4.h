@@ -15,6 +15,8 @@ namespace tapir::wire {
 inline constexpr std::size_t kIpv4HeaderMin = 20;
 inline constexpr std::size_t kIpv4HeaderMax = 60;
 inline constexpr std::size_t kIpv4PacketMax = 65535;
+// More-fragments flag and fragment offset, in the word at byte 6: not zero in a fragment.
+inline constexpr std::uint16_t kIpv4FragmentMask = 0x3fff;
 
 struct Ipv4Header {
   std::uint8_t header_length = kIpv4HeaderMin;   // bytes, options included; emit computes it from `options`

@@ -5,12 +5,13 @@ reason. run.py --list prints the cases."""
 
 import sys
 
+import calls
 import clients
 import harness
 import ways
 import servers
 
-CASES = {name[5:]: function for module in (clients, servers, ways) for name, function in vars(module).items() if name.startswith("case_")}
+CASES = {name[5:]: function for module in (calls, clients, servers, ways) for name, function in vars(module).items() if name.startswith("case_")}
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--list"]:

@@ -163,9 +163,12 @@ def case_futex_calls():
 
 def iperf_server(*arguments):
     need("iperf3")
-    with running(tapir("iperf3", "-s")):
-        wait_for_port(5201)
-        done = run(["iperf3", "-J", "-c", OURS, "-t", "2", *arguments])
+    with Folder() as folder:
+        control = folder / "control"
+        with running(tapir("iperf3", "-s", options=("--control", control))):
+            # Not by a connection: that would be a client to it, whose end it answers by listening anew, and the next is reset.
+            wait_until(lambda: b":5201" in run([TAPIR, "ss", "-tl", "--control", control], check=False).stdout, "iperf3 listens")
+            done = run(["iperf3", "-J", "-c", OURS, "-t", "2", *arguments])
         end = json.loads(done.stdout)["end"]
         expect(end["sum_received"]["bits_per_second"] > 1e8, "iperf3 %s: %s" % (arguments, end["sum_received"]))
 

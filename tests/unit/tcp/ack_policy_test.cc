@@ -12,7 +12,10 @@ constexpr std::uint32_t kWindow = 65535;
 struct AckPolicyTest : testing::Test {
   Knobs knobs;
   AckPolicy policy;
-  void data(std::uint32_t bytes, Instant at, bool push = false, Duration srtt = 10ms) { policy.on_data(bytes, push, kWindow, at, srtt, knobs); }
+  void data(std::uint32_t bytes, Instant at, bool push = false, Duration srtt = 10ms) {
+    policy.measure(bytes, push);
+    policy.on_data(kWindow, at, srtt, knobs);
+  }
   // Spends the quick-ACKs of the start.
   void leave_quick() {
     while (policy.quick_budget() != 0) {
@@ -38,10 +41,12 @@ TEST_F(AckPolicyTest, StartsWithQuickAcks) {
 }
 
 TEST_F(AckPolicyTest, QuickBudgetFollowsTheWindow) {
-  policy.on_data(1000, false, 8000, kStart, 10ms, knobs);
+  policy.measure(1000, false);
+  policy.on_data(8000, kStart, 10ms, knobs);
   EXPECT_EQ(policy.quick_budget(), 4);
   AckPolicy small;
-  small.on_data(1000, false, 1500, kStart, 10ms, knobs);
+  small.measure(1000, false);
+  small.on_data(1500, kStart, 10ms, knobs);
   EXPECT_EQ(small.quick_budget(), 2);
 }
 

@@ -85,7 +85,7 @@ TEST_F(ReceiveQueueTest, OneByteSegmentsShareFrames) {
   expect_next(10000);
 }
 
-// DESIGN: any queue over 8 frames keeps true size ≤ 2 x payload + 512.
+// Any queue over 8 frames keeps true size ≤ 2 x payload + 512.
 TEST_F(ReceiveQueueTest, TrueSizeIsBoundedWhateverArrives) {
   Rng rng(42);
   std::size_t head_read = 0;
