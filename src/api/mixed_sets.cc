@@ -80,7 +80,7 @@ socket::Result<int> MixedSets::wait(int set, std::span<epoll_event> events, std:
   const Instant until = timeout ? later(runtime::monotonic_now(), *timeout) : kNever;
   for (;;) {
     runtime::MixedEpollWait call(set, events, both->kernel, timeout, nullptr);
-    const socket::Result<long> answered = host_.run(call, -1);
+    const socket::Result<long> answered = host_.run(call, set);
     if (!answered) return std::unexpected(answered.error());
     auto count = static_cast<std::size_t>(*answered);
     const bool asks = call.kernel_ready() || count == 0 || ++both->busy % kAskKernelEvery == 0;

@@ -37,7 +37,8 @@ struct DeliveryError {
   std::uint32_t mtu = 0;               // bytes of IP packet, for kFragmentationNeeded
   IpProtocol protocol = IpProtocol::kTcp;
   FourTuple quoted;                    // of the packet that failed, our side is `local`; ports 0 where the protocol has none (an echo's identifier is its local port)
-  Bytes payload;                       // UDP: what is quoted of its payload; valid during the call that tells of the error
+  Bytes packet;                        // what is quoted, from its IP header on; valid during the call that tells of the error
+  Bytes payload;                       // and of that, what is behind the IP header, of UDP behind its header too
   std::optional<SeqNum> quoted_seq;    // TCP: the sequence number of that segment
 };
 

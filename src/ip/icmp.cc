@@ -319,7 +319,8 @@ std::expected<DeliveryError, DropReason> Icmp::delivery_error(const Datagram& da
     error.quoted.local.port = load_be<std::uint16_t>(transport, 0);
     error.quoted.remote.port = load_be<std::uint16_t>(transport, 2);
   }
-  if (quoted->protocol == IpProtocol::kUdp) error.payload = transport.subspan(std::min<std::size_t>(transport.size(), 8));
+  error.packet = message.payload;
+  error.payload = quoted->protocol == IpProtocol::kUdp ? transport.subspan(std::min<std::size_t>(transport.size(), 8)) : transport;
   // The identifier is what an echo has for a port.
   if (quoted->protocol == IpProtocol::kIcmp && transport[0] == static_cast<std::uint8_t>(IcmpType::kEcho))
     error.quoted.local.port = load_be<std::uint16_t>(transport, 4);

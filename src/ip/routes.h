@@ -57,7 +57,7 @@ enum class RouteError : std::uint8_t {
   kProhibited,       // a `prohibit` route (EACCES)
   kBlackhole,        // a `blackhole` route (EINVAL)
   kBroadcast,        // a broadcast address, and the sender may not (EACCES)
-  kBadSource,        // the source is not ours (EINVAL)
+  kBadSource,        // the source is not ours (ENETUNREACH)
   kNoInterface,      // the bound interface is gone (ENODEV) …
   kInterfaceDown,    // … or down, or without address (ENETUNREACH)
   kBadGateway,       // add: the gateway is not on-link (ENETUNREACH)

@@ -66,7 +66,7 @@ int wait_in(const Number& number, int set, epoll_event* events, int most, std::o
   const bool both = has_kernel_members(set);
   for (;;) {
     runtime::MixedEpollWait call(number.descriptor, room, both ? set : -1, timeout, mask);
-    const auto result = stack().run(call, -1);
+    const auto result = stack().run(call, number.descriptor);
     if (!result) return answer<int>(result);
     auto count = static_cast<int>(*result);
     // Without a wait the kernel has not been asked.

@@ -92,6 +92,7 @@ bool PingPorts::on_error(const DeliveryError& error) {
                       error.kind == DeliveryErrorKind::kFragmentationNeeded;
     if (!port.receive_errors && !(hard && port.connected())) return;
     port.error = error;
+    if (port.receive_errors) port.errors.push(error, error.payload, pool_);
     touched.add(ports_.handle_of(port), kTouchedError);
   });
   return concerned;

@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "base/siphash.h"
 #include "base/slab.h"
+#include "frame/error_queue.h"
 #include "frame/frame_pool.h"
 #include "inet/delivery_error.h"
 #include "raw/queue.h"
@@ -39,6 +40,7 @@ struct PingPort {
   GroupMemberships groups;
   ReceiveQueue queue;  // ICMP messages without the IP header
   std::optional<DeliveryError> error;
+  ErrorQueue errors;  // with receive_errors: each, as it came
 
  private:
   friend class PingPorts;

@@ -95,6 +95,7 @@ bool RawPorts::on_error(const DeliveryError& error, InterfaceId arrived_on) {
         error.kind == DeliveryErrorKind::kFragmentationNeeded ? port.path_mtu_discovery : is_hard(error);
     if (!hard && !port.receive_errors) continue;
     port.error = error;
+    if (port.receive_errors) port.errors.push(error, port.quotes_header ? error.packet : error.payload, pool_);
     touched.add(ports_.handle_of(port), kTouchedError);
   }
   return concerned;

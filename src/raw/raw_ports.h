@@ -9,6 +9,7 @@
 #include "base/charge_hook.h"
 #include "base/intrusive_list.h"
 #include "base/slab.h"
+#include "frame/error_queue.h"
 #include "frame/frame_pool.h"
 #include "inet/delivery_error.h"
 #include "inet/multicast.h"
@@ -30,12 +31,14 @@ struct RawPort : ListLink<> {
   InterfaceId interface = kNoInterface;    // SO_BINDTODEVICE
   std::uint32_t icmp_filter = 0;           // ICMP_FILTER: bit n keeps out ICMP type n
   bool receive_errors = false;             // IP_RECVERR: soft errors count too, and unconnected
+  bool quotes_header = false;              // IP_HDRINCL: errors quote its packets from the IP header on
   bool path_mtu_discovery = true;          // false (IP_PMTUDISC_DONT): "fragmentation needed" is no error
   std::uint32_t owner = 0;                 // the owner's own name for it
   GroupMemberships groups;                 // IP_ADD_MEMBERSHIP …
 
   ReceiveQueue queue;
   std::optional<DeliveryError> error;  // pending (SO_ERROR)
+  ErrorQueue errors;                   // with receive_errors: each, as it came
 
   bool connected() const { return !remote.is_unspecified(); }
 };

@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 
+#include "socket/held_files.h"
 #include "socket/sockets.h"
 
 namespace tapir::runtime {
@@ -24,11 +25,13 @@ class MixedPoll {
       : ours_(ours), kernel_(kernel), timeout_(timeout), mask_(mask) {}
   std::optional<socket::Result<long>> step(socket::Sockets& sockets, Instant now) {
     start(now);
-    long ready = sockets.poll(ours_, now);
-    ready +=
-        std::count_if(kernel_.begin(), kernel_.end(), [](const pollfd& one) { return one.revents != 0; });
+    long ready = std::count_if(kernel_.begin(), kernel_.end(), [](const pollfd& one) { return one.revents != 0; });
+    ready += held_.poll(sockets, ours_, ready != 0 || now >= deadline_, now);
     if (ready != 0 || now >= deadline_) return ready;
     return std::nullopt;
+  }
+  socket::HeldFiles* held(socket::Descriptor fd) {
+    return fd < 0 || socket::HeldFiles::among(ours_, fd) ? &held_ : nullptr;
   }
   Instant deadline() const { return deadline_; }
   std::span<pollfd> kernel() const { return kernel_; }
@@ -45,6 +48,7 @@ class MixedPoll {
   std::span<pollfd> kernel_;
   std::optional<Duration> timeout_;
   const sigset_t* mask_;
+  socket::HeldFiles held_;
   bool started_ = false;
   Instant deadline_ = kNever;
 };
@@ -56,6 +60,7 @@ class MixedEpollWait {
   MixedEpollWait(socket::Descriptor set, std::span<epoll_event> events, int kernel_set,
                  std::optional<Duration> timeout, const sigset_t* mask)
       : set_(set), events_(events), kernel_{pollfd{kernel_set, POLLIN, 0}}, timeout_(timeout), mask_(mask) {}
+  void move_to(socket::Descriptor set) { set_ = set; }
   std::optional<socket::Result<long>> step(socket::Sockets& sockets, Instant now) {
     if (!started_) {
       started_ = true;

@@ -229,7 +229,7 @@ Result<int> StackHost::epoll_ctl(Descriptor epfd, int operation, Descriptor fd, 
 
 Result<int> StackHost::epoll_wait(Descriptor epfd, std::span<epoll_event> events, std::optional<Duration> timeout) {
   socket::BlockingEpollWait call(epfd, events, timeout);
-  return narrowed(run(call, -1));
+  return narrowed(run(call, epfd));
 }
 
 }  // namespace tapir::runtime

@@ -80,6 +80,7 @@ void StackHost::Lock::acquire() {
   host_.contenders_.fetch_add(1, std::memory_order_relaxed);
   host_.mutex_.lock();
   host_.contenders_.fetch_sub(1, std::memory_order_relaxed);
+  ++host_.stats_.contended;
 }
 
 void StackHost::Lock::release() {

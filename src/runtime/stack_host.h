@@ -64,6 +64,7 @@ struct HostStats {
   std::uint64_t turns = 0;         // over the devices
   std::uint64_t polls = 0;         // ppoll(2) on the devices
   std::uint64_t sleeps = 0;        // futex waits of calls
+  std::uint64_t contended = 0;     // how often a thread found the lock taken: at most a futex wait and a wake-up each
   std::uint64_t wakes = 0;         // futex wake-ups of calls and of the service thread
   std::uint64_t kicks = 0;         // wake-ups of a driver
   std::uint64_t ticks = 0;         // of the service thread
@@ -227,6 +228,8 @@ class StackHost {
     virtual const sigset_t* mask() const = 0;
     // The descriptor was closed while the call waits; its file has this other number now.
     virtual void move_to(Descriptor fd) = 0;
+    // Where a poll() that waits for `fd` holds the file of it when it is closed; null: it does not wait for it. -1: in any case.
+    virtual socket::HeldFiles* held(Descriptor fd) = 0;
 
    private:
     friend class StackHost;
@@ -271,6 +274,10 @@ class StackHost {
     }
     void move_to(Descriptor fd) override {
       if constexpr (requires { call_.move_to(fd); }) call_.move_to(fd);
+    }
+    socket::HeldFiles* held(Descriptor fd) override {
+      if constexpr (requires { call_.held(fd); }) return call_.held(fd);
+      return nullptr;
     }
 
    private:
@@ -353,7 +360,8 @@ class StackHost {
   Instant next_deadline() const { return timed_.empty() ? stack_.next_timeout() : std::min(stack_.next_timeout(), timed_.begin()->first); }
   // Calls that wait on `fd` go on under another number, as `fd` is about to be closed.
   void set_aside_waiters(Descriptor fd);
-  void let_go_of_aside(const Waiter& waiter);
+  void hold_for_polls(Descriptor fd);
+  void let_go_of_aside(Waiter& waiter);
   // Ends every call that waits on `fd`.
   void answer_all(Descriptor fd, Result<long> with);
   void interrupt(Waiter& waiter);

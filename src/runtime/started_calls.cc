@@ -108,6 +108,7 @@ void StackHost::abandon(Completions& of) {
 // ------------------------------------------------------------
 
 void StackHost::set_aside_waiters(Descriptor fd) {
+  hold_for_polls(fd);
   Waiter** chain = fd >= 0 ? chain_of(fd) : nullptr;
   if (chain == nullptr || *chain == nullptr) return;
   const Result<Descriptor> aside = sockets_.set_aside(fd);
@@ -123,8 +124,24 @@ void StackHost::set_aside_waiters(Descriptor fd) {
   }
 }
 
+void StackHost::hold_for_polls(Descriptor fd) {
+  if (fd < 0) return;
+  for (Waiter* waiter = anywhere_; waiter != nullptr; waiter = waiter->next_) {
+    socket::HeldFiles* held = waiter->held(fd);
+    if (held == nullptr || held->full()) continue;
+    if (const Result<Descriptor> aside = sockets_.set_aside(fd)) held->hold(fd, *aside);
+  }
+}
+
 // The last call that held the file is over: so is the file.
-void StackHost::let_go_of_aside(const Waiter& waiter) {
+void StackHost::let_go_of_aside(Waiter& waiter) {
+  if (socket::HeldFiles* held = waiter.held(-1)) {
+    for (Descriptor aside = held->release(); aside >= 0; aside = held->release()) {
+      const Instant now = monotonic_now();
+      static_cast<void>(sockets_.close(aside, now));
+      settle(now);
+    }
+  }
   if (waiter.fd_ < 0 || !sockets_.is_aside(waiter.fd_) || *chain_of(waiter.fd_) != nullptr) return;
   const Instant now = monotonic_now();
   static_cast<void>(sockets_.close(waiter.fd_, now));

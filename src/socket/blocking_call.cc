@@ -360,7 +360,7 @@ std::optional<Result<long>> BlockingPoll::step(Sockets& sockets, Instant now) {
     started_ = true;
     deadline_ = timeout_ && *timeout_ >= Duration::zero() ? later(now, *timeout_) : kNever;
   }
-  const int ready = sockets.poll(descriptors_, now);
+  const int ready = held_.poll(sockets, descriptors_, now >= deadline_, now);
   if (ready != 0 || now >= deadline_) return ready;
   return std::nullopt;
 }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "socket/held_files.h"
 #include "socket/sockets.h"
 
 namespace tapir::socket {
@@ -234,12 +235,15 @@ class BlockingPoll {
  public:
   BlockingPoll(std::span<pollfd> descriptors, std::optional<Duration> timeout)
       : descriptors_(descriptors), timeout_(timeout) {}
+  // Null: it does not wait for `fd`. -1: in any case.
+  HeldFiles* held(Descriptor fd) { return fd < 0 || HeldFiles::among(descriptors_, fd) ? &held_ : nullptr; }
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return deadline_; }
 
  private:
   std::span<pollfd> descriptors_;
   std::optional<Duration> timeout_;
+  HeldFiles held_;
   bool started_ = false;
   Instant deadline_ = kNever;
 };
@@ -248,6 +252,7 @@ class BlockingEpollWait {
  public:
   BlockingEpollWait(Descriptor epfd, std::span<epoll_event> events, std::optional<Duration> timeout)
       : epfd_(epfd), events_(events), timeout_(timeout) {}
+  void move_to(Descriptor epfd) { epfd_ = epfd; }
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return deadline_; }
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // UDP sockets: Linux's inet_dgram_ops and what of udp.c the program sees.
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <sys/time.h>
-
-#include <linux/errqueue.h>  // wants timespec, which is in <sys/time.h>
 
 #include <algorithm>
 #include <array>
@@ -12,6 +11,7 @@
 #include "socket/address.h"
 #include "socket/errno_map.h"
 #include "socket/message.h"
+#include "socket/sent_controls.h"
 #include "socket/state.h"
 
 namespace tapir::socket {
@@ -136,12 +136,19 @@ Result<std::size_t> Sockets::State::send(DatagramSocket& s, const msghdr& messag
     return fail(EDESTADDRREQ);
   }
 
+  SentControls controls;
+  if (message.msg_controllen != 0 && !s.corked) {
+    const auto read = read_controls(message, SOL_UDP, parts.config.privileged);
+    if (!read) return std::unexpected(read.error());
+    controls = *read;
+  }
   ip::RouteQuery query;
   query.destination = remote.address;
   const Endpoint local = port->local();
   // A group address bound to is for receiving; the source is the device's then (Linux: inet_saddr stays 0).
   if (parts.interfaces.is_local_address(local.address) || s.free_bind) query.source = local.address;
   query.bound_interface = s.interface;
+  use_controls(controls, query);
   if (remote.address.is_multicast()) use_multicast_interface(s, query);
   query.allow_broadcast = s.broadcast;
   query.source_may_be_foreign = s.free_bind;
@@ -150,7 +157,10 @@ Result<std::size_t> Sockets::State::send(DatagramSocket& s, const msghdr& messag
     if (path.error() == ip::RouteError::kNetUnreachable) parts.counters.add(trace::Counter::kIpOutNoRoutes);
     return fail(linux_errno(path.error()));
   }
-  if (size > udp::kPayloadMax) return fail(EMSGSIZE);
+  if (size > udp::kPayloadMax) {
+    if (s.receive_errors) note_too_big(s, *path, path->mtu);
+    return fail(EMSGSIZE);
+  }
   // Both are looked at where Linux allocates a packet (sock_alloc_send_skb): what joins a begun one passes.
   if (!s.corked) {
     if (const int error = take_error(s)) return fail(error);
@@ -192,18 +202,27 @@ Result<std::size_t> Sockets::State::send(DatagramSocket& s, const msghdr& messag
 
   udp::SendOptions options;
   options.checksum = !s.no_check;
-  options.ecn = static_cast<Ecn>(s.tos & 3);
   ip::Ipv4Fields fields;
   fields.protocol = IpProtocol::kUdp;
-  fields.tos = s.tos;
+  fields.tos = controls.tos.value_or(s.tos);
+  options.ecn = static_cast<Ecn>(fields.tos & 3);
   const bool group = remote.address.is_multicast();
-  fields.hop_limit = group ? s.multicast.hop_limit : s.hop_limit;
+  fields.hop_limit = controls.hop_limit != 0 ? controls.hop_limit : group ? s.multicast.hop_limit : s.hop_limit;
+  const IpOptions& set_options = controls.options ? *controls.options : s.ip_options;
+  IpOptions written_options;
+  if (set_options.size != 0) {
+    written_options = parts.written_options(set_options, path->source, now);
+    fields.options = written_options.view();
+  }
   fields.loop = s.multicast.loop;
   fields.host_only = group && s.multicast.hop_limit == 0;
   fields.discovery = static_cast<ip::PathMtuDiscovery>(s.mtu_discover);
   const FourTuple tuple{{path->source, s.local.port}, {path->destination, remote.port}};
   const auto sent = parts.send_datagram(tuple, *path, std::span(spans).first(count), options, fields, now);
-  if (!sent) return fail(linux_errno(sent.error()));
+  if (!sent) {
+    if (s.receive_errors) note_too_big(s, *path, sent.error().mtu);
+    return fail(linux_errno(sent.error()));
+  }
   tell_room(s);
   finish_call(now);
   return size;
@@ -215,7 +234,7 @@ Result<std::size_t> Sockets::State::receive(DatagramSocket& s, msghdr& message, 
   if (s.kind != FileKind::kDatagram) return receive_raw(s, message, flags, now);
   const auto pieces = pieces_of(message);
   if (!pieces) return std::unexpected(pieces.error());
-  if ((flags & MSG_ERRQUEUE) != 0) return receive_error(s, message, *pieces);
+  if ((flags & MSG_ERRQUEUE) != 0) return receive_error(s, message);
   if (const int error = take_error(s)) return fail(error);
   const udp::DatagramPort* port = parts.udp.get(s.port);
   if (port == nullptr || !port->readable()) return fail(EAGAIN);
@@ -256,7 +275,9 @@ void Sockets::State::put_arrival(const SocketFile& s, ControlWriter& control, co
   if ((s.tells & kTellsPacketInfo) != 0) {
     in_pktinfo info{};
     info.ipi_ifindex = arrival.interface;
-    const IpAddress specific = parts.interfaces.is_local_address(arrival.to.address) ? arrival.to.address : IpAddress::any_v4();
+    // Ping sockets are not told it (Linux: ping_queue_rcv_skb lacks ipv4_pktinfo_prepare).
+    const bool specifies = s.kind != FileKind::kPing && parts.interfaces.is_local_address(arrival.to.address);
+    const IpAddress specific = specifies ? arrival.to.address : IpAddress::any_v4();
     info.ipi_spec_dst.s_addr = to_big_endian(specific.v4_bits());
     info.ipi_addr.s_addr = to_big_endian(arrival.to.address.v4_bits());
     control.put(SOL_IP, IP_PKTINFO, &info, sizeof(info));
@@ -272,38 +293,6 @@ void Sockets::State::put_arrival(const SocketFile& s, ControlWriter& control, co
     (void)store_endpoint(arrival.to, reinterpret_cast<sockaddr*>(&in), &length);
     control.put(SOL_IP, IP_ORIGDSTADDR, &in, sizeof(in));
   }
-}
-
-// Linux's ip_recv_error.
-Result<std::size_t> Sockets::State::receive_error(DatagramSocket& s, msghdr& message, std::span<const iovec> pieces) {
-  const auto queued = parts.udp.take_queued_error(s.port);
-  if (!queued) return fail(EAGAIN);
-  const DeliveryError& error = queued->error;
-  const std::size_t fits = std::min(queued->payload.size(), total_size(pieces));
-  const auto copied = scatter(queued->payload.first(fits), pieces, 0);
-  if (!copied) return std::unexpected(copied.error());
-  message.msg_flags = MSG_ERRQUEUE | (queued->payload.size() > fits ? MSG_TRUNC : 0);
-  if (message.msg_name != nullptr)
-    (void)store_endpoint(error.quoted.remote, static_cast<sockaddr*>(message.msg_name), &message.msg_namelen);
-  struct {
-    sock_extended_err error;
-    sockaddr_in offender;
-  } told{};
-  told.error.ee_errno = static_cast<std::uint32_t>(linux_errno(error));
-  told.error.ee_origin = error.from_icmp ? SO_EE_ORIGIN_ICMP : SO_EE_ORIGIN_LOCAL;
-  told.error.ee_type = error.icmp_type;
-  told.error.ee_code = error.icmp_code;
-  told.error.ee_info = error.mtu;
-  if (error.from_icmp) {
-    socklen_t length = sizeof(told.offender);
-    (void)store_endpoint({error.reporter, 0}, reinterpret_cast<sockaddr*>(&told.offender), &length);
-  }
-  ControlWriter control(message);
-  control.put(SOL_IP, IP_RECVERR, &told, sizeof(told));
-  // The next one becomes the error that calls report (Linux: sock_dequeue_err_skb).
-  udp::DatagramPort* port = parts.udp.get(s.port);
-  if (port->queued_errors() == 0) (void)port->take_error();
-  return *copied;
 }
 
 void Sockets::State::put_timestamp(const SocketFile& s, ControlWriter& control, Instant received_at) const {

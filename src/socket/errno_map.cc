@@ -78,6 +78,7 @@ int linux_errno(ip::RouteError error) {
     case ip::RouteError::kNetUnreachable:
     case ip::RouteError::kInterfaceDown:
     case ip::RouteError::kBadGateway:
+    case ip::RouteError::kBadSource:
       return ENETUNREACH;
     case ip::RouteError::kHostUnreachable:
       return EHOSTUNREACH;
@@ -85,7 +86,6 @@ int linux_errno(ip::RouteError error) {
     case ip::RouteError::kBroadcast:
       return EACCES;
     case ip::RouteError::kBlackhole:
-    case ip::RouteError::kBadSource:
       return EINVAL;
     case ip::RouteError::kNoInterface:
       return ENODEV;

@@ -11,6 +11,7 @@
 #include "base/time.h"
 #include "frame/frame.h"
 #include "inet/endpoint.h"
+#include "inet/ip_options.h"
 #include "inet/multicast.h"
 #include "inet/protocol.h"
 #include "ip/groups.h"
@@ -129,6 +130,7 @@ struct StreamSocket : SocketFile {
   tcp::ListenerId listener;      // null: not listening
   std::uint32_t fast_open_keys = 0;  // TCP_FASTOPEN_KEY: index + 1; 0: the stack's
   std::uint32_t md5_keys = 0;        // TCP_MD5SIG: a list of State::md5_keys
+  std::uint32_t errors = 0;          // what ICMP said while it was opening: State::stream_errors, index + 1; 0: nothing
   // What was set while there is neither connection nor listener, which have their own; null: nothing. Apart,
   // as most sockets have a connection.
   Handle<tcp::SocketOptions> options;
@@ -162,6 +164,7 @@ struct DatagramSocket : SocketFile {
   std::uint8_t type = 2;          // SO_TYPE: SOCK_DGRAM or SOCK_RAW
   std::uint16_t protocol = 17;    // SO_PROTOCOL; of a packet socket in network order, as socket(2) takes it
   MulticastOptions multicast;
+  IpOptions ip_options;           // IP_OPTIONS
   Endpoint remote;  // of connect(); a UDP socket's is its port's
 
  protected:

@@ -2,6 +2,7 @@
 // Options of SOL_IP: Linux's do_ip_setsockopt and do_ip_getsockopt.
 #include <netinet/in.h>
 
+#include "ip/options.h"
 #include "socket/option_table.h"
 
 namespace tapir::socket {
@@ -22,19 +23,25 @@ Result<int> set_tells(State&, SocketFile& s, int value, Instant) {
   return 0;
 }
 
-// IP_OPTIONS: none are sent. To say so is allowed.
-Result<int> get_no_options(State&, SocketFile&, void*, socklen_t* length, Instant) {
-  *length = 0;
-  return 0;
+// IP_OPTIONS: in every header of this socket's from now on.
+IpOptions& ip_options(State& state, SocketFile& s) { return is_stream(s) ? tcp_options(state, s).ip_options : datagram(s).ip_options; }
+Result<int> get_ip_options(State& state, SocketFile& s, void* value, socklen_t* length, Instant) {
+  const IpOptions& options = ip_options(state, s);
+  return store(options.bytes.data(), options.size, value, length);
 }
-Result<int> set_no_options(State&, SocketFile&, const void* value, socklen_t length, Instant) {
+Result<int> set_ip_options(State& state, SocketFile& s, const void* value, socklen_t length, Instant now) {
+  if (length > kIpOptionsMax) return fail(EINVAL);
   if (length != 0 && value == nullptr) return fail(EFAULT);
-  if (length != 0) return fail(EINVAL);
+  IpOptions taken;
+  if (const auto error = ip::take_options({static_cast<const std::uint8_t*>(value), length}, state.parts.config.privileged, taken))
+    return fail(*error == ip::OptionsError::kSourceRoute ? EPERM : EINVAL);
+  ip_options(state, s) = taken;
+  if (is_stream(s)) tcp_changed(state, s, now);
   return 0;
 }
 
 constexpr Option kOptions[] = {
-    {IP_OPTIONS, Sorts::kAll, nullptr, nullptr, get_no_options, set_no_options},
+    {IP_OPTIONS, Sorts::kAll, nullptr, nullptr, get_ip_options, set_ip_options},
     {IP_PKTINFO, Sorts::kAll, get_tells<kTellsPacketInfo>, set_tells<kTellsPacketInfo>},
     {IP_RECVTTL, Sorts::kAll, get_tells<kTellsHopLimit>, set_tells<kTellsHopLimit>},
     {IP_RECVTOS, Sorts::kAll, get_tells<kTellsTos>, set_tells<kTellsTos>},
@@ -105,9 +112,14 @@ constexpr Option kOptions[] = {
     {IP_RECVERR, Sorts::kAll, get_flag<&SocketFile::receive_errors>,
      [](State& state, SocketFile& s, int value, Instant) -> Result<int> {
        s.receive_errors = value != 0;
-       if (!is_stream(s))
-         if (udp::DatagramPort* port = state.parts.udp.get(datagram(s).port))
-           port->receive_errors = s.receive_errors;
+       if (is_stream(s)) {
+         tcp_options(state, s).receive_errors = s.receive_errors;
+         if (!s.receive_errors) state.drop_stream_errors(stream(s));
+         return 0;
+       }
+       if (udp::DatagramPort* port = state.parts.udp.get(datagram(s).port))
+         port->receive_errors = s.receive_errors;
+       if (ErrorQueue* errors = state.error_queue(datagram(s)); errors != nullptr && !s.receive_errors) errors->clear();
        return 0;
      }},
     {IP_HDRINCL, Sorts::kDatagram,

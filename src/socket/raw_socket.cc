@@ -10,6 +10,7 @@
 #include "socket/errno_map.h"
 #include "socket/message.h"
 #include "socket/pieces.h"
+#include "socket/sent_controls.h"
 #include "socket/state.h"
 #include "wire/icmp.h"
 #include "wire/ipv4.h"
@@ -24,8 +25,6 @@ struct Outgoing {
   Endpoint remote;
   Path path;
 };
-
-bool is_group(const IpAddress& address) { return address.is_multicast() || address.is_broadcast(); }
 
 }  // namespace
 
@@ -69,6 +68,7 @@ void Sockets::State::raw_options_changed(DatagramSocket& s) {
     port->remote = s.remote.address;
     port->receive_errors = s.receive_errors;
     port->path_mtu_discovery = s.mtu_discover != 0;
+    port->quotes_header = static_cast<const RawSocket&>(s).header_included;
   } else if (s.kind == FileKind::kPing) {
     raw::PingPort* port = parts.ping_ports.get(static_cast<PingSocket&>(s).port_of_ping);
     port->interface = s.interface;
@@ -124,7 +124,7 @@ Result<int> Sockets::State::connect_raw(DatagramSocket& s, const sockaddr* addre
   const Result<Endpoint> remote = endpoint_of(address, length);
   if (!remote) return std::unexpected(remote.error());
   if (*family != AF_INET) return fail(EAFNOSUPPORT);
-  const auto path = raw_path(s, remote->address, now);
+  const auto path = raw_path(s, remote->address, {}, now);
   if (!path) return std::unexpected(path.error());
   s.remote = {path->destination, remote->port};
   if (s.local.address.is_unspecified()) s.local.address = path->source;
@@ -132,15 +132,17 @@ Result<int> Sockets::State::connect_raw(DatagramSocket& s, const sockaddr* addre
   return 0;
 }
 
-Result<Path> Sockets::State::raw_path(const DatagramSocket& s, const IpAddress& to, Instant now) {
+Result<Path> Sockets::State::raw_path(const DatagramSocket& s, const IpAddress& to, const SentControls& controls, Instant now) {
   ip::RouteQuery query;
   query.destination = to;
   // A group address bound to is for receiving.
   if (parts.interfaces.is_local_address(s.local.address) || s.free_bind) query.source = s.local.address;
   query.bound_interface = s.interface;
+  use_controls(controls, query);
   if (to.is_multicast()) use_multicast_interface(s, query);
   query.allow_broadcast = s.broadcast;
-  query.source_may_be_foreign = s.free_bind;
+  const bool headed = s.kind == FileKind::kRaw && static_cast<const RawSocket&>(s).header_included;
+  query.source_may_be_foreign = s.free_bind || headed;
   const auto path = parts.routes.resolve(query, now);
   if (path) return *path;
   if (path.error() == ip::RouteError::kNetUnreachable) parts.counters.add(trace::Counter::kIpOutNoRoutes);
@@ -158,7 +160,10 @@ bool Sockets::State::ping_autobind(DatagramSocket& s) {
 // The IP header that an IP_HDRINCL program brings (Linux's raw_send_hdrinc): what it left out is filled in.
 Result<std::size_t> Sockets::State::send_headed(RawSocket& s, const Path& path, std::span<const Bytes> spans,
                                                 std::size_t size, Instant now) {
-  if (size > path.interface_mtu) return fail(EMSGSIZE);
+  if (size > path.interface_mtu) {
+    if (s.receive_errors) note_too_big(s, path, path.interface_mtu);
+    return fail(EMSGSIZE);
+  }
   if (size < wire::kIpv4HeaderMin) return fail(EINVAL);
   std::array<std::uint8_t, wire::kIpv4HeaderMax> front;
   const std::size_t have = gather_front(spans, front);
@@ -204,7 +209,16 @@ Result<std::size_t> Sockets::State::send_raw(DatagramSocket& s, const msghdr& me
   } else if (s.remote.address.is_unspecified()) {
     return fail(EDESTADDRREQ);
   }
-  const auto path = raw_path(s, out.remote.address, now);
+  SentControls controls;
+  if (message.msg_controllen != 0) {
+    const auto read = read_controls(message, SOL_RAW, parts.config.privileged);
+    if (!read) return std::unexpected(read.error());
+    controls = *read;
+  }
+  const IpOptions& set_options = controls.options ? *controls.options : s.ip_options;
+  const bool headed = s.kind == FileKind::kRaw && static_cast<RawSocket&>(s).header_included;
+  if (headed && (set_options.size != 0 || controls.options)) return fail(EINVAL);
+  const auto path = raw_path(s, out.remote.address, controls, now);
   if (!path) return std::unexpected(path.error());
   if (const int error = take_error(s)) return fail(error);
   if ((s.shutdown & kSendShutdown) != 0) return fail(EPIPE);
@@ -212,17 +226,22 @@ Result<std::size_t> Sockets::State::send_raw(DatagramSocket& s, const msghdr& me
   OutgoingSpans spans;
   if (const auto made = spans.make(*pieces, out.size, parts.frames); !made)
     return std::unexpected(made.error());
-  if (s.kind == FileKind::kRaw && static_cast<RawSocket&>(s).header_included)
+  if (headed)
     return send_headed(static_cast<RawSocket&>(s), *path, spans.list(), out.size, now);
 
   ip::Ipv4Fields fields;
   fields.protocol = static_cast<IpProtocol>(s.protocol);
-  fields.tos = s.tos;
-  fields.hop_limit =
-      is_group(out.remote.address) && out.remote.address.is_multicast() ? s.multicast.hop_limit : s.hop_limit;
+  fields.tos = controls.tos.value_or(s.tos);
+  const bool group = out.remote.address.is_multicast();
+  fields.hop_limit = controls.hop_limit != 0 ? controls.hop_limit : group ? s.multicast.hop_limit : s.hop_limit;
+  IpOptions written_options;
+  if (set_options.size != 0) {
+    written_options = parts.written_options(set_options, path->source, now);
+    fields.options = written_options.view();
+  }
   fields.discovery = static_cast<ip::PathMtuDiscovery>(s.mtu_discover);
   fields.loop = s.multicast.loop;
-  fields.host_only = out.remote.address.is_multicast() && s.multicast.hop_limit == 0;
+  fields.host_only = group && s.multicast.hop_limit == 0;
   // What goes out is the program's bytes; of an echo request, ours: the identifier and the checksum are set.
   Frame echo;
   std::array<Bytes, 1> whole;
@@ -242,8 +261,11 @@ Result<std::size_t> Sockets::State::send_raw(DatagramSocket& s, const msghdr& me
     parts.counters.add(trace::Counter::kIcmpOutEchos);
     parts.counters.add(trace::Counter::kIcmpMsgOutType8);
   }
-  const auto sent = parts.send_raw(*path, payload, fields, static_cast<Ecn>(s.tos & 3), now);
-  if (!sent) return fail(linux_errno(sent.error()));
+  const auto sent = parts.send_raw(*path, payload, fields, static_cast<Ecn>(fields.tos & 3), now);
+  if (!sent) {
+    if (s.receive_errors) note_too_big(s, *path, sent.error().mtu);
+    return fail(linux_errno(sent.error()));
+  }
   tell_room(s);
   finish_call(now);
   return out.size;
@@ -254,7 +276,7 @@ Result<std::size_t> Sockets::State::receive_raw(DatagramSocket& s, msghdr& messa
   const auto pieces = pieces_of(message);
   if (!pieces) return std::unexpected(pieces.error());
   if ((flags & MSG_OOB) != 0) return fail(EOPNOTSUPP);
-  if ((flags & MSG_ERRQUEUE) != 0) return fail(EAGAIN);
+  if ((flags & MSG_ERRQUEUE) != 0) return receive_error(s, message);
   if (const int error = take_error(s)) return fail(error);
   raw::ReceiveQueue* queue = raw_queue(s);
   if (queue == nullptr) return fail(EAGAIN);

@@ -36,7 +36,8 @@ std::uint32_t Sockets::State::readiness(const StreamSocket& s) const {
       connection->ask_for_room();
   }
   if (connection != nullptr && connection->urgent_waiting()) events |= EPOLLPRI;
-  if (pending_error(s, connection) != 0 || (connection != nullptr && connection->has_report())) events |= EPOLLERR;
+  if (pending_error(s, connection) != 0 || (connection != nullptr && connection->has_report()) || (s.errors != 0 && has_queued_error(s)))
+    events |= EPOLLERR;
   return events;
 }
 
@@ -44,7 +45,7 @@ std::uint32_t Sockets::State::readiness(const StreamSocket& s) const {
 std::uint32_t Sockets::State::readiness(const DatagramSocket& s) const {
   std::uint32_t events = EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND;
   const udp::DatagramPort* port = parts.udp.get(s.port);
-  if (has_error(s) || (port != nullptr && port->queued_errors() != 0)) events |= EPOLLERR;
+  if (has_error(s) || has_queued_error(s)) events |= EPOLLERR;
   if ((s.shutdown & kReceiveShutdown) != 0) events |= EPOLLRDHUP | EPOLLIN | EPOLLRDNORM;
   if (s.shutdown == kBothShutdown) events |= EPOLLHUP;
   if (port != nullptr && port->readable()) events |= EPOLLIN | EPOLLRDNORM;

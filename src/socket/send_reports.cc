@@ -13,6 +13,7 @@
 
 #include "socket/control_messages.h"
 #include "socket/message.h"
+#include "socket/sent_controls.h"
 #include "socket/state.h"
 #include "tcp/send_notes.h"
 
@@ -81,14 +82,10 @@ Result<int> Sockets::State::set_timestamping(StreamSocket& s, std::uint32_t flag
 // What sendmsg() says for itself alone: SO_TIMESTAMPING as a control message (Linux's sock_cmsg_send).
 Result<std::uint32_t> Sockets::State::timestamping_of(const tcp::Connection& connection, const msghdr& message) const {
   std::uint32_t flags = connection.options().timestamping;
-  for (cmsghdr* each = CMSG_FIRSTHDR(&message); each != nullptr; each = CMSG_NXTHDR(const_cast<msghdr*>(&message), each)) {
-    if (each->cmsg_level != SOL_SOCKET || each->cmsg_type != SO_TIMESTAMPING) continue;
-    std::uint32_t asked = 0;
-    if (each->cmsg_len != CMSG_LEN(sizeof(asked))) return fail(EINVAL);
-    std::memcpy(&asked, CMSG_DATA(each), sizeof(asked));
-    if ((asked & ~kStagesMask) != 0) return fail(EINVAL);
-    flags = (flags & ~kStagesMask) | asked;
-  }
+  if (message.msg_controllen == 0) return flags;
+  const auto asked = read_stream_controls(message, parts.config.privileged);
+  if (!asked) return std::unexpected(asked.error());
+  if (*asked) flags = (flags & ~kStagesMask) | **asked;
   return flags;
 }
 
@@ -99,6 +96,9 @@ void Sockets::State::note_written(StreamSocket& s, bool zero_copy, bool open, in
 }
 
 Result<std::size_t> Sockets::State::receive_report(StreamSocket& s, msghdr& message, Instant now) {
+  absorb_stream_errors();
+  if (ErrorQueue* const errors = s.errors != 0 ? stream_errors.at(s.errors - 1) : nullptr; errors != nullptr && errors->count() != 0)
+    return tell_error(s, *errors, message);
   const auto report = parts.tcp.take_report(s.connection, now);
   if (!report) return fail(EAGAIN);
   message.msg_namelen = 0;

@@ -150,6 +150,7 @@ Result<std::size_t> Sockets::sendmsg(Descriptor fd, const msghdr* message, int f
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
   if (message == nullptr) return fail(EFAULT);
+  if (message->msg_controllen != 0 && message->msg_control == nullptr) return fail(EFAULT);
   const Result<std::size_t> sent = s->kind == FileKind::kStream ? state_->send(static_cast<StreamSocket&>(*s), *message, flags, now, loan)
                                                                 : state_->send(static_cast<DatagramSocket&>(*s), *message, flags, now);
   return reported(state_->parts.tracer, Call::kSend, fd, sent, now, asked_for(*message, state_->parts.tracer));

@@ -33,6 +33,7 @@ Sockets::State::State(stack::Stack& stack_, int first_descriptor, std::size_t de
       streams(kFilesMax, parts.budget.hook()),
       own_options(kFilesMax, parts.budget.hook()),
       fast_open_keys(kFilesMax, parts.budget.hook()),
+      stream_errors(kFilesMax, parts.budget.hook()),
       md5_keys(parts.budget.hook()),
       datagrams(kFilesMax, parts.budget.hook()),
       raws(raw::kRawPortsMax, parts.budget.hook()),
@@ -128,6 +129,7 @@ void Sockets::State::wake(File& file, std::uint32_t wake_up) {
 }
 
 void Sockets::State::absorb_touched(Instant now) {
+  absorb_stream_errors();
   while (const auto touched = parts.tcp.poll_touched()) {
     StreamSocket* s = touched->listener ? by_listener(touched->listener) : by_connection(touched->connection);
     if (s == nullptr) continue;
@@ -174,6 +176,7 @@ Result<int> Sockets::State::destroy(File& file, Instant now) {
       const Result<int> closed = close(s, now);
       drop_own_options(s);
       drop_fast_open_keys(s);
+      drop_stream_errors(s);
       md5_keys.clear(s.md5_keys);
       streams.erase(s);
       return closed;

@@ -12,10 +12,12 @@
 #include "base/keyed_table.h"
 #include "base/siphash.h"
 #include "base/slab.h"
+#include "frame/error_queue.h"
 #include "socket/control_messages.h"
 #include "socket/descriptors.h"
 #include "socket/errno_map.h"
 #include "socket/file.h"
+#include "socket/sent_controls.h"
 #include "socket/sockets.h"
 #include "stack/parts.h"
 #include "tcp/fastopen_key.h"
@@ -136,8 +138,23 @@ struct Sockets::State {
   void disconnect(DatagramSocket& s, Instant now);
   Result<std::size_t> send(DatagramSocket& s, const msghdr& message, int flags, Instant now);
   Result<std::size_t> receive(DatagramSocket& s, msghdr& message, int flags, Instant now);
+  // What sendmsg() says for one datagram alone goes before what the socket has set.
+  static void use_controls(const SentControls& controls, ip::RouteQuery& query) {
+    if (controls.source) query.source = controls.source->is_unspecified() ? std::nullopt : controls.source;
+    if (controls.interface != kNoInterface) query.bound_interface = controls.interface;
+  }
+  // ---- error_queue.cc ----
+  // Null for sockets that have none.
+  ErrorQueue* error_queue(const DatagramSocket& s);
   // recvmsg(MSG_ERRQUEUE).
-  Result<std::size_t> receive_error(DatagramSocket& s, msghdr& message, std::span<const iovec> pieces);
+  Result<std::size_t> receive_error(DatagramSocket& s, msghdr& message);
+  // The first of `errors`, which are s's and not empty.
+  Result<std::size_t> tell_error(SocketFile& s, ErrorQueue& errors, msghdr& message);
+  // A datagram of s's own was longer than `mtu` (Linux's ip_local_error).
+  void note_too_big(DatagramSocket& s, const Path& path, std::uint32_t mtu);
+  void absorb_stream_errors();
+  void drop_stream_errors(StreamSocket& s);
+  bool has_queued_error(const SocketFile& s) const;
   // What SO_TIMESTAMP asks for, of a moment of the stack's clock.
   // The control messages about how a packet arrived that the socket asked for.
   struct Arrival {
@@ -172,7 +189,7 @@ struct Sockets::State {
   Result<std::size_t> send_headed(RawSocket& s, const Path& path, std::span<const Bytes> spans,
                                   std::size_t size, Instant now);
   Result<std::size_t> receive_raw(DatagramSocket& s, msghdr& message, int flags, Instant now);
-  Result<Path> raw_path(const DatagramSocket& s, const IpAddress& to, Instant now);
+  Result<Path> raw_path(const DatagramSocket& s, const IpAddress& to, const SentControls& controls, Instant now);
   bool ping_autobind(DatagramSocket& s);
   // IP_MULTICAST_IF, where neither device nor source is chosen otherwise.
   static void use_multicast_interface(const DatagramSocket& s, ip::RouteQuery& query) {
@@ -263,6 +280,7 @@ struct Sockets::State {
   Slab<tcp::SocketOptions> own_options;  // of stream sockets with neither connection nor listener
   tcp::SocketOptions no_options;         // stands in for one of them when memory is refused
   Slab<tcp::FastOpenKeys> fast_open_keys;
+  Slab<ErrorQueue> stream_errors;
   tcp::Md5Keys md5_keys;
   Slab<DatagramSocket> datagrams;
   Slab<RawSocket> raws;

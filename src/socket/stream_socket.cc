@@ -87,6 +87,7 @@ Result<int> Sockets::State::listen(StreamSocket& s, int backlog, Instant now) {
     if (const Result<int> taken = take_port(s, {s.local.address, 0}); !taken) return taken;
   }
   if (!parts.ports.start_listening(s.binding, parts.tcp)) return fail(EADDRINUSE);
+  options_of(s).send_shut = (s.shutdown & kSendShutdown) != 0;
   const auto listener = parts.tcp.listen(s.local, s.interface, backlog, s.reuse_port, options_of(s), now);
   if (!listener || !attach_listener(s, *listener)) {
     parts.ports.stop_listening(s.binding);
@@ -98,7 +99,6 @@ Result<int> Sockets::State::listen(StreamSocket& s, int backlog, Instant now) {
   if (const tcp::FastOpenKeys* keys = s.fast_open_keys != 0 ? fast_open_keys.at(s.fast_open_keys - 1) : nullptr)
     parts.tcp.set_fast_open_keys(s.listener, *keys);
   (void)hand_on_md5_keys(s, now);
-  s.shutdown = 0;
   return 0;
 }
 
@@ -134,6 +134,7 @@ Result<Descriptor> Sockets::State::accept(StreamSocket& s, sockaddr* address, so
   child.dont_route = s.dont_route;
   child.receive_errors = s.receive_errors;
   child.address_locked = s.address_locked;
+  child.shutdown = s.shutdown;
   child.state = SocketState::kConnected;
   child.nonblocking = (flags & SOCK_NONBLOCK) != 0;
   const int descriptor = descriptors.open(child);
@@ -228,6 +229,7 @@ Result<int> Sockets::State::start_connect(StreamSocket& s, const sockaddr* addre
     s.local.address = tuple.local.address;
     parts.ports.set_address(s.binding, tuple.local.address);
   }
+  options_of(s).send_shut = (s.shutdown & kSendShutdown) != 0;
   const auto connection = parts.tcp.connect(tuple, *path, options_of(s), now);
   if (!connection) {
     disconnect(s, 0, now);

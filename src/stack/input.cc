@@ -248,7 +248,13 @@ void Stack::Parts::deliver_error(const DeliveryError& error, InterfaceId arrived
     case IpProtocol::kTcp:
       flush(now);  // it may end a connection whose bytes wait in the batch
       if (tcp.quotes_in_flight(error)) learn_path_mtu();
-      tcp.on_delivery_error(error, now);
+      if (const tcp::ConnectionId opening = tcp.on_delivery_error(error, now); opening && stream_error_count_ < kStreamErrorsMax) {
+        StreamError& told = stream_errors_[stream_error_count_++];
+        told.connection = opening;
+        told.error = error;
+        told.size = std::min(error.payload.size(), told.segment.size());
+        std::copy_n(error.payload.begin(), told.size, told.segment.begin());
+      }
       return;
     case IpProtocol::kUdp:
       if (pings.on_error(error, now)) return;

@@ -6,17 +6,33 @@
 
 #include "ip/events.h"
 #include "ip/fragmenter.h"
+#include "ip/options.h"
 #include "stack/events.h"
 #include "stack/parts.h"
 #include "wire/arp.h"
 #include "wire/ethernet.h"
+#include "wire/ipv4.h"
 #include "wire/tcp_segment.h"
+#include "wire/udp.h"
 #include "wire/vlan.h"
 
 namespace tapir::stack {
 
 using trace::Counter;
 using trace::DropReason;
+
+namespace {
+
+// What an ICMP error about `packet`, from its IP header on, would quote.
+void quote(Bytes packet, DeliveryError& error) {
+  const auto header = wire::parse_ipv4(packet);
+  if (!header) return;
+  error.packet = packet;
+  const std::size_t skipped = header->header_length + (header->protocol == IpProtocol::kUdp ? wire::kUdpHeaderLength : 0U);
+  error.payload = packet.subspan(std::min(packet.size(), skipped));
+}
+
+}  // namespace
 
 bool Stack::Parts::has_room(InterfaceId interface) {
   const std::size_t promised = batch.interface() == interface ? batch.size() : 0;
@@ -213,6 +229,12 @@ void Stack::Parts::send_tcp_replies(Instant now) {
   }
 }
 
+IpOptions Stack::Parts::written_options(const IpOptions& options, const IpAddress& source, Instant now) const {
+  constexpr std::uint64_t kNanosecondsPerDay = 86'400'000'000'000;
+  const std::uint64_t wall = config.wall_clock_offset_ns + to_nsec(now);
+  return ip::written_options(options, source, static_cast<std::uint32_t>(wall % kNanosecondsPerDay / 1'000'000), interfaces);
+}
+
 void Stack::Parts::send_segments(bool only_due, Instant now) {
   for (std::size_t count = 0; count < kSegmentsPerPollMax; ++count) {
     tcp::Engine::Output how;
@@ -235,6 +257,11 @@ void Stack::Parts::send_segments(bool only_due, Instant now) {
     fields.hop_limit = how.hop_limit;
     fields.discovery = how.dont_fragment ? ip::PathMtuDiscovery::kWant : ip::PathMtuDiscovery::kDont;
     fields.may_fragment = false;
+    IpOptions options;
+    if (how.ip_options->size != 0) [[unlikely]] {
+      options = written_options(*how.ip_options, how.path.source, now);
+      fields.options = options.view();
+    }
     if (how.confirms_neighbor) neighbors.confirm(how.path.interface, how.path.next_hop, now);
     if (const auto sent = send_slot(how.path, fields, {}, now); !sent)
       deliver_error(sent.error(), how.path.interface, now);
@@ -267,7 +294,8 @@ void Stack::Parts::drain_neighbors(Instant now) {
     else
       drop(DropReason::kDevRefused, released->interface, batch.slot().size(), now);
   }
-  for (Frame packet; const auto failure = neighbors.poll_failure(&packet);) {
+  for (Frame packet; auto failure = neighbors.poll_failure(&packet);) {
+    quote(packet.bytes(), *failure);
     // What we only passed on is reported to its sender (RFC 1812 §5.2.7.1).
     if (interfaces.is_local_address(failure->quoted.local.address))
       deliver_error(*failure, kNoInterface, now);

@@ -56,6 +56,16 @@ struct TouchedPort {
   std::uint8_t events = 0;  // tcp::Touched bits: readable, error
 };
 
+// What ICMP said of connections that were opening and socket/ has not heard of yet; more are lost to their error queues alone.
+inline constexpr std::size_t kStreamErrorsMax = 16;
+struct StreamError {
+  tcp::ConnectionId connection;
+  DeliveryError error;
+  std::array<std::uint8_t, 64> segment{};  // as far as it was quoted: its header at most, as a rule
+  std::size_t size = 0;
+  Bytes quoted() const { return Bytes(segment).first(size); }
+};
+
 // What passed an interface, as `ip -s link` tells it. Super-segments count as one packet.
 struct InterfaceCounters {
   std::uint64_t rx_packets = 0;
@@ -109,6 +119,9 @@ struct Stack::Parts {
   bool send_frame(InterfaceId interface, Bytes header, std::span<const Bytes> payload,
                   raw::PacketHandle sender, Instant now);
 
+  // IP_OPTIONS as they leave now.
+  IpOptions written_options(const IpOptions& options, const IpAddress& source, Instant now) const;
+
   // A reply (or an echo request of our own) to be sent by the next poll_output().
   void queue_reply(ip::Reply reply, Instant now);
   // Hands the batch to its device.
@@ -131,6 +144,8 @@ struct Stack::Parts {
     bool all = false;
   };
   TouchedPorts take_touched_ports();
+  // Valid until the next call into the stack.
+  std::span<const StreamError> take_stream_errors() { return std::span(stream_errors_).first(std::exchange(stream_error_count_, 0)); }
 
   // An address is ours from now on: it is added with its route, and announced if `announce`.
   void take_address(InterfaceId interface, const IpPrefix& address, bool announce, Instant now);
@@ -242,6 +257,8 @@ struct Stack::Parts {
   std::array<Frame, link::kTurnFramesMax> received_;
   std::array<TouchedPort, kTouchedPortsMax> touched_ports_{};
   std::size_t touched_port_count_ = 0;
+  std::array<StreamError, kStreamErrorsMax> stream_errors_{};
+  std::size_t stream_error_count_ = 0;
   bool touched_all_ports_ = false;
   bool touched_ports_taken_ = false;
   Instant seen_now_;                  // the last `now` we were called with

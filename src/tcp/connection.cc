@@ -174,6 +174,7 @@ void Connection::open_passive(const Handshake& handshake, const Path& path, Env&
   rate_.on_handshake();
   enter(State::kEstablished, env, now);
   become_established(env, now);
+  if (options_->send_shut) shutdown_send(env, now);
   // The ACK of the handshake is about to be given to on_segment(), which takes the window from it.
 }
 
@@ -507,6 +508,7 @@ void Connection::refresh_mss(Env& env) {
   if (state_ == State::kClosed && !passive_) mss = std::min<std::uint32_t>(path_->mtu - 40, path_->advmss);
   // TCP_MAXSEG counts until the peer's SYN came; then it is in peer_mss (Linux: mss_clamp).
   if (options_->max_segment != 0 && !synchronised()) mss = std::min<std::uint32_t>(mss, options_->max_segment);
+  mss -= std::min<std::uint32_t>(mss - 1, options_->ip_options.size);
   mss = std::max<std::uint32_t>(mss, static_cast<std::uint32_t>(env.knobs.tcp_min_snd_mss));
   if (timestamps_) mss -= kTimestampBytes;
   if (signs()) mss -= kMd5OptionBytes;

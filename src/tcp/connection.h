@@ -557,7 +557,10 @@ class Connection : public TouchedLink {
   void refresh_mss(Env& env);
   void use_grown_path(Env& env);
   void mark_oversized(bool all, Env& env, Instant now);
-  std::uint16_t header_bytes() const { return static_cast<std::uint16_t>(40 + (timestamps_ ? kTimestampBytes : 0) + (signs() ? kMd5OptionBytes : 0)); }   // of a data segment's packet
+  // Of a data segment's packet.
+  std::uint16_t header_bytes() const {
+    return static_cast<std::uint16_t>(40 + (timestamps_ ? kTimestampBytes : 0) + (signs() ? kMd5OptionBytes : 0) + options_->ip_options.size);
+  }
   void on_mtu_probe_answered(std::uint16_t size, Env& env);
   void set_buffer_limits(const Knobs& knobs);
   void expand_send_limit(Env& env);

@@ -313,6 +313,7 @@ Connection::Verdict Connection::check_ack(const TcpSegment& segment, Env& env, I
       retransmits_ = backoff_ = 0;
       disarm(Timer::kRetransmit);
     }
+    if (options_->send_shut) shutdown_send(env, now);
   }
   if (fast_open_pending() && segment.ack > snd_.iss && segment.ack <= snd_.nxt) finish_fast_open(env, now);
   // RFC 5961 §5.2: an ACK from before the oldest window is a guess.

@@ -326,7 +326,12 @@ void Connection::on_delivery_error(const DeliveryError& error, Env& env, Instant
   // A Fast Open connection that the program has counts as one that is open.
   const bool opening = state_ == State::kSynSent || state_ == State::kSynReceived;
   if (opening && !(fast_open && fast_open_request(env).accepted)) return finish(cause, env, now);
-  soft_cause_ = cause;
+  if (options_->receive_errors) {
+    pending_cause_ = cause;
+    touch(kTouchedError);
+  } else {
+    soft_cause_ = cause;
+  }
   // RFC 6069: the path was broken, not congested: take back one doubling, and try as soon as that says.
   const bool unreachable = error.kind == DeliveryErrorKind::kNetUnreachable || error.kind == DeliveryErrorKind::kHostUnreachable;
   if (fast_open || !unreachable || !error.from_icmp || backoff_ == 0 || retransmits_ == 0 || busy_->scoreboard.empty()) return;

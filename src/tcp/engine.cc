@@ -82,6 +82,13 @@ Connection* Engine::State_::make_connection(const SocketOptions& wanted, const P
   return &c;
 }
 
+const SocketOptions& Engine::State_::inherited_options(const Listener& listener) {
+  if (listener.options.ip_options.size == 0) return listener.options;
+  scratch_options = listener.options;
+  scratch_options.ip_options = {};
+  return scratch_options;
+}
+
 void Engine::State_::erase(Connection& c) {
   untouch(c);
   md5_keys.clear(c.md5_keys);

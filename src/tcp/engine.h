@@ -76,7 +76,8 @@ class Engine {
   // ---- the network ----
   // `frame` begins at the TCP header; its length is the segment's. The checksum is verified here unless the frame says it was.
   void on_datagram(Frame frame, const Arrival& arrival, Instant now);
-  void on_delivery_error(const DeliveryError& error, Instant now);
+  // Answers with the connection when it was opening, and has ended by this.
+  ConnectionId on_delivery_error(const DeliveryError& error, Instant now);
   // Does `error` quote what a connection has in flight? Only then the path MTU it names is learnt (RFC 5927 §7.2).
   bool quotes_in_flight(const DeliveryError& error) const;
   // Routes or path MTUs changed: connections ask for a new path when they next send.
@@ -96,6 +97,7 @@ class Engine {
     std::uint8_t tos = 0;
     std::uint8_t hop_limit = 0;
     bool dont_fragment = true;
+    const IpOptions* ip_options = nullptr;  // valid until the next call
     bool confirms_neighbor = false; // since its last segment the peer acknowledged: packets get there (Linux: sk_dst_confirm)
   };
   // Something may wait to leave: a reply, or a segment of a connection.

@@ -71,7 +71,7 @@ bool Engine::State_::begin_fast_open(Listener& listener, Incoming& in, const Hal
   pending.request = request;
   pending.listener = listeners.handle_of(listener);
   pending.option = option;
-  Connection* c = make_connection(listener.options, path);
+  Connection* c = make_connection(inherited_options(listener), path);
   if (c != nullptr && (!inherit_key(*c, listener, request.tuple.remote.address) || !established.insert(request.tuple, ref_of(*c)) || !listener.enqueue(connections.handle_of(*c), accepts))) {
     established.erase(request.tuple, ref_of(*c));
     erase(*c);

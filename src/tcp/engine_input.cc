@@ -198,7 +198,7 @@ Connection* Engine::State_::become_connection(Listener& listener, const Handshak
     return nullptr;
   }
   const auto path = paths.find_path(handshake.tuple.local.address, handshake.tuple.remote.address, listener.bound);
-  Connection* c = path ? make_connection(listener.options, *path) : nullptr;
+  Connection* c = path ? make_connection(inherited_options(listener), *path) : nullptr;
   if (c == nullptr || !inherit_key(*c, listener, handshake.tuple.remote.address) || !listener.enqueue(connections.handle_of(*c), accepts)) {
     if (c != nullptr) erase(*c);
     counters.add(Counter::kTcpExtListenDrops);
@@ -376,30 +376,34 @@ void Engine::State_::on_cookie(Listener& listener, Incoming& in) {
 
 // ---- errors of delivery ----
 
-void Engine::on_delivery_error(const DeliveryError& error, Instant now) {
+ConnectionId Engine::on_delivery_error(const DeliveryError& error, Instant now) {
   State_& s = *state_;
   s.clock = now;
   const auto ref = s.find(error.quoted);
   if (!ref || ref->kind == RecordRef::Kind::kTimeWait) {
     if (!ref) s.drop(DropReason::kIcmpNoFlow, 0, now);
-    return;
+    return {};
   }
   if (ref->kind == RecordRef::Kind::kConnection) {
     Connection& c = *s.connections.at(ref->index);
+    const ConnectionId id = s.connections.handle_of(c);
+    const bool opening = c.state() == State::kSynSent || c.state() == State::kSynReceived;
     c.on_delivery_error(error, s.env, now);
     // The path MTU has just been learnt: what was too big is cut again and leaves at once (Linux: tcp_v4_mtu_reduced).
     if (error.kind == DeliveryErrorKind::kFragmentationNeeded && c.state() != State::kClosed) {
       on_routes_changed(now);
       s.refresh_path(c, now);
     }
+    const bool ended = c.state() == State::kClosed;
     s.settle(c, now);
-    return;
+    return opening && ended ? id : ConnectionId{};
   }
   // Linux: tcp_req_err. Only what quotes our SYN-ACK counts, and only what says that the peer cannot be reached.
   HalfOpen& request = *s.half_opens.at(ref->index);
   if (!error.quoted_seq || *error.quoted_seq != request.iss) {
     s.counters.add(Counter::kTcpExtOutOfWindowIcmps);
-    return s.drop(DropReason::kIcmpNotInFlight, s.subject_of(request), now);
+    s.drop(DropReason::kIcmpNotInFlight, s.subject_of(request), now);
+    return {};
   }
   switch (error.kind) {
     case DeliveryErrorKind::kNetUnreachable:
@@ -407,9 +411,11 @@ void Engine::on_delivery_error(const DeliveryError& error, Instant now) {
     case DeliveryErrorKind::kTimeExceeded:
     case DeliveryErrorKind::kParameterProblem:
       s.counters.add(Counter::kTcpExtListenDrops);
-      return s.remove_half_open(request, HalfOpenEnd::kDeliveryError, now);
-    default: return;
+      s.remove_half_open(request, HalfOpenEnd::kDeliveryError, now);
+      break;
+    default: break;
   }
+  return {};
 }
 
 bool Engine::quotes_in_flight(const DeliveryError& error) const {

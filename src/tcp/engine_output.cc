@@ -51,6 +51,7 @@ bool Engine::State_::poll_one(Connection& c, OutgoingFrame& out, Output& how, In
   if (c.ecn_capable_segment()) out.ecn = Ecn::kEct0;
   how.tos = c.options().tos;
   how.hop_limit = c.options().hop_limit != 0 ? c.options().hop_limit : how.path.hop_limit;
+  how.ip_options = &c.options().ip_options;
   how.confirms_neighbor = c.take_confirmation();
   how.dont_fragment = c.options().mtu_discover != 0 && !how.path.mtu_locked;
   return true;

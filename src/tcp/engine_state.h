@@ -42,6 +42,8 @@ struct Engine::State_ {
   // ---- connections ----
   // A new record; null: no memory. Not yet in the table.
   Connection* make_connection(const SocketOptions& options, const Path& path);
+  // What a connection has of its listener's.
+  const SocketOptions& inherited_options(const Listener& listener);
   // One that never was in the table, or is no more.
   void erase(Connection& c);
   void destroy(Connection& c, Instant now);
@@ -163,6 +165,7 @@ struct Engine::State_ {
   UnsentPool unsent;
   ActivityPool activities;
   SharedPool<SocketOptions> shared_options;
+  SocketOptions scratch_options;   // of inherited_options()
   SharedPool<PathProperties> path_properties;
   FastOpenRequests fast_open_requests;
   FastOpenClient fast_open;

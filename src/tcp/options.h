@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "base/time.h"
+#include "inet/ip_options.h"
 #include "inet/protocol.h"
 
 namespace tapir::tcp {
@@ -39,8 +40,11 @@ struct SocketOptions {
   bool fast_open_no_cookie = false;      // TCP_FASTOPEN_NO_COOKIE
   bool zero_copy = false;                // SO_ZEROCOPY
   bool tell_queued = false;              // TCP_INQ
+  bool receive_errors = false;           // IP_RECVERR: what ICMP says of an open connection is told at once
+  bool send_shut = false;                // shutdown(SHUT_WR) came before there was a connection
   std::uint32_t timestamping = 0;        // SO_TIMESTAMPING
   std::array<char, 16> congestion{};     // TCP_CONGESTION; empty = the knob
+  IpOptions ip_options;                  // IP_OPTIONS; not inherited
 
   friend constexpr bool operator==(const SocketOptions&, const SocketOptions&) = default;
 };

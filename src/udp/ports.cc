@@ -361,17 +361,6 @@ std::optional<Received> UdpPorts::take(PortHandle handle) {
   return received;
 }
 
-std::optional<QueuedError> UdpPorts::take_queued_error(PortHandle handle) {
-  DatagramPort* port = get(handle);
-  if (port == nullptr || port->errors_.empty()) return std::nullopt;
-  QueuedError taken;
-  taken.frame = port->errors_.pop_front();
-  std::memcpy(&taken.error, taken.frame.bytes().data(), sizeof taken.error);
-  taken.frame.trim_front(sizeof taken.error);
-  taken.payload = taken.frame.bytes();
-  return taken;
-}
-
 PortHandle UdpPorts::on_error(const DeliveryError& error, InterfaceId arrived_on, Instant now) {
   const PortHandle handle = lookup(error.quoted.local, error.quoted.remote, arrived_on);
   DatagramPort* port = get(handle);
@@ -382,17 +371,7 @@ PortHandle UdpPorts::on_error(const DeliveryError& error, InterfaceId arrived_on
   if (error.kind == DeliveryErrorKind::kFragmentationNeeded && !port->path_mtu_discovery) return {};
   if (!port->receive_errors && (!port->connected() || !is_hard(error, *port))) return {};
   port->error_ = error;
-  if (port->receive_errors && port->errors_.count() < kQueuedErrorsMax) {
-    DeliveryError stored = error;
-    stored.payload = {};
-    static_assert(std::is_trivially_copyable_v<DeliveryError>);
-    if (Frame kept = pool_.allocate(sizeof stored + error.payload.size())) {
-      std::memcpy(kept.mutable_bytes().data(), &stored, sizeof stored);
-      if (!error.payload.empty())
-        std::memcpy(kept.mutable_bytes().data() + sizeof stored, error.payload.data(), error.payload.size());
-      port->errors_.push_back(std::move(kept));
-    }
-  }
+  if (port->receive_errors) port->errors.push(error, error.payload, pool_);
   tracer_.emit(now, Event::kError, handle.packed(), static_cast<std::uint64_t>(error.kind), error.icmp_type,
                error.icmp_code);
   return handle;

@@ -12,6 +12,7 @@
 #include "base/slab.h"
 #include "base/time.h"
 #include "frame/frame.h"
+#include "frame/error_queue.h"
 #include "frame/frame_pool.h"
 #include "frame/outgoing_frame.h"
 #include "inet/delivery_error.h"
@@ -28,8 +29,6 @@ namespace tapir::udp {
 inline constexpr std::size_t kReceiveBufferDefault = 212992;
 // Payload bytes of the largest datagram over IPv4: 65535 − 20 − 8.
 inline constexpr std::size_t kPayloadMax = 65507;
-// Errors of one endpoint that wait; beyond, they are lost (Linux counts their memory against SO_RCVBUF).
-inline constexpr std::size_t kQueuedErrorsMax = 64;
 // Segments one super-datagram is split to (Linux's UDP_MAX_SEGMENTS).
 inline constexpr std::size_t kSegmentsMax = 128;
 // Endpoints of one stack.
@@ -86,8 +85,7 @@ class DatagramPort {
   const FourTuple& tuple() const { return tuple_; }
   bool bound() const { return tuple_.local.port != 0; }
   bool connected() const { return connected_; }
-  // Errors that wait to be read one by one (IP_RECVERR, recvmsg(MSG_ERRQUEUE)).
-  std::size_t queued_errors() const { return errors_.count(); }
+  ErrorQueue errors;  // that wait to be read one by one (IP_RECVERR, recvmsg(MSG_ERRQUEUE))
   InterfaceId bound_interface() const { return bound_interface_; }
 
   bool readable() const { return !queue_.empty(); }
@@ -115,17 +113,9 @@ class DatagramPort {
   std::uint64_t order_ = 0;  // when it was bound: the later of equals wins, as in Linux's lists
   std::uint64_t drops_ = 0;
   std::optional<DeliveryError> error_;
-  FrameQueue errors_;  // each frame: a DeliveryError, then the payload of ours that it quotes
   FrameQueue queue_;  // each frame: a StoredHeader, then the payload
 };
 using PortHandle = Handle<DatagramPort>;
-
-// One of the errors that wait.
-struct QueuedError {
-  DeliveryError error;
-  Bytes payload;  // of our datagram, as far as it was quoted; of `frame`
-  Frame frame;
-};
 
 // What became of an arriving datagram.
 struct Outcome {
@@ -178,9 +168,6 @@ class UdpPorts {
 
   // Takes the first datagram; nothing when there is none. Counts UdpInDatagrams.
   std::optional<Received> take(PortHandle port);
-
-  // Takes the first of the errors that wait.
-  std::optional<QueuedError> take_queued_error(PortHandle port);
 
   // An error about a datagram of ours (by ICMP, or our own): sets the pending error of the endpoint concerned
   // when Linux's __udp4_lib_err would. Answers whom it touched.

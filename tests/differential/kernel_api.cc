@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <string_view>
 
 #include "differential/api.h"
 #include "differential/segment_line.h"
@@ -145,6 +146,11 @@ bool enter_fresh_namespace(std::string& why) {
   const int control = ::open("/proc/sys/net/ipv4/tcp_congestion_control", O_WRONLY | O_CLOEXEC);
   const bool chosen = control >= 0 && ::write(control, "reno", 4) == 4;
   ::close(control);
+  // Ping sockets for all, as on most distributions.
+  const int range = ::open("/proc/sys/net/ipv4/ping_group_range", O_WRONLY | O_CLOEXEC);
+  constexpr std::string_view kAll = "0 2147483647";
+  (void)!::write(range, kAll.data(), kAll.size());
+  ::close(range);
   if (!chosen) why = "net.ipv4.tcp_congestion_control cannot be set to reno";
   if (g_capture >= 0) ::close(g_capture);
   const int low = ::socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_IP));

@@ -285,6 +285,7 @@ std::vector<Case> matrix() {
   add_blocking(builder);
   add_options(builder);
   add_conflicts(builder);
+  add_controls(builder.cases);
   return std::move(builder.cases);
 }
 

@@ -23,5 +23,7 @@ const std::vector<SocketState>& socket_states();
 
 // No two are the same script.
 std::vector<Case> matrix();
+// controls_matrix.cc: its part of it.
+void add_controls(std::vector<Case>& cases);
 
 }  // namespace tapir::differential

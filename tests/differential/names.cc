@@ -218,14 +218,14 @@ std::string text(const Op& op) {
       "socket", "bind",     "listen", "accept",       "connect",     "send",       "sendto",     "sendmsg",
       "writev", "sendmmsg", "recv",   "recvfrom",     "recvmsg",     "readv",      "recvmmsg",   "shutdown",
       "close",  "dup",      "dup3",   "getsockname",  "getpeername", "setsockopt", "setsockopt", "timeout",
-      "timed",  "getsockopt", "ioctl",  "fcntl",    "poll",   "epoll_create", "epoll_ctl",   "epoll_wait", "pass"};
+      "timed",  "getsockopt", "ioctl",  "fcntl",    "poll",   "epoll_create", "epoll_ctl",   "epoll_wait", "pass", "sendmsg", "setsockopt"};
   static constexpr const char* kAddressNames[kAddresses] = {
       "any",       "own",     "other",         "localhost",     "foreign",  "multicast",
       "broadcast", "class-e", "AF_UNSPEC:any", "AF_UNSPEC:own", "AF_INET6", "short",
       "tiny",      "long",    "null",          "zero-length"};
   static constexpr const char* kPortNames[kPorts] = {"0", "P0", "P1", "P2", "P3", "80"};
   static constexpr const char* kShapes[] = {"exact",    "short",      "long",        "zero",
-                                            "negative", "null-value", "null-length", "byte"};
+                                            "negative", "null-value", "null-length", "byte", "roomy"};
   std::string out = std::string(kCalls[static_cast<int>(op.call)]) + "(#" + std::to_string(op.slot);
   const auto number = [&](long n) { out += ", " + std::to_string(n); };
   switch (op.call) {

@@ -17,6 +17,7 @@
 #include <set>
 #include <utility>
 
+#include "differential/controls.h"
 #include "differential/names.h"
 #include "differential/segment_line.h"
 
@@ -194,6 +195,8 @@ socklen_t length_of(Shape shape, socklen_t exact) {
       return static_cast<socklen_t>(-1);
     case Shape::kByte:
       return 1;
+    case Shape::kRoomy:
+      return 100;
     default:
       return exact;
   }
@@ -464,6 +467,31 @@ std::string Machine::answer(const Op& op) {
         out += " " + std::to_string(events[static_cast<std::size_t>(i)].data.u64) + ":" +
                poll_text(static_cast<int>(events[static_cast<std::size_t>(i)].events));
       return out;
+    }
+    case Call::kSendControl: {
+      auto data = payload(op.a);
+      if (op.d == 1) data = {8, 0, 0, 0, 0, 0, 0, 1, 'p', 'i', 'n', 'g'};
+      iovec piece{data.data(), data.size()};
+      msghdr message{};
+      message.msg_iov = &piece;
+      message.msg_iovlen = 1;
+      sockaddr_storage address;
+      if (op.c != 0) {
+        const sockaddr* pointer;
+        message.msg_namelen = make_address(static_cast<Address>(op.c / 16), static_cast<Port>(op.c % 16), address, pointer);
+        message.msg_name = &address;
+      }
+      ControlExample control;
+      if (op.b >= 0) {
+        control = control_example(place_, static_cast<int>(op.b));
+        message.msg_control = control.null ? nullptr : control.bytes.data();
+        message.msg_controllen = control.size;
+      }
+      return result_text(api_.sendmsg(s, &message, MSG_NOSIGNAL));
+    }
+    case Call::kSetOptions: {
+      const OptionsExample options = options_example(static_cast<int>(op.a));
+      return result_text(api_.setsockopt(s, SOL_IP, IP_OPTIONS, options.null ? nullptr : options.bytes.data(), options.size));
     }
     case Call::kPass:
       api_.pass(static_cast<int>(op.a));

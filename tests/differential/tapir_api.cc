@@ -56,12 +56,12 @@ class Tapir final : public Api {
   Tapir(const Place& place, bool privileged)
       : probe_(place), stack_(config_of(privileged), now_), sockets_(stack_, 3, 1024) {
     stack_.tracer().attach(&probe_);
-    // Limits of buffers are the machine's, not Linux's own: both get the same.
-    static const std::array<std::pair<std::string, std::string>, 4> kLimits = [] {
-      std::array<std::pair<std::string, std::string>, 4> limits;
+    // Limits of buffers are the machine's, not Linux's own, and who may ping is the harness's choice: both get the same.
+    static const std::array<std::pair<std::string, std::string>, 5> kLimits = [] {
+      std::array<std::pair<std::string, std::string>, 5> limits;
       std::size_t i = 0;
       for (const char* name :
-           {"net.core.rmem_max", "net.core.wmem_max", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"})
+           {"net.core.rmem_max", "net.core.wmem_max", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem", "net.ipv4.ping_group_range"})
         limits[i++] = {name, kernel_setting(name)};
       return limits;
     }();

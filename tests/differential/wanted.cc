@@ -47,6 +47,11 @@ constexpr Wanted kWanted[] = {
      [](const Op& op, const std::string&, const std::string& tapir) {
        return about(op, SOL_IP, IP_TRANSPARENT) && (tapir.starts_with("EPERM") || tapir.starts_with("0 len"));
      }},
+    {"Source routes are not sent",
+     [](const Op& op, const std::string& kernel, const std::string& tapir) {
+       return op.call == Call::kSetOptions && kernel.starts_with("0 ") && tapir.starts_with("EPERM");
+     },
+     true},
     {"SIOCOUTQ and SIOCOUTQNSD of a closed connection count bytes only",
      [](const Op& op, const std::string&, const std::string& tapir) {
        return op.call == Call::kIoctl &&

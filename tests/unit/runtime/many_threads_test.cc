@@ -163,6 +163,90 @@ TEST_F(ManyThreadsTest, WhatWaitsOnAClosedDescriptorWaitsOn) {
   EXPECT_EQ(errno_of(host_.connect(refused, reinterpret_cast<const sockaddr*>(&address), sizeof address)), ECONNREFUSED);
 }
 
+// As in Linux: it holds the file, and the peer hears nothing until it returns; what wakes it finds the number gone.
+TEST_F(ManyThreadsTest, APollHoldsWhatIsClosedUnderIt) {
+  const auto [client, server] = connected(1000);
+  const std::uint64_t before = waits();
+  std::thread poller([&, fd = server] {
+    pollfd one{fd, POLLIN, 0};
+    const auto ready = host_.poll({&one, 1}, std::nullopt);
+    ASSERT_TRUE(ready);
+    EXPECT_EQ(*ready, 1);
+    EXPECT_EQ(one.revents, POLLNVAL);
+  });
+  until_waiting(before, 1);
+  EXPECT_EQ(errno_of(host_.close(server)), 0);
+  char byte = 0;
+  EXPECT_EQ(errno_of(host_.recv(client, &byte, 1, MSG_DONTWAIT)), EAGAIN) << "the connection is still held";
+  EXPECT_EQ(*host_.send(client, "x", 1), 1);
+  poller.join();
+  EXPECT_EQ(errno_of(host_.recv(client, &byte, 1)), ECONNRESET) << "closed now, with a byte unread";
+}
+
+TEST_F(ManyThreadsTest, APollThatHoldsWaitsOnForTheOthers) {
+  const auto [client, server] = connected(1000);
+  const auto [client2, server2] = connected(1001);
+  const std::uint64_t before = waits();
+  std::thread poller([&, fd = server, fd2 = server2] {
+    std::array<pollfd, 2> both{pollfd{fd, POLLIN, 0}, pollfd{fd2, POLLIN, 0}};
+    const auto ready = host_.poll(both, std::nullopt);
+    ASSERT_TRUE(ready);
+    EXPECT_EQ(*ready, 2);
+    EXPECT_EQ(both[0].revents, POLLNVAL);
+    EXPECT_EQ(both[1].revents, POLLIN);
+  });
+  until_waiting(before, 1);
+  EXPECT_EQ(errno_of(host_.close(server)), 0);
+  EXPECT_EQ(*host_.send(client2, "x", 1), 1);
+  poller.join();
+  char byte = 0;
+  EXPECT_EQ(*host_.recv(client, &byte, 1), 0);
+}
+
+TEST_F(ManyThreadsTest, AnEpollWaitGoesOnWhenItsSetIsClosed) {
+  const auto [client, server] = connected(1000);
+  const Descriptor set = *host_.epoll_create1(0);
+  epoll_event event{EPOLLIN, {.u64 = 7}};
+  ASSERT_EQ(errno_of(host_.epoll_ctl(set, EPOLL_CTL_ADD, server, &event)), 0);
+  const std::uint64_t before = waits();
+  std::thread waiter([&] {
+    epoll_event got{};
+    const auto ready = host_.epoll_wait(set, {&got, 1}, std::nullopt);
+    ASSERT_TRUE(ready) << errno_of(ready);
+    EXPECT_EQ(*ready, 1);
+    EXPECT_EQ(got.data.u64, 7U);
+  });
+  until_waiting(before, 1);
+  EXPECT_EQ(errno_of(host_.close(set)), 0);
+  EXPECT_EQ(*host_.send(client, "x", 1), 1);
+  waiter.join();
+}
+
+// What a set watches it does not hold: the peer hears of the close at once, and the wait goes on for the others.
+TEST_F(ManyThreadsTest, AnEpollWaitGoesOnWhenWhatItWatchesIsClosed) {
+  const auto [client, server] = connected(1000);
+  const auto [client2, server2] = connected(1001);
+  const Descriptor set = *host_.epoll_create1(0);
+  for (const Descriptor fd : {server, server2}) {
+    epoll_event event{EPOLLIN, {.fd = fd}};
+    ASSERT_EQ(errno_of(host_.epoll_ctl(set, EPOLL_CTL_ADD, fd, &event)), 0);
+  }
+  const std::uint64_t before = waits();
+  std::thread waiter([&, expected = server2] {
+    std::array<epoll_event, 2> got{};
+    const auto ready = host_.epoll_wait(set, got, std::nullopt);
+    ASSERT_TRUE(ready) << errno_of(ready);
+    EXPECT_EQ(*ready, 1);
+    EXPECT_EQ(got[0].data.fd, expected);
+  });
+  until_waiting(before, 1);
+  EXPECT_EQ(errno_of(host_.close(server)), 0);
+  char byte = 0;
+  EXPECT_EQ(*host_.recv(client, &byte, 1), 0);
+  EXPECT_EQ(*host_.send(client2, "x", 1), 1);
+  waiter.join();
+}
+
 TEST_F(ManyThreadsTest, CancelEndsWhatWaits) {
   const auto [client, server] = connected(1000);
   const std::uint64_t before = waits();
