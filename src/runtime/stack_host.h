@@ -19,6 +19,7 @@
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <cstdint>
 #include <expected>
 #include <functional>
@@ -311,11 +312,15 @@ class StackHost {
   };
   struct LoopWait;
 
-  // The lock, counting who wants it, and sending the wake-ups once it is free.
+  // The lock, counting who wants it, and sending the wake-ups once it is free. What the stack's own system calls leave in errno is
+  // not the caller's: a call that succeeds leaves errno alone.
   class Lock {
    public:
-    explicit Lock(StackHost& host) : host_(host) { acquire(); }
-    ~Lock() { release(); }
+    explicit Lock(StackHost& host) : host_(host), errno_before_(errno) { acquire(); }
+    ~Lock() {
+      release();
+      errno = errno_before_;
+    }
     Lock(const Lock&) = delete;
     Lock& operator=(const Lock&) = delete;
     void acquire();
@@ -323,6 +328,7 @@ class StackHost {
 
    private:
     StackHost& host_;
+    int errno_before_;
   };
 
   // A call that does not wait: the lock, the time, and at its end what follows from the call.

@@ -9,6 +9,7 @@
 #include <signal.h>
 
 #include <atomic>
+#include <cerrno>
 #include <string>
 #include <thread>
 
@@ -32,9 +33,10 @@ class StackHostTest : public testing::Test {
  protected:
   void SetUp() override {
     auto [left, right] = make_host_pipe();
-    ASSERT_NE(server_.add_interface({.name = "cable", .addresses = {*IpPrefix::parse("10.0.0.1/24")}}, std::move(left)), kNoInterface);
-    ASSERT_NE(client_.add_interface({.name = "cable", .addresses = {*IpPrefix::parse("10.0.0.2/24")}}, std::move(right)), kNoInterface);
+    ASSERT_NE(server_.add_interface({.name = "cable", .addresses = {*IpPrefix::parse("10.0.0.1/24")}}, end_of_cable(std::move(left))), kNoInterface);
+    ASSERT_NE(client_.add_interface({.name = "cable", .addresses = {*IpPrefix::parse("10.0.0.2/24")}}, end_of_cable(std::move(right))), kNoInterface);
   }
+  virtual std::unique_ptr<link::Device> end_of_cable(std::unique_ptr<link::Device> end) { return end; }
 
   Descriptor listen(std::uint16_t port) {
     const auto fd = server_.socket(AF_INET, SOCK_STREAM, 0);
@@ -99,6 +101,52 @@ TEST_F(StackHostTest, AnEcho) {
   std::thread echoing([&, fd = from] { echo(server_, fd); });
   round_trips(client_, to, 10, 100);
   echoing.join();
+}
+
+// Leaves errno behind as a device of the kernel's does that has nothing more.
+class NoisyDevice : public link::Device {
+ public:
+  explicit NoisyDevice(std::unique_ptr<link::Device> inner) : inner_(std::move(inner)) {}
+  std::uint32_t mtu() const override { return inner_->mtu(); }
+  link::MacAddress mac() const override { return inner_->mac(); }
+  link::Offloads offloads() const override { return inner_->offloads(); }
+  std::size_t room() const override { return inner_->room(); }
+  std::size_t transmit(std::span<const OutgoingFrame> batch, Instant now) override {
+    errno = ENOBUFS;
+    return inner_->transmit(batch, now);
+  }
+  std::size_t receive(std::span<Frame> batch, FramePool& pool, Instant now) override {
+    const std::size_t count = inner_->receive(batch, pool, now);
+    errno = EAGAIN;
+    return count;
+  }
+  Instant next_timeout() const override { return inner_->next_timeout(); }
+  int wait_descriptor() const override { return inner_->wait_descriptor(); }
+
+ private:
+  std::unique_ptr<link::Device> inner_;
+};
+
+class NoisyHostTest : public StackHostTest {
+ protected:
+  std::unique_ptr<link::Device> end_of_cable(std::unique_ptr<link::Device> end) override { return std::make_unique<NoisyDevice>(std::move(end)); }
+};
+
+// As on Linux, where a call that succeeds leaves errno alone: s_server of OpenSSL 3 looks at it after a read() of 0.
+TEST_F(NoisyHostTest, ErrnoStaysTheCallers) {
+  const auto [from, to] = connected(7);
+  char byte = 'x';
+  for (int i = 0; i < 100; ++i) {
+    errno = ENOTTY;
+    ASSERT_EQ(client_.send(to, &byte, 1), 1);
+    ASSERT_EQ(errno, ENOTTY) << "after send";
+    ASSERT_EQ(server_.recv(from, &byte, 1), 1);
+    ASSERT_EQ(errno, ENOTTY) << "after recv";
+  }
+  ASSERT_TRUE(client_.shutdown(to, SHUT_WR));
+  ASSERT_EQ(errno, ENOTTY) << "after shutdown";
+  ASSERT_EQ(server_.recv(from, &byte, 1), 0);
+  ASSERT_EQ(errno, ENOTTY) << "after the end";
 }
 
 TEST_F(StackHostTest, OneThreadPaysNoHandOver) {
