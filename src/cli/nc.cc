@@ -74,8 +74,12 @@ class Conversation {
   }
 
  private:
-  bool fail(std::string_view what, socket::Errno error) {
-    reply_.fail(fmt::format("{}: {}", what, std::strerror(static_cast<int>(error))));
+  bool fail(std::string_view what, socket::Errno error) { return fail(fmt::format("{}: {}", what, std::strerror(static_cast<int>(error)))); }
+  // The sockets are closed before the client hears of the end: what it asks next finds them gone.
+  bool fail(const std::string& why) {
+    socket_.reset();
+    listener_.reset();
+    reply_.fail(why);
     return false;
   }
 
@@ -131,8 +135,7 @@ class Conversation {
     if (!begun && begun.error() != socket::Errno{EINPROGRESS}) return fail(fmt::format("no connection to {}", remote.to_string()), begun.error());
     if (!begun) {
       if (!wait_for(socket_.get(), POLLOUT, wait_)) {
-        if (reply_.open()) reply_.fail(fmt::format("no connection to {}: nobody answered in time", remote.to_string()));
-        return false;
+        return reply_.open() && fail(fmt::format("no connection to {}: nobody answered in time", remote.to_string()));
       }
       int error = 0;
       socklen_t length = sizeof error;
