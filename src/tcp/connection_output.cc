@@ -22,7 +22,7 @@ constexpr Duration kDeferMax = 1ms;
 bool Connection::output_wanted() const {
   if (busy_->reset.owed || challenge_owed_ || syn_owed_ || ack_now_ || probe_owed_ || space_check_owed_ || busy_->tail_probe_owed) return true;
   if (state_ == State::kClosed) return false;
-  if (busy_->recovery.resending() || busy_->recovery.awaits_new_data()) return true;
+  if (busy_->recovery.resending()) return true;
   return has_unsent() || fin_due();
 }
 

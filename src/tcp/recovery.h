@@ -98,7 +98,6 @@ class Recovery {
   Transmission* poll(Scoreboard& scoreboard);
   // New data was asked for after poll() said nothing; `nxt`: snd.nxt now. True: none went, so poll() again.
   bool new_data_failed(SeqNum nxt);
-  bool awaits_new_data() const { return new_data_first_; }
   // poll()'s record was sent again, `at` that time (Linux: tcp_retransmit_skb).
   void on_resent(std::uint32_t segments, Instant at, Instant& resent_since);
   void on_new_data_sent(std::uint32_t segments) {
