@@ -8,6 +8,9 @@ set(CMAKE_C_STANDARD 11)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
+# A function of the library is not replaced by a program's of the same name: calls within a file may be inlined.
+add_compile_options(-fno-semantic-interposition)
+
 # NDEBUG is never defined: tapir's assertions speak of our own faults and stay on in release builds.
 foreach(lang C CXX)
   set(CMAKE_${lang}_FLAGS_RELEASE "-O2 -g")

@@ -39,8 +39,6 @@ std::expected<void, std::string> Stack::set_sysctl(std::string_view name, std::s
 
 // ---- the builder ---------------------------------------------------------------------------------------------------
 
-namespace {
-
 struct PlannedRoute {
   std::string prefix;
   std::string gateway;
@@ -54,8 +52,6 @@ struct PlannedDevice {
   std::vector<std::string> addresses;
   std::vector<PlannedRoute> routes;
 };
-
-}  // namespace
 
 struct StackBuilder::Plan {
   std::vector<PlannedDevice> devices;

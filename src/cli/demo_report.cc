@@ -33,7 +33,7 @@ std::string filled(std::string_view text, std::size_t width, std::string_view in
 
 }  // namespace
 
-DemoReport::DemoReport(bool json) : json_(json), colour_(!json && ::isatty(STDOUT_FILENO) != 0) {
+DemoReport::DemoReport(bool as_json) : json_(as_json), colour_(!as_json && ::isatty(STDOUT_FILENO) != 0) {
   winsize size{};
   if (colour_ && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col != 0)
     width_ = std::clamp<std::size_t>(size.ws_col, kWidthMin, kWidthMax);

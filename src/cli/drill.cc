@@ -125,19 +125,19 @@ void print_text(const ScriptRun& script, const DrillOptions& options) {
 
 nlohmann::ordered_json to_json(const ScriptRun& script) {
   const drill::Outcome& outcome = script.outcome;
-  nlohmann::ordered_json json;
-  json["path"] = script.path;
-  json["verdict"] = verdict_name(outcome.verdict);
-  if (outcome.line != 0) json["line"] = outcome.line;
-  if (!outcome.reason.empty()) json["reason"] = outcome.reason;
-  if (!outcome.expected.empty()) json["expected"] = outcome.expected;
-  if (!outcome.got.empty()) json["got"] = outcome.got;
+  nlohmann::ordered_json object;
+  object["path"] = script.path;
+  object["verdict"] = verdict_name(outcome.verdict);
+  if (outcome.line != 0) object["line"] = outcome.line;
+  if (!outcome.reason.empty()) object["reason"] = outcome.reason;
+  if (!outcome.expected.empty()) object["expected"] = outcome.expected;
+  if (!outcome.got.empty()) object["got"] = outcome.got;
   for (const drill::LadderStep& step : outcome.ladder)
-    json["segments"].push_back(
+    object["segments"].push_back(
         {{"time_ns", step.at.count()}, {"direction", step.inbound ? "in" : "out"}, {"segment", step.text}, {"remark", step.remark}});
-  if (!outcome.tcb.empty()) json["tcb"] = outcome.tcb;
-  if (!outcome.log.empty()) json["log"] = outcome.log;
-  return json;
+  if (!outcome.tcb.empty()) object["tcb"] = outcome.tcb;
+  if (!outcome.log.empty()) object["log"] = outcome.log;
+  return object;
 }
 
 }  // namespace

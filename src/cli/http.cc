@@ -18,6 +18,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/ascii.h"
+
 namespace tapir::cli {
 namespace {
 
@@ -112,13 +114,6 @@ std::string escape_uri(std::string_view text) {
       escaped += fmt::format("%{:02X}", static_cast<unsigned char>(c));
   }
   return escaped;
-}
-
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
 }
 
 // The path of a target, decoded; nothing when it is none that a file could have.

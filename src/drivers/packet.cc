@@ -24,8 +24,6 @@ namespace {
 // Bytes of socket buffer each way: 64 super-segments, a turn's worth, before the kernel drops or refuses.
 constexpr int kSocketBuffer = 8 * 1024 * 1024;
 
-std::unexpected<std::string> sentence(std::string text) { return std::unexpected(std::move(text)); }
-
 // The forced form passes rmem_max and wmem_max, and takes CAP_NET_ADMIN; the other does what it may.
 void enlarge_buffers(int fd) {
   for (auto [forced, plain] : {std::pair{SO_RCVBUFFORCE, SO_RCVBUF}, std::pair{SO_SNDBUFFORCE, SO_SNDBUF}}) {

@@ -25,8 +25,6 @@ constexpr unsigned kTunUso4 = 0x20;
 constexpr unsigned kTunUso6 = 0x40;
 constexpr unsigned kTsoFlags = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
 
-std::unexpected<std::string> sentence(std::string text) { return std::unexpected(std::move(text)); }
-
 std::string open_failure(int error) {
   switch (error) {
     case ENOENT:

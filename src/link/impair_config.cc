@@ -5,6 +5,8 @@
 #include <charconv>
 #include <span>
 
+#include "base/ascii.h"
+
 namespace tapir::link {
 
 namespace {
@@ -13,8 +15,6 @@ using Verdict = std::expected<void, std::string>;
 
 constexpr std::size_t kWordsMax = 6;
 
-constexpr bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 std::string quoted(std::string_view text) { return '\'' + std::string(text) + '\''; }
 

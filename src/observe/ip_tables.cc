@@ -8,19 +8,13 @@
 #include <vector>
 
 #include "observe/columns.h"
+#include "observe/json_row.h"
 #include "stack/parts.h"
 
 namespace tapir::observe {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-template <typename T = std::string>
-T get(const Json& row, const char* key, T otherwise = {}) {
-  const auto found = row.find(key);
-  return found == row.end() || found->is_null() ? otherwise : found->get<T>();
-}
-std::uint64_t number(const Json& row, const char* key) { return get<std::uint64_t>(row, key, 0); }
 
 std::string interface_name(const stack::Stack::Parts& parts, InterfaceId id) {
   const ip::Interface* interface = parts.interfaces.find(id);

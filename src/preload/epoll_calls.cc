@@ -82,11 +82,6 @@ int wait_in(const Number& number, int set, epoll_event* events, int most, std::o
   }
 }
 
-std::optional<Duration> from_milliseconds(int milliseconds) {
-  if (milliseconds < 0) return std::nullopt;
-  return std::chrono::milliseconds(milliseconds);
-}
-
 }  // namespace
 
 void forget_kernel_set(int fd) {

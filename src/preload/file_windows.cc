@@ -26,7 +26,7 @@ struct Window {
   std::uint64_t used = 0;
 };
 
-std::mutex mutex;
+std::mutex windows_mutex;
 std::array<Window, kWindowsMax> windows;
 std::uint64_t uses = 0;
 
@@ -72,7 +72,7 @@ bool LentPiece::lend(int file, off_t position, std::size_t size) {
   if (size < kLoanMin || position < 0 || ::fstat(file, &about) != 0 || !S_ISREG(about.st_mode)) return false;
   if (position >= about.st_size) return false;
   const off_t begin = position - position % static_cast<off_t>(kWindowBytes);
-  const std::lock_guard lock(mutex);
+  const std::lock_guard lock(windows_mutex);
   Window* window = find(about, begin);
   if (window == nullptr) window = map(file, about, begin);
   if (window == nullptr) return false;
@@ -88,7 +88,7 @@ bool LentPiece::lend(int file, off_t position, std::size_t size) {
 
 LentPiece::~LentPiece() {
   if (window_ == kWindowsMax) return;
-  const std::lock_guard lock(mutex);
+  const std::lock_guard lock(windows_mutex);
   --windows[window_].pieces;
 }
 

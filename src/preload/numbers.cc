@@ -17,7 +17,7 @@ constexpr std::size_t kTableBytes = sizeof(std::atomic<std::uint32_t>) * kNumber
 std::atomic<int> end_of_numbers = 0;
 
 // Pages that are never touched cost nothing.
-std::atomic<std::uint32_t>* table() {
+std::atomic<std::uint32_t>* number_table() {
   std::atomic<std::uint32_t>* existing = detail::numbers.load(std::memory_order_acquire);
   if (existing != nullptr) return existing;
   void* memory = ::mmap(nullptr, kTableBytes, PROT_READ | PROT_WRITE,
@@ -32,7 +32,7 @@ std::atomic<std::uint32_t>* table() {
 }  // namespace
 
 bool set_number(int fd, Number number) {
-  std::atomic<std::uint32_t>* numbers = table();
+  std::atomic<std::uint32_t>* numbers = number_table();
   if (numbers == nullptr || fd < 0 || fd >= kNumbersMax) return false;
   int end = end_of_numbers.load(std::memory_order_relaxed);
   while (end <= fd && !end_of_numbers.compare_exchange_weak(end, fd + 1)) {

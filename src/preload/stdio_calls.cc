@@ -14,7 +14,7 @@ extern "C" int tapir_libc_close(int fd) __asm__("close");
 namespace tapir::preload {
 namespace {
 
-std::mutex mutex;
+std::mutex streams_mutex;
 // fileno(3) of the streams over sockets of ours.
 std::map<FILE*, int>& streams() {
   static auto* map = new std::map<FILE*, int>;
@@ -53,7 +53,7 @@ int no_seek(void*, off64_t*, int) {
 
 int close_stream(void* cookie) {
   {
-    const std::lock_guard lock(mutex);
+    const std::lock_guard lock(streams_mutex);
     for (auto it = streams().begin(); it != streams().end(); ++it)
       if (it->second == number_in(cookie)) {
         streams().erase(it);
@@ -70,7 +70,7 @@ TAPIR_LIBC(FILE*, fdopen, int fd, const char* mode) {
   FILE* stream = ::fopencookie(reinterpret_cast<void*>(static_cast<std::intptr_t>(fd)), mode,
                                {read_stream, write_stream, no_seek, close_stream});
   if (stream == nullptr) return nullptr;
-  const std::lock_guard lock(mutex);
+  const std::lock_guard lock(streams_mutex);
   streams()[stream] = fd;
   any_streams.store(true);
   return stream;
@@ -78,7 +78,7 @@ TAPIR_LIBC(FILE*, fdopen, int fd, const char* mode) {
 
 TAPIR_LIBC(int, fileno, FILE* stream) {
   if (any_streams.load(std::memory_order_relaxed)) {
-    const std::lock_guard lock(mutex);
+    const std::lock_guard lock(streams_mutex);
     if (const auto found = streams().find(stream); found != streams().end()) return found->second;
   }
   return libc().fileno(stream);

@@ -20,11 +20,6 @@ bool any_of_ours(const pollfd* descriptors, nfds_t count) {
                      [](const pollfd& one) { return static_cast<bool>(number_of(one.fd)); });
 }
 
-std::optional<Duration> from_milliseconds(int milliseconds) {
-  if (milliseconds < 0) return std::nullopt;
-  return std::chrono::milliseconds(milliseconds);
-}
-
 int invalid() {
   errno = EINVAL;
   return -1;

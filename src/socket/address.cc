@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/bytes.h"
-
 namespace tapir::socket {
 
 Result<sa_family_t> family_of(const sockaddr* address, socklen_t length) {
@@ -15,6 +13,13 @@ Result<sa_family_t> family_of(const sockaddr* address, socklen_t length) {
   sa_family_t family;
   std::memcpy(&family, address, sizeof(family));
   return family;
+}
+
+Result<IpAddress> address_of(const sockaddr_storage& name) {
+  if (name.ss_family != AF_INET) return fail(EINVAL);
+  sockaddr_in in;
+  std::memcpy(&in, &name, sizeof in);
+  return address_of(in.sin_addr);
 }
 
 Result<Endpoint> endpoint_of(const sockaddr* address, socklen_t length) {

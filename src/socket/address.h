@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "base/bytes.h"
 #include "inet/endpoint.h"
 #include "socket/errno.h"
 
@@ -18,5 +19,9 @@ Result<Endpoint> endpoint_of(const sockaddr* address, socklen_t length);
 // Writes at most *length bytes and sets *length to the full size (Linux's move_addr_to_user). EFAULT, EINVAL
 // (negative length).
 Result<int> store_endpoint(const Endpoint& endpoint, sockaddr* address, socklen_t* length);
+
+inline IpAddress address_of(const in_addr& in) { return IpAddress::v4(to_big_endian(in.s_addr)); }
+// In a sockaddr_in. EINVAL: another family.
+Result<IpAddress> address_of(const sockaddr_storage& name);
 
 }  // namespace tapir::socket

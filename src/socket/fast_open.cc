@@ -11,8 +11,6 @@
 namespace tapir::socket {
 namespace {
 
-bool before_established(tcp::State state) { return state == tcp::State::kSynSent || state == tcp::State::kSynReceived; }
-
 bool names_nobody(const msghdr& message) {
   if (message.msg_name == nullptr || message.msg_namelen < sizeof(sa_family_t)) return false;
   return static_cast<const sockaddr*>(message.msg_name)->sa_family == AF_UNSPEC;
@@ -65,7 +63,7 @@ Result<std::optional<std::size_t>> Sockets::State::send_fast_open(StreamSocket& 
   parts.tcp.release_syn(s.connection, now);
   if (copied < size && (flags & MSG_DONTWAIT) == 0 && !s.nonblocking) connection_of(s)->note_writer_waits();
   finish_call(now);
-  if (copied == 0 && before_established(tcp_state(s))) return fail(EINPROGRESS);
+  if (copied == 0 && tcp::before_established(tcp_state(s))) return fail(EINPROGRESS);
   return std::optional(copied);
 }
 

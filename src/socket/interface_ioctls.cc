@@ -36,11 +36,6 @@ short flags_of(const ip::Interface& interface) {
   return static_cast<short>(flags);
 }
 
-unsigned short hardware_type(const ip::Interface& interface) {
-  if (interface.kind == ip::LinkKind::kEthernet) return ARPHRD_ETHER;
-  return interface.kind == ip::LinkKind::kLoopback ? ARPHRD_LOOPBACK : ARPHRD_NONE;
-}
-
 const IpPrefix* first_address(const ip::Interface& interface) {
   const auto at = std::find_if(interface.addresses.begin(), interface.addresses.end(),
                                [](const IpPrefix& each) { return each.address.is_v4(); });
@@ -110,6 +105,18 @@ Result<int> describe(const ip::Interface& interface, unsigned long request, ifre
 }
 
 }  // namespace
+
+unsigned short hardware_type(const ip::Interface& interface) {
+  switch (interface.kind) {
+    case ip::LinkKind::kEthernet:
+      return ARPHRD_ETHER;
+    case ip::LinkKind::kLoopback:
+      return ARPHRD_LOOPBACK;
+    case ip::LinkKind::kRawIp:
+      return ARPHRD_NONE;
+  }
+  return ARPHRD_NONE;
+}
 
 Result<int> interface_ioctl(const stack::Stack::Parts& parts, unsigned long request, void* argument) {
   switch (request) {

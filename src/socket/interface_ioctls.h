@@ -12,4 +12,7 @@ namespace tapir::socket {
 // has no address; ENOTTY: another request.
 Result<int> interface_ioctl(const stack::Stack::Parts& parts, unsigned long request, void* argument);
 
+// ARPHRD_*, as SIOCGIFHWADDR and packet sockets tell it.
+unsigned short hardware_type(const ip::Interface& interface);
+
 }  // namespace tapir::socket

@@ -40,7 +40,7 @@ Result<int> set_ip_options(State& state, SocketFile& s, const void* value, sockl
   return 0;
 }
 
-constexpr Option kOptions[] = {
+constexpr Option kIpOptions[] = {
     {IP_OPTIONS, Sorts::kAll, nullptr, nullptr, get_ip_options, set_ip_options},
     {IP_PKTINFO, Sorts::kAll, get_tells<kTellsPacketInfo>, set_tells<kTellsPacketInfo>},
     {IP_RECVTTL, Sorts::kAll, get_tells<kTellsHopLimit>, set_tells<kTellsHopLimit>},
@@ -156,6 +156,6 @@ bool ip_option_needs_value(int name) {
   }
 }
 
-std::span<const Option> ip_level_options() { return kOptions; }
+std::span<const Option> ip_level_options() { return kIpOptions; }
 
 }  // namespace tapir::socket

@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 
 #include "base/bytes.h"
+#include "socket/address.h"
 #include "socket/option_table.h"
 
 namespace tapir::socket {
@@ -11,15 +12,6 @@ namespace {
 using State = Sockets::State;
 
 constexpr int kMulticastAll = 49;  // IP_MULTICAST_ALL
-
-IpAddress address_of(const in_addr& in) { return IpAddress::v4(to_big_endian(in.s_addr)); }
-
-Result<IpAddress> address_of(const sockaddr_storage& name) {
-  if (name.ss_family != AF_INET) return fail(EINVAL);
-  sockaddr_in in;
-  std::memcpy(&in, &name, sizeof in);
-  return address_of(in.sin_addr);
-}
 
 // An ip_mreqn, or the ip_mreq at its front. Datagram sockets of IP only: a stream has no groups (EPROTO).
 Result<ip_mreqn> load_request(SocketFile& s, const void* value, socklen_t length) {
@@ -164,7 +156,7 @@ Result<int> set_interface(State& state, SocketFile& s, const void* value, sockle
 constexpr SourceFilter::Mode kInclude = SourceFilter::Mode::kInclude;
 constexpr SourceFilter::Mode kExclude = SourceFilter::Mode::kExclude;
 
-constexpr Option kOptions[] = {
+constexpr Option kMulticastOptions[] = {
     {IP_MULTICAST_TTL, Sorts::kAll,
      [](State&, SocketFile& s, Instant) -> Result<int> {
        return is_stream(s) ? 1 : static_cast<int>(datagram(s).multicast.hop_limit);
@@ -209,6 +201,6 @@ constexpr Option kOptions[] = {
 
 }  // namespace
 
-std::span<const Option> multicast_options() { return kOptions; }
+std::span<const Option> multicast_options() { return kMulticastOptions; }
 
 }  // namespace tapir::socket

@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "socket/control_messages.h"
+#include "socket/interface_ioctls.h"
 #include "socket/message.h"
 #include "socket/pieces.h"
 #include "socket/state.h"
@@ -20,18 +21,6 @@ namespace tapir::socket {
 namespace {
 
 constexpr std::size_t kAddressOffset = offsetof(sockaddr_ll, sll_addr);
-
-unsigned short hardware_type(const ip::Interface& interface) {
-  switch (interface.kind) {
-    case ip::LinkKind::kEthernet:
-      return ARPHRD_ETHER;
-    case ip::LinkKind::kLoopback:
-      return ARPHRD_LOOPBACK;
-    case ip::LinkKind::kRawIp:
-      return ARPHRD_NONE;
-  }
-  return ARPHRD_NONE;
-}
 
 // Bytes of the link header a program sees: loopback has one of zeros.
 std::size_t header_size(const ip::Interface& interface) {

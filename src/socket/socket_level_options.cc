@@ -218,7 +218,7 @@ Result<int> get_cookie(State& state, SocketFile& s, void* value, socklen_t* leng
   return store(&cookie, sizeof(cookie), value, length);
 }
 
-constexpr Option kOptions[] = {
+constexpr Option kSocketOptions[] = {
     {SO_BINDTODEVICE, Sorts::kAll, nullptr, nullptr, get_device, set_device},
     {SO_LINGER, Sorts::kAll, nullptr, nullptr, get_linger, set_linger},
     {SO_RCVTIMEO, Sorts::kAll, nullptr, nullptr, get_timeout<&SocketFile::receive_timeout>,
@@ -378,6 +378,6 @@ constexpr Option kOptions[] = {
 
 }  // namespace
 
-std::span<const Option> socket_level_options() { return kOptions; }
+std::span<const Option> socket_level_options() { return kSocketOptions; }
 
 }  // namespace tapir::socket

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/bytes.h"
+#include "socket/address.h"
 #include "socket/option_table.h"
 
 namespace tapir::socket {
@@ -18,9 +19,8 @@ using State = Sockets::State;
 constexpr std::size_t kFilterFront = offsetof(ip_msfilter, imsf_slist);
 constexpr std::size_t kGroupFilterFront = offsetof(group_filter, gf_slist);
 
-IpAddress address_of(const in_addr& in) { return IpAddress::v4(to_big_endian(in.s_addr)); }
-
-IpAddress address_of(const sockaddr_storage& name) {
+// The family is the caller's to check.
+IpAddress address_in(const sockaddr_storage& name) {
   sockaddr_in in;
   std::memcpy(&in, &name, sizeof in);
   return address_of(in.sin_addr);
@@ -43,7 +43,7 @@ struct Target {
 };
 
 Target target_of(const ip_msfilter& front) { return {address_of(front.imsf_multiaddr), kNoInterface, address_of(front.imsf_interface)}; }
-Target target_of(const group_filter& front) { return {address_of(front.gf_group), static_cast<InterfaceId>(front.gf_interface), IpAddress::any_v4()}; }
+Target target_of(const group_filter& front) { return {address_in(front.gf_group), static_cast<InterfaceId>(front.gf_interface), IpAddress::any_v4()}; }
 
 std::optional<SourceFilter::Mode> mode_of(std::uint32_t linux_mode) {
   if (linux_mode == MCAST_INCLUDE) return SourceFilter::Mode::kInclude;
@@ -130,7 +130,7 @@ Result<int> set_group_filter(State& state, SocketFile& s, const void* value, soc
     sockaddr_storage source;
     std::memcpy(&source, static_cast<const std::uint8_t*>(value) + kGroupFilterFront + i * sizeof source, sizeof source);
     if (source.ss_family != AF_INET) return fail(EADDRNOTAVAIL);
-    (void)filter.add(address_of(source));
+    (void)filter.add(address_in(source));
   }
   return replace(state, s, target_of(front), filter, now);
 }
@@ -158,13 +158,13 @@ Result<int> get_group_filter(State& state, SocketFile& s, void* value, socklen_t
   return 0;
 }
 
-constexpr Option kOptions[] = {
+constexpr Option kSourceFilterOptions[] = {
     {IP_MSFILTER, Sorts::kAll, nullptr, nullptr, get_filter, set_filter},
     {MCAST_MSFILTER, Sorts::kAll, nullptr, nullptr, get_group_filter, set_group_filter},
 };
 
 }  // namespace
 
-std::span<const Option> source_filter_options() { return kOptions; }
+std::span<const Option> source_filter_options() { return kSourceFilterOptions; }
 
 }  // namespace tapir::socket

@@ -13,10 +13,6 @@
 namespace tapir::socket {
 namespace {
 
-bool before_established(tcp::State state) {
-  return state == tcp::State::kSynSent || state == tcp::State::kSynReceived;
-}
-
 // Linux's tcp_need_reset.
 bool needs_reset(tcp::State state) {
   switch (state) {
@@ -186,7 +182,7 @@ Result<int> Sockets::State::connect(StreamSocket& s, const sockaddr* address, so
 // The second half of Linux's __inet_stream_connect.
 Result<int> Sockets::State::connect_result(StreamSocket& s, Instant now) {
   const tcp::State state = tcp_state(s);
-  if (before_established(state)) return fail(EALREADY);
+  if (tcp::before_established(state)) return fail(EALREADY);
   if (state == tcp::State::kClosed) {
     const int error = take_error(s);
     disconnect(s, 0, now);
@@ -329,7 +325,7 @@ Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message,
   const bool begun_by_syn = state == tcp::State::kSynReceived && connection->fast_open_pending();
   if (state != tcp::State::kEstablished && state != tcp::State::kCloseWait && !begun_by_syn) {
     if (const int error = take_error(s)) return fail(error);
-    if (!before_established(state)) return fail(EPIPE);
+    if (!tcp::before_established(state)) return fail(EPIPE);
     if ((flags & MSG_DONTWAIT) == 0 && !s.nonblocking) connection->note_writer_waits();
     return fail(EAGAIN);
   }
@@ -482,7 +478,7 @@ Result<int> Sockets::State::shutdown(StreamSocket& s, int how, Instant now) {
   const auto bits = static_cast<std::uint8_t>(how + 1);
   const tcp::State state = tcp_state(s);
   if (s.state == SocketState::kConnecting)
-    s.state = before_established(state) || state == tcp::State::kClosed ? SocketState::kDisconnecting
+    s.state = tcp::before_established(state) || state == tcp::State::kClosed ? SocketState::kDisconnecting
                                                                         : SocketState::kConnected;
   switch (state) {
     case tcp::State::kClosed:

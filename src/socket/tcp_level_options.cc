@@ -105,7 +105,7 @@ Result<int> set_holding(State& state, SocketFile& s, int value, Instant now) {
   return 0;
 }
 
-constexpr Option kOptions[] = {
+constexpr Option kTcpOptions[] = {
     {TCP_INFO, Sorts::kStream, nullptr, nullptr, get_info, nullptr},
     {TCP_CONGESTION, Sorts::kStream, nullptr, nullptr, get_congestion, set_congestion},
     {TCP_NODELAY, Sorts::kStream, get_tcp_flag<&tcp::SocketOptions::no_delay>,
@@ -256,6 +256,6 @@ constexpr Option kOptions[] = {
 
 }  // namespace
 
-std::span<const Option> tcp_level_options() { return kOptions; }
+std::span<const Option> tcp_level_options() { return kTcpOptions; }
 
 }  // namespace tapir::socket

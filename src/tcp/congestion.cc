@@ -27,7 +27,7 @@ void construct(void* storage) {
 constexpr Algorithm kAlgorithms[] = {{"cubic", &construct<Cubic>}, {"reno", &construct<Reno>}};
 constexpr std::string_view kAvailable = "cubic reno";  // the names above
 
-const Algorithm* find(std::string_view name) {
+const Algorithm* find_algorithm(std::string_view name) {
   const auto* found = std::ranges::find(kAlgorithms, name, &Algorithm::name);
   return found == std::end(kAlgorithms) ? nullptr : found;
 }
@@ -39,7 +39,7 @@ CongestionSlot::CongestionSlot() { construct<Cubic>(storage_.data()); }
 CongestionSlot::~CongestionSlot() { control()->~CongestionControl(); }
 
 bool CongestionSlot::select(std::string_view name) {
-  const Algorithm* algorithm = find(name);
+  const Algorithm* algorithm = find_algorithm(name);
   if (algorithm == nullptr) return false;
   if (control()->name() == name) return true;
   control()->~CongestionControl();
@@ -47,7 +47,7 @@ bool CongestionSlot::select(std::string_view name) {
   return true;
 }
 
-bool CongestionSlot::known(std::string_view name) { return find(name) != nullptr; }
+bool CongestionSlot::known(std::string_view name) { return find_algorithm(name) != nullptr; }
 
 std::string_view CongestionSlot::available() { return kAvailable; }
 

@@ -4,6 +4,7 @@
 
 #include "tcp/connection.h"
 #include "tcp/events.h"
+#include "tcp/paws.h"
 
 namespace tapir::tcp {
 
@@ -14,7 +15,6 @@ using namespace wire;  // the names of flags and options
 namespace {
 
 // RFC 7323 §5.5: a TS.Recent older than this says nothing any more.
-constexpr Duration kPawsIdle = std::chrono::hours(24 * 24);
 // How far a timestamp may run backwards and still be believed (Linux: TCP_PAWS_WINDOW): reordering within a tick.
 constexpr std::int32_t kPawsWindow = 1;
 // Duplicate ACKs of one hole that are never held back: the peer's fast retransmit (Linux: TCP_FASTRETRANS_THRESH).

@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/ascii.h"
 #include "tcp/congestion.h"
 
 namespace tapir::tcp {
@@ -142,12 +143,11 @@ constexpr std::string_view kFastOpenKey = "net.ipv4.tcp_fastopen_key";
 constexpr std::string_view kCongestionAvailable = "net.ipv4.tcp_available_congestion_control";
 constexpr std::string_view kQueueing = "net.core.default_qdisc";
 
-const Row* find(std::string_view name) {
+const Row* find_row(std::string_view name) {
   const auto* row = std::ranges::lower_bound(kRows, name, {}, &Row::name);
   return row != std::end(kRows) && row->name == name ? row : nullptr;
 }
 
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n'; }
 
 std::string_view trimmed(std::string_view text) {
   while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
@@ -188,7 +188,7 @@ std::expected<std::string, std::string> knob_get(const Knobs& knobs, std::string
   if (name == kCongestionAvailable) return std::string(CongestionSlot::available());
   if (name == kQueueing) return knobs.fair_queue ? "fq" : "pfifo_fast";
   if (name == kFastOpenKey) return fast_open_keys_text(knobs.tcp_fastopen_key.value_or(FastOpenKeys{}));
-  const Row* row = find(name);
+  const Row* row = find_row(name);
   if (row == nullptr) return std::unexpected("there is no knob " + std::string(name));
   std::string text;
   for (std::size_t i = 0; i < row->count; ++i) {
@@ -204,7 +204,7 @@ std::expected<void, std::string> knob_set(Knobs& knobs, std::string_view name, s
   if (name == kQueueing) return set_queueing(knobs, text);
   if (name == kCongestionAvailable) return std::unexpected(std::string(name) + " can only be read");
   if (name == kFastOpenKey) return set_fast_open_key(knobs, text);
-  const Row* row = find(name);
+  const Row* row = find_row(name);
   if (row == nullptr) return std::unexpected("there is no knob " + std::string(name));
 
   std::array<std::int64_t, kVectorMax> numbers{};

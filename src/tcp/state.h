@@ -44,6 +44,8 @@ constexpr bool legal_move(State from, State to) {
   return false;
 }
 
+constexpr bool before_established(State state) { return state == State::kSynSent || state == State::kSynReceived; }
+
 // Why a connection came to its end (or what is wrong with it, softly). socket/ turns it into an errno.
 enum class CloseCause : std::uint8_t {
   kNone,

@@ -3,18 +3,9 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
+
 namespace tapir::wire {
-
-namespace {
-
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-}  // namespace
 
 std::string to_string(const MacAddress& mac) {
   static constexpr char kDigits[] = "0123456789abcdef";

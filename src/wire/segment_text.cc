@@ -5,6 +5,8 @@
 #include <charconv>
 #include <concepts>
 
+#include "base/ascii.h"
+
 namespace tapir::wire {
 
 namespace {
@@ -87,8 +89,6 @@ std::string option_text(const TcpOptionItem& item, const SegmentTextBases& bases
 
 // --- reading --------------------------------------------------------------------------------------------------------
 
-constexpr bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-constexpr bool is_word(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 
 // A cursor over the text; every take_* skips spaces first and takes nothing when it answers no.
 class TextCursor {
@@ -165,13 +165,6 @@ class TextCursor {
 
 std::unexpected<std::string> expected_but(std::string_view what, TextCursor& cursor) {
   return std::unexpected("expected " + std::string(what) + ", found " + cursor.found());
-}
-
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
 }
 
 // Bytes written as hex, at most what an option can hold.

@@ -70,6 +70,17 @@ class Build:
             if "-c" in words:
                 self.compile[words[words.index("-c") + 1]] = words
 
+    def source_with(self, original, changed):
+        """The source that is compiled with `original` in it, and its text with `changed` in that one's place."""
+        if original in self.compile:
+            return original, pathlib.Path(changed).read_text()
+        # A room that is compiled as one: a file of #includes.
+        for made in self.compile:
+            text = pathlib.Path(made).read_text() if "/Unity/" in made else ""
+            if f'#include "{original}"' in text:
+                return made, text.replace(f'#include "{original}"', f'#include "{changed}"')
+        raise Unusable(f"the build does not compile {original}")
+
     def command(self):
         return self.directory / self.link[self.link.index("-o") + 1]
 
@@ -87,19 +98,19 @@ def mutated(mutation):
 
 def build_mutant(build, mutation, scratch):
     """The command with the mutation in it."""
-    source = scratch / pathlib.Path(mutation.file).name
-    source.write_text(mutated(mutation))
-    original = str(SOURCE / "src" / mutation.file)
-    if original not in build.compile:
-        raise Unusable(f"the build does not compile {original}")
+    changed = scratch / pathlib.Path(mutation.file).name
+    changed.write_text(mutated(mutation))
+    original, text = build.source_with(str(SOURCE / "src" / mutation.file), str(changed))
+    source = scratch / "mutant.cc"
+    source.write_text(text)
     words = list(build.compile[original])
     made = words[words.index("-o") + 1]
     words[words.index("-o") + 1] = str(scratch / "mutant.o")
     words[words.index("-c") + 1] = str(source)
     if "-MF" in words:
         words[words.index("-MF") + 1] = str(scratch / "mutant.d")
-    # What a mutation leaves unused is no matter here.
-    words = [word for word in words if word != "-Werror"] + ["-w"]
+    # What a mutation leaves unused is no matter here, nor how fast it runs.
+    words = [word for word in words if word not in ("-Werror", "-g")] + ["-w", "-O0"]
     compiled = run(words, build.directory, COMPILE_SECONDS)
     if compiled.returncode != 0:
         raise Unusable(f"the mutation does not compile:\n{compiled.stdout}")

@@ -5,14 +5,12 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "sim/drill/symbols.h"
 
 namespace tapir::sim::drill {
 
 namespace {
-
-bool is_word_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 CodeValue number(std::int64_t value) { return CodeValue{false, value, {}}; }
 CodeValue string(std::string value) { return CodeValue{true, 0, std::move(value)}; }

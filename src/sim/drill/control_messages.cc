@@ -32,12 +32,6 @@ struct TimeStamp {
   std::int64_t nanoseconds;
 };
 
-const Field* find_field(const Expression& structure, std::string_view name) {
-  for (const Field& field : structure.fields)
-    if (field.name == name) return &field;
-  return nullptr;
-}
-
 std::optional<std::int64_t> number_field(const Expression& structure, std::string_view name) {
   const Field* field = find_field(structure, name);
   if (field == nullptr || field->value.kind != Expression::Kind::kInteger) return std::nullopt;

@@ -3,23 +3,9 @@
 
 #include <fmt/format.h>
 
+#include "base/ascii.h"
+
 namespace tapir::sim::drill {
-
-namespace {
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_word_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-bool is_word(char c) { return is_word_start(c) || is_digit(c); }
-bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v'; }
-
-int hex_value(char c) {
-  if (is_digit(c)) return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-}  // namespace
 
 void Lexer::step(std::size_t count) {
   for (; count > 0 && at_ < text_.size(); --count, ++at_) {
@@ -34,7 +20,7 @@ void Lexer::step(std::size_t count) {
 
 void Lexer::skip_blank() {
   for (;;) {
-    if (is_blank(raw())) {
+    if (is_space(raw())) {
       step();
     } else if (raw() == '/' && raw(1) == '/') {
       while (at_ < text_.size() && raw() != '\n') step();
@@ -108,11 +94,11 @@ std::int64_t Lexer::integer(std::string_view what, std::int64_t low, std::int64_
   std::uint64_t value = 0;
   bool any = false;
   bool too_big = false;
-  if (raw() == '0' && (raw(1) == 'x' || raw(1) == 'X') && hex_value(raw(2)) >= 0) {
+  if (raw() == '0' && (raw(1) == 'x' || raw(1) == 'X') && hex_digit(raw(2)) >= 0) {
     step(2);
-    for (; hex_value(raw()) >= 0; step()) {
+    for (; hex_digit(raw()) >= 0; step()) {
       too_big = too_big || value >> 60 != 0;
-      value = value << 4 | static_cast<std::uint64_t>(hex_value(raw()));
+      value = value << 4 | static_cast<std::uint64_t>(hex_digit(raw()));
     }
     any = true;
   } else {
@@ -221,7 +207,7 @@ std::string Lexer::code_block() {
 
 std::string Lexer::until_blank() {
   std::string value;
-  for (; at_ < text_.size() && !is_blank(raw()); step()) value += raw();
+  for (; at_ < text_.size() && !is_space(raw()); step()) value += raw();
   return value;
 }
 
