@@ -31,7 +31,9 @@ struct tapir_stack;
 
 /* A new stack with nothing but loopback (127.0.0.1). NULL: no memory, or no thread. Never fails for want of privilege. */
 struct tapir_stack* tapir_stack_create(void);
-/* Ends a stack. No call on it may be under way; its descriptors end with it. NULL is nothing. */
+/* Ends a stack. No call on it may be under way; its descriptors end with it. NULL is nothing. What closed sockets still have to
+   send is lost, as when a machine is switched off: a program that ends its stack sets SO_LINGER, and close() waits until the peer
+   has everything. */
 void tapir_stack_destroy(struct tapir_stack* stack);
 
 /* A TAP interface of the kernel (it takes CAP_NET_ADMIN and /dev/net/tun), with our address "10.0.0.1/24". The kernel's end has no

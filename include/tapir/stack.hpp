@@ -38,7 +38,8 @@ class CableEnd {
 /// Both ends of a new cable. `mtu`: bytes of IP packet.
 std::pair<CableEnd, CableEnd> make_cable(std::uint32_t mtu = 1500);
 
-/// A running stack. Move-only; destroying it ends it. Sockets on it must be closed before.
+/// A running stack. Move-only; destroying it ends it. Sockets on it must be closed before; what they still have to send is lost then,
+/// as when a machine is switched off, unless SO_LINGER made close() wait.
 class Stack {
  public:
   Stack(Stack&&) noexcept;

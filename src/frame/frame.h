@@ -107,6 +107,7 @@ class FrameQueue {
   Frame pop_front();
   // The head frame's header, or null. Its bytes may be looked at, not resized.
   const FrameHeader* front() const { return head_; }
+  FrameHeader* front() { return head_; }
   void clear();
 
  private:

@@ -161,6 +161,8 @@ Result<std::size_t> Sockets::State::send(DatagramSocket& s, const msghdr& messag
     if (s.receive_errors) note_too_big(s, *path, path->mtu);
     return fail(EMSGSIZE);
   }
+  // MSG_PROXY, the kernel's MSG_PROBE, asks only whether there is a way.
+  if ((flags & MSG_PROXY) != 0 && !s.corked) return size;
   // Both are looked at where Linux allocates a packet (sock_alloc_send_skb): what joins a begun one passes.
   if (!s.corked) {
     if (const int error = take_error(s)) return fail(error);
@@ -214,7 +216,7 @@ Result<std::size_t> Sockets::State::send(DatagramSocket& s, const msghdr& messag
     written_options = parts.written_options(set_options, path->source, now);
     fields.options = written_options.view();
   }
-  fields.loop = s.multicast.loop;
+  fields.loop = s.multicast_loop;
   fields.host_only = group && s.multicast.hop_limit == 0;
   fields.discovery = static_cast<ip::PathMtuDiscovery>(s.mtu_discover);
   const FourTuple tuple{{path->source, s.local.port}, {path->destination, remote.port}};
@@ -236,26 +238,27 @@ Result<std::size_t> Sockets::State::receive(DatagramSocket& s, msghdr& message, 
   if (!pieces) return std::unexpected(pieces.error());
   if ((flags & MSG_ERRQUEUE) != 0) return receive_error(s, message);
   if (const int error = take_error(s)) return fail(error);
-  const udp::DatagramPort* port = parts.udp.get(s.port);
+  udp::DatagramPort* port = parts.udp.get(s.port);
   if (port == nullptr || !port->readable()) return fail(EAGAIN);
 
   const bool peeks = (flags & MSG_PEEK) != 0;
-  const auto datagram = peeks ? port->peek() : parts.udp.take(s.port);
+  std::size_t skipped = peeks ? static_cast<std::size_t>(std::max(s.peek_offset, 0)) : 0;
+  const auto datagram = !peeks ? parts.udp.take(s.port) : s.peek_offset < 0 ? port->peek() : port->peek_at(skipped);
   if (!datagram) return fail(EAGAIN);
   const std::size_t size = datagram->payload.size();
-  const std::size_t skipped = peeks ? std::min<std::size_t>(size, static_cast<std::size_t>(std::max(s.peek_offset, 0))) : 0;
   const Bytes payload = datagram->payload.subspan(skipped);
-  const std::size_t fits = std::min(payload.size(), total_size(*pieces));
+  const std::size_t room = total_size(*pieces);
+  const std::size_t fits = std::min(payload.size(), room);
   const auto copied = scatter(payload.first(fits), *pieces, 0);
   if (!copied) return std::unexpected(copied.error());
-  // SO_PEEK_OFF: peeks go on where the last one ended, reads move that place back (Linux: sk_peek_offset_fwd, _bwd).
+  const std::size_t answer = (flags & MSG_TRUNC) != 0 ? size : fits;
+  // SO_PEEK_OFF: peeks go on where the last one ended, reads move that place back by what they answer (Linux: sk_peek_offset_fwd, _bwd).
   if (s.peek_offset >= 0) {
-    if (peeks)
-      s.peek_offset += static_cast<std::int32_t>(fits);
-    else
-      s.peek_offset = std::max(s.peek_offset - static_cast<std::int32_t>(size), 0);
+    const auto moved = static_cast<std::int32_t>(answer);
+    s.peek_offset = peeks ? s.peek_offset + moved : std::max(s.peek_offset - moved, 0);
   }
-  message.msg_flags = payload.size() > fits ? MSG_TRUNC : 0;
+  // Said too of a peek that ends with the datagram, when all of it would not have fitted.
+  message.msg_flags = room <= payload.size() && room < size ? MSG_TRUNC : 0;
   if (message.msg_name != nullptr) {
     if (const auto stored =
             store_endpoint(datagram->from, static_cast<sockaddr*>(message.msg_name), &message.msg_namelen);
@@ -265,9 +268,9 @@ Result<std::size_t> Sockets::State::receive(DatagramSocket& s, msghdr& message, 
     message.msg_namelen = 0;
   }
   ControlWriter control(message);
-  put_timestamp(s, control, datagram->received_at);
+  put_timestamp(s, s.timestamping, control, datagram->received_at);
   put_arrival(s, control, {datagram->to, datagram->interface, datagram->hop_limit, datagram->tos});
-  return (flags & MSG_TRUNC) != 0 ? payload.size() : *copied;
+  return answer;
 }
 
 // Linux's ip_cmsg_recv_offset.
@@ -292,20 +295,6 @@ void Sockets::State::put_arrival(const SocketFile& s, ControlWriter& control, co
     socklen_t length = sizeof(in);
     (void)store_endpoint(arrival.to, reinterpret_cast<sockaddr*>(&in), &length);
     control.put(SOL_IP, IP_ORIGDSTADDR, &in, sizeof(in));
-  }
-}
-
-void Sockets::State::put_timestamp(const SocketFile& s, ControlWriter& control, Instant received_at) const {
-  if (s.timestamps == kTimestampNone) return;
-  const std::uint64_t wall = parts.config.wall_clock_offset_ns + to_nsec(received_at);
-  const auto seconds = static_cast<time_t>(wall / 1'000'000'000);
-  const auto rest = static_cast<long>(wall % 1'000'000'000);
-  if (s.timestamps == kTimestampNanoseconds) {
-    const timespec time{seconds, rest};
-    control.put(SOL_SOCKET, SO_TIMESTAMPNS, &time, sizeof(time));
-  } else {
-    const timeval time{seconds, rest / 1000};
-    control.put(SOL_SOCKET, SO_TIMESTAMP, &time, sizeof(time));
   }
 }
 

@@ -70,8 +70,15 @@ inline constexpr std::uint8_t kReceiveShutdown = 1;
 inline constexpr std::uint8_t kSendShutdown = 2;
 inline constexpr std::uint8_t kBothShutdown = 3;
 
-// SocketFile::timestamps.
-enum : std::uint8_t { kTimestampNone, kTimestampMicroseconds, kTimestampNanoseconds };
+// SocketFile::timestamps: one of the first two, or none; with the third if the last of SO_TIMESTAMP, SO_TIMESTAMPNS and SO_TIMESTAMPING
+// was asked for by its new number (SO_TIMESTAMP_NEW …), by which all are told then. They look the same where time_t has 64 bits.
+enum : std::uint8_t { kTimestampNone, kTimestampMicroseconds, kTimestampNanoseconds, kTimestampNew = 4 };
+// Not in Debian's headers.
+inline constexpr int kSoTimestampNew = 63;
+inline constexpr int kSoTimestampNsNew = 64;
+inline constexpr int kSoTimestampingNew = 65;
+inline constexpr int kSoReceiveTimeoutNew = 66;
+inline constexpr int kSoSendTimeoutNew = 67;
 // Bits of SocketFile::tells: IP_PKTINFO, IP_RECVTTL, IP_RECVTOS, IP_RECVORIGDSTADDR; IP_RECVOPTS and IP_RETOPTS, which nothing
 // follows from as packets with IP options carry none that is kept.
 enum : std::uint8_t {
@@ -101,6 +108,7 @@ struct SocketFile : File {
   bool linger : 1 = false;
   bool address_locked : 1 = false;       // bind() chose the address (SOCK_BINDADDR_LOCK)
   bool port_locked : 1 = false;          // bind() named the port (SOCK_BINDPORT_LOCK)
+  bool multicast_loop : 1 = true;        // IP_MULTICAST_LOOP
   bool reuse_address = false;
   bool reuse_port = false;
   bool broadcast = false;
@@ -139,7 +147,6 @@ struct StreamSocket : SocketFile {
 // IP_MULTICAST_*.
 struct MulticastOptions {
   std::uint8_t hop_limit = 1;            // IP_MULTICAST_TTL
-  bool loop = true;                      // IP_MULTICAST_LOOP
   InterfaceId interface = kNoInterface;  // IP_MULTICAST_IF; kNoInterface: the route's
   IpAddress source;                      // IP_MULTICAST_IF by address; unspecified: the path's
 };
@@ -161,6 +168,8 @@ struct DatagramSocket : SocketFile {
   Endpoint corked_to;                  // where it goes
   std::int32_t receive_low_water = 1;  // SO_RCVLOWAT, which datagrams take no notice of
   bool urgent_inline = false;     // SO_OOBINLINE, likewise
+  std::uint32_t timestamping = 0;        // SO_TIMESTAMPING
+  std::uint64_t max_pacing_rate = ~std::uint64_t{0};  // SO_MAX_PACING_RATE, which datagrams take no notice of
   std::uint8_t type = 2;          // SO_TYPE: SOCK_DGRAM or SOCK_RAW
   std::uint16_t protocol = 17;    // SO_PROTOCOL; of a packet socket in network order, as socket(2) takes it
   MulticastOptions multicast;

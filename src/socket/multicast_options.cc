@@ -166,12 +166,9 @@ constexpr Option kMulticastOptions[] = {
        datagram(s).multicast.hop_limit = static_cast<std::uint8_t>(value == -1 ? 1 : value);
        return 0;
      }},
-    {IP_MULTICAST_LOOP, Sorts::kAll,
-     [](State&, SocketFile& s, Instant) -> Result<int> {
-       return is_stream(s) || datagram(s).multicast.loop ? 1 : 0;
-     },
+    {IP_MULTICAST_LOOP, Sorts::kAll, [](State&, SocketFile& s, Instant) -> Result<int> { return s.multicast_loop ? 1 : 0; },
      [](State&, SocketFile& s, int value, Instant) -> Result<int> {
-       if (!is_stream(s)) datagram(s).multicast.loop = value != 0;
+       s.multicast_loop = value != 0;
        return 0;
      }},
     {kMulticastAll, Sorts::kDatagram,

@@ -171,7 +171,7 @@ Result<std::size_t> Sockets::State::receive_packet(PacketSocket& s, msghdr& mess
   if (!copied) return std::unexpected(copied.error());
   message.msg_flags = size > fits ? MSG_TRUNC : 0;
   ControlWriter control(message);
-  put_timestamp(s, control, packet->received_at);
+  put_timestamp(s, s.timestamping, control, packet->received_at);
   if (s.auxiliary_data) put_auxiliary_data(control, packet->about, size);
   if (message.msg_name != nullptr) {
     const raw::Stored& about = packet->about;

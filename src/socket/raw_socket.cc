@@ -240,7 +240,7 @@ Result<std::size_t> Sockets::State::send_raw(DatagramSocket& s, const msghdr& me
     fields.options = written_options.view();
   }
   fields.discovery = static_cast<ip::PathMtuDiscovery>(s.mtu_discover);
-  fields.loop = s.multicast.loop;
+  fields.loop = s.multicast_loop;
   fields.host_only = group && s.multicast.hop_limit == 0;
   // What goes out is the program's bytes; of an echo request, ours: the identifier and the checksum are set.
   Frame echo;
@@ -289,7 +289,7 @@ Result<std::size_t> Sockets::State::receive_raw(DatagramSocket& s, msghdr& messa
   message.msg_flags = size > fits ? MSG_TRUNC : 0;
   const raw::Stored& about = packet->about;
   ControlWriter control(message);
-  put_timestamp(s, control, packet->received_at);
+  put_timestamp(s, s.timestamping, control, packet->received_at);
   // Linux takes the port of IP_ORIGDSTADDR from the transport header, whatever the protocol (ip_cmsg_recv_dstaddr).
   const std::size_t transport = s.kind == FileKind::kRaw ? static_cast<std::size_t>(packet->payload[0] & 0xf) * 4 : 0;
   const std::uint16_t port = size >= transport + 4 ? load_be<std::uint16_t>(packet->payload, transport + 2) : std::uint16_t{0};

@@ -21,6 +21,7 @@ namespace tapir::socket {
 namespace {
 
 constexpr std::uint32_t kOptIdTcp = 1U << 16;       // SOF_TIMESTAMPING_OPT_ID_TCP
+constexpr std::uint32_t kOptRxFilter = 1U << 17;    // SOF_TIMESTAMPING_OPT_RX_FILTER
 constexpr std::uint32_t kTimestampingMask = (1U << 19) - 1;
 constexpr std::uint32_t kStagesMask = SOF_TIMESTAMPING_TX_HARDWARE | SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_TX_SCHED | SOF_TIMESTAMPING_TX_ACK;
 
@@ -62,10 +63,19 @@ Timestamps wall_clock(Instant at, std::uint64_t offset_ns) {
 }  // namespace
 
 // Linux's setsockopt(SO_TIMESTAMPING), sock_set_timestamping.
-Result<int> Sockets::State::set_timestamping(StreamSocket& s, std::uint32_t flags, Instant) {
+Result<int> Sockets::State::set_timestamping(SocketFile& file, std::uint32_t flags) {
   if ((flags & ~kTimestampingMask) != 0) return fail(EINVAL);
   if ((flags & kOptIdTcp) != 0 && (flags & SOF_TIMESTAMPING_OPT_ID) == 0) return fail(EINVAL);
-  if ((flags & SOF_TIMESTAMPING_OPT_STATS) != 0 && (flags & SOF_TIMESTAMPING_OPT_TSONLY) == 0) return fail(EINVAL);
+  const bool stats_alone = (flags & SOF_TIMESTAMPING_OPT_STATS) != 0 && (flags & SOF_TIMESTAMPING_OPT_TSONLY) == 0;
+  if (file.kind != FileKind::kStream) {
+    if (stats_alone) return fail(EINVAL);
+    if ((flags & SOF_TIMESTAMPING_BIND_PHC) != 0) return fail(file.interface == kNoInterface ? EOPNOTSUPP : EINVAL);
+    // When a datagram left is not kept.
+    if ((flags & kStagesMask) != 0) return fail(EOPNOTSUPP);
+    static_cast<DatagramSocket&>(file).timestamping = flags;
+    return 0;
+  }
+  auto& s = static_cast<StreamSocket&>(file);
   const bool counted = (options_of(s).timestamping & SOF_TIMESTAMPING_OPT_ID) != 0;
   const bool counts = (flags & SOF_TIMESTAMPING_OPT_ID) != 0;
   if (counts && !counted) {
@@ -75,6 +85,8 @@ Result<int> Sockets::State::set_timestamping(StreamSocket& s, std::uint32_t flag
   } else if (!counts && counted) {
     parts.tcp.count_no_bytes(s.connection);
   }
+  if (stats_alone) return fail(EINVAL);
+  if ((flags & SOF_TIMESTAMPING_BIND_PHC) != 0) return fail(s.interface == kNoInterface ? EOPNOTSUPP : EINVAL);
   options_of(s).timestamping = flags;
   return 0;
 }
@@ -116,7 +128,7 @@ Result<std::size_t> Sockets::State::receive_report(StreamSocket& s, msghdr& mess
     const std::uint32_t flags = connection_of(s)->options().timestamping;
     if ((flags & SOF_TIMESTAMPING_SOFTWARE) != 0) {
       const Timestamps stamps = wall_clock(report->at, parts.config.wall_clock_offset_ns);
-      control.put(SOL_SOCKET, SO_TIMESTAMPING, &stamps, sizeof(stamps));
+      control.put(SOL_SOCKET, (s.timestamps & kTimestampNew) != 0 ? kSoTimestampingNew : SO_TIMESTAMPING, &stamps, sizeof(stamps));
     }
     what.error.ee_errno = ENOMSG;
     what.error.ee_origin = SO_EE_ORIGIN_TIMESTAMPING;
@@ -130,15 +142,27 @@ Result<std::size_t> Sockets::State::receive_report(StreamSocket& s, msghdr& mess
   return copied;
 }
 
-// What comes with data: TCP_INQ's count, the time of arrival (Linux's tcp_recvmsg).
-void Sockets::State::tell_with_data(const tcp::Connection& connection, std::optional<Instant> received_at, ControlWriter& control) {
-  const tcp::SocketOptions& options = connection.options();
-  constexpr std::uint32_t kReceive = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
-  const bool time = received_at && (options.timestamping & kReceive) == kReceive;
-  if (time) {
-    const Timestamps stamps = wall_clock(*received_at, parts.config.wall_clock_offset_ns);
-    control.put(SOL_SOCKET, SO_TIMESTAMPING, &stamps, sizeof(stamps));
+void Sockets::State::put_timestamp(const SocketFile& s, std::uint32_t timestamping, ControlWriter& control, Instant received_at) const {
+  if ((s.timestamps & ~kTimestampNew) == 0 && (timestamping & SOF_TIMESTAMPING_SOFTWARE) == 0) return;
+  const Timestamps stamps = wall_clock(received_at, parts.config.wall_clock_offset_ns);
+  const timespec& time = stamps.at[0];
+  const bool is_new = (s.timestamps & kTimestampNew) != 0;
+  if ((s.timestamps & kTimestampNanoseconds) != 0) {
+    control.put(SOL_SOCKET, is_new ? kSoTimestampNsNew : SO_TIMESTAMPNS, &time, sizeof(time));
+  } else if ((s.timestamps & kTimestampMicroseconds) != 0) {
+    const timeval micro{time.tv_sec, time.tv_nsec / 1000};
+    control.put(SOL_SOCKET, is_new ? kSoTimestampNew : SO_TIMESTAMP, &micro, sizeof(micro));
   }
+  if ((timestamping & SOF_TIMESTAMPING_SOFTWARE) == 0) return;
+  // Without RX_SOFTWARE the time is told if it was taken for another reason, and OPT_RX_FILTER does not forbid that.
+  const bool taken = (s.timestamps & ~kTimestampNew) != 0 && (timestamping & kOptRxFilter) == 0;
+  if ((timestamping & SOF_TIMESTAMPING_RX_SOFTWARE) != 0 || taken) control.put(SOL_SOCKET, is_new ? kSoTimestampingNew : SO_TIMESTAMPING, &stamps, sizeof(stamps));
+}
+
+// What comes with data: the time of arrival, TCP_INQ's count (Linux's tcp_recvmsg).
+void Sockets::State::tell_with_data(const StreamSocket& s, const tcp::Connection& connection, std::optional<Instant> received_at, ControlWriter& control) {
+  const tcp::SocketOptions& options = connection.options();
+  if (received_at) put_timestamp(s, options.timestamping, control, *received_at);
   if (!options.tell_queued) return;
   // After the peer's FIN never 0: there is the end still to be read.
   const int queued = static_cast<int>(connection.readable_bytes()) + (connection.peer_fin() ? 1 : 0);

@@ -183,11 +183,57 @@ Result<int> set_timeout(State&, SocketFile& s, const void* value, socklen_t leng
 // The two share one place: what was set last holds (Linux's sock_set_timestamp).
 template <std::uint8_t kind>
 Result<int> get_timestamps(State&, SocketFile& s, Instant) {
+  // SO_TIMESTAMP_NEW tells of both (Linux's sk_getsockopt).
+  if (kind == (kTimestampMicroseconds | kTimestampNew)) return (s.timestamps & kTimestampNew) != 0 ? 1 : 0;
   return s.timestamps == kind ? 1 : 0;
 }
 template <std::uint8_t kind>
 Result<int> set_timestamps(State&, SocketFile& s, int value, Instant) {
-  s.timestamps = value != 0 ? kind : std::uint8_t{kTimestampNone};
+  s.timestamps = static_cast<std::uint8_t>(value != 0 ? kind : s.timestamps & kTimestampNew);
+  return 0;
+}
+
+// struct so_timestamping; the clock is a device's, which none here has.
+struct Timestamping {
+  std::int32_t flags = 0;
+  std::int32_t bind_phc = 0;
+};
+
+template <std::uint8_t number>
+Result<int> get_timestamping(State& state, SocketFile& s, void* value, socklen_t* length, Instant) {
+  Timestamping told;
+  if (number == kTimestampNew && (s.timestamps & kTimestampNew) == 0) return store(&told, sizeof(told), value, length);
+  told.flags = static_cast<std::int32_t>(is_stream(s) ? tcp_options(state, s).timestamping : datagram(s).timestamping);
+  return store(&told, sizeof(told), value, length);
+}
+
+template <std::uint8_t number>
+Result<int> set_timestamping(State& state, SocketFile& s, const void* value, socklen_t length, Instant) {
+  std::int32_t flags = 0;
+  if (const auto loaded = load(flags, value, length); !loaded) return loaded;
+  s.timestamps = static_cast<std::uint8_t>((s.timestamps & ~kTimestampNew) | number);
+  return state.set_timestamping(s, static_cast<std::uint32_t>(flags));
+}
+
+// Bytes a second, of 32 bits or of 64; all ones: no limit (Linux: sk_max_pacing_rate).
+Result<int> get_pacing_rate(State& state, SocketFile& s, void* value, socklen_t* length, Instant) {
+  const std::uint64_t rate = is_stream(s) ? tcp_options(state, s).max_pacing_rate : datagram(s).max_pacing_rate;
+  if (*length >= sizeof(rate)) return store(&rate, sizeof(rate), value, length);
+  const auto told = static_cast<std::uint32_t>(std::min<std::uint64_t>(rate, ~std::uint32_t{0}));
+  return store(&told, sizeof(told), value, length);
+}
+
+Result<int> set_pacing_rate(State& state, SocketFile& s, const void* value, socklen_t length, Instant now) {
+  std::uint32_t narrow = 0;
+  if (const auto loaded = load(narrow, value, length); !loaded) return loaded;
+  std::uint64_t rate = narrow == ~std::uint32_t{0} ? ~std::uint64_t{0} : narrow;
+  if (length >= sizeof(rate)) std::memcpy(&rate, value, sizeof(rate));
+  if (!is_stream(s)) {
+    datagram(s).max_pacing_rate = rate;
+    return 0;
+  }
+  tcp_options(state, s).max_pacing_rate = rate;
+  tcp_changed(state, s, now);
   return 0;
 }
 
@@ -225,6 +271,10 @@ constexpr Option kSocketOptions[] = {
      set_timeout<&SocketFile::receive_timeout>},
     {SO_SNDTIMEO, Sorts::kAll, nullptr, nullptr, get_timeout<&SocketFile::send_timeout>,
      set_timeout<&SocketFile::send_timeout>},
+    {kSoReceiveTimeoutNew, Sorts::kAll, nullptr, nullptr, get_timeout<&SocketFile::receive_timeout>,
+     set_timeout<&SocketFile::receive_timeout>},
+    {kSoSendTimeoutNew, Sorts::kAll, nullptr, nullptr, get_timeout<&SocketFile::send_timeout>,
+     set_timeout<&SocketFile::send_timeout>},
     {SO_MEMINFO, Sorts::kAll, nullptr, nullptr, get_memory_info, nullptr},
     {SO_DEBUG, Sorts::kAll, get_flag<&SocketFile::debug>,
      [](State& state, SocketFile& s, int value, Instant) -> Result<int> {
@@ -256,6 +306,10 @@ constexpr Option kSocketOptions[] = {
     {SO_NO_CHECK, Sorts::kAll, get_flag<&SocketFile::no_check>, set_flag<&SocketFile::no_check>},
     {SO_TIMESTAMP, Sorts::kAll, get_timestamps<kTimestampMicroseconds>, set_timestamps<kTimestampMicroseconds>},
     {SO_TIMESTAMPNS, Sorts::kAll, get_timestamps<kTimestampNanoseconds>, set_timestamps<kTimestampNanoseconds>},
+    {kSoTimestampNew, Sorts::kAll, get_timestamps<kTimestampMicroseconds | kTimestampNew>,
+     set_timestamps<kTimestampMicroseconds | kTimestampNew>},
+    {kSoTimestampNsNew, Sorts::kAll, get_timestamps<kTimestampNanoseconds | kTimestampNew>,
+     set_timestamps<kTimestampNanoseconds | kTimestampNew>},
     {SO_PEEK_OFF, Sorts::kAll, [](State&, SocketFile& s, Instant) -> Result<int> { return s.peek_offset; },
      [](State&, SocketFile& s, int value, Instant) -> Result<int> {
        s.peek_offset = value;
@@ -276,13 +330,8 @@ constexpr Option kSocketOptions[] = {
        tcp_options(state, s).zero_copy = value != 0;
        return 0;
      }},
-    {SO_TIMESTAMPING, Sorts::kStream,
-     [](State& state, SocketFile& s, Instant) -> Result<int> {
-       return static_cast<int>(tcp_options(state, s).timestamping);
-     },
-     [](State& state, SocketFile& s, int value, Instant now) -> Result<int> {
-       return state.set_timestamping(stream(s), static_cast<std::uint32_t>(value), now);
-     }},
+    {SO_TIMESTAMPING, Sorts::kAll, nullptr, nullptr, get_timestamping<0>, set_timestamping<0>},
+    {kSoTimestampingNew, Sorts::kAll, nullptr, nullptr, get_timestamping<kTimestampNew>, set_timestamping<kTimestampNew>},
     {SO_MARK, Sorts::kAll,
      [](State&, SocketFile& s, Instant) -> Result<int> { return static_cast<int>(s.mark); },
      [](State& state, SocketFile& s, int value, Instant) -> Result<int> {
@@ -314,15 +363,7 @@ constexpr Option kSocketOptions[] = {
        if (!state.parts.config.privileged) return fail(EPERM);
        return set_receive_buffer(state, s, std::max(value, 0), kForcedMax, now);
      }},
-    // Bytes a second; -1: no limit (Linux: sk_max_pacing_rate).
-    {SO_MAX_PACING_RATE, Sorts::kAll,
-     [](State& state, SocketFile& s, Instant) -> Result<int> { return is_stream(s) ? static_cast<int>(tcp_options(state, s).max_pacing_rate) : -1; },
-     [](State& state, SocketFile& s, int value, Instant now) -> Result<int> {
-       if (!is_stream(s)) return 0;
-       tcp_options(state, s).max_pacing_rate = static_cast<std::uint32_t>(value);
-       tcp_changed(state, s, now);
-       return 0;
-     }},
+    {SO_MAX_PACING_RATE, Sorts::kAll, nullptr, nullptr, get_pacing_rate, set_pacing_rate},
     {SO_RCVLOWAT, Sorts::kDatagram,
      [](State&, SocketFile& s, Instant) -> Result<int> { return datagram(s).receive_low_water; },
      [](State&, SocketFile& s, int value, Instant) -> Result<int> {

@@ -106,11 +106,11 @@ struct Sockets::State {
   // ---- zero_copy.cc ----
   Result<Frame> lend(StreamSocket& s, Instant now);
   // ---- send_reports.cc: MSG_ZEROCOPY, SO_TIMESTAMPING, TCP_INQ ----
-  Result<int> set_timestamping(StreamSocket& s, std::uint32_t flags, Instant now);
+  Result<int> set_timestamping(SocketFile& s, std::uint32_t flags);
   Result<std::uint32_t> timestamping_of(const tcp::Connection& connection, const msghdr& message) const;
   void note_written(StreamSocket& s, bool zero_copy, bool open, int flags, std::uint32_t timestamping, Instant now);
   Result<std::size_t> receive_report(StreamSocket& s, msghdr& message, Instant now);
-  void tell_with_data(const tcp::Connection& connection, std::optional<Instant> received_at, ControlWriter& control);
+  void tell_with_data(const StreamSocket& s, const tcp::Connection& connection, std::optional<Instant> received_at, ControlWriter& control);
   // ---- fast_open.cc: MSG_FASTOPEN, TCP_FASTOPEN_CONNECT and their options ----
   // Does a connect() wait for the data to go with (the cookie is known), or shall the SYN ask for one?
   Result<int> connect_fast_open(StreamSocket& s, Instant now);
@@ -164,7 +164,8 @@ struct Sockets::State {
     std::uint8_t tos = 0;
   };
   void put_arrival(const SocketFile& s, ControlWriter& control, const Arrival& arrival) const;
-  void put_timestamp(const SocketFile& s, ControlWriter& control, Instant received_at) const;
+  // SO_TIMESTAMP, SO_TIMESTAMPNS, and SO_TIMESTAMPING with `timestamping` (Linux: __sock_recv_timestamp).
+  void put_timestamp(const SocketFile& s, std::uint32_t timestamping, ControlWriter& control, Instant received_at) const;
   Result<int> shutdown(DatagramSocket& s, int how, Instant now);
   void close(DatagramSocket& s, Instant now);
   int take_error(DatagramSocket& s);

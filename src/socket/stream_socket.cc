@@ -417,7 +417,7 @@ Result<std::size_t> Sockets::State::receive(StreamSocket& s, msghdr& message, in
   ControlWriter control(message);
   if (queued == 0) {
     if (connection != nullptr && connection->peer_fin()) {
-      tell_with_data(*connection, std::nullopt, control);
+      tell_with_data(s, *connection, std::nullopt, control);
       return 0;
     }
     if (const int error = take_error(s)) return fail(error);
@@ -439,7 +439,7 @@ Result<std::size_t> Sockets::State::receive(StreamSocket& s, msghdr& message, in
   if (before_mark != 0 && stepped == 0) queued = std::min(queued, before_mark);
   // SO_PEEK_OFF: peeks go on where the last one ended.
   const std::size_t skipped = stepped + (peeks ? static_cast<std::size_t>(std::max(s.peek_offset, 0)) : 0);
-  if (skipped >= queued + stepped) return fail(EAGAIN);
+  if (skipped >= queued + stepped) return connection->peer_fin() ? Result<std::size_t>(0) : fail(EAGAIN);
   const std::size_t wanted = std::min(total_size(*pieces), queued + stepped - skipped);
   const auto move_peek_offset = [&s, peeks](std::size_t count) {
     if (s.peek_offset < 0) return;
@@ -464,8 +464,7 @@ Result<std::size_t> Sockets::State::receive(StreamSocket& s, msghdr& message, in
     copied += peeks ? connection->peek(out, skipped + copied) : parts.tcp.read(s.connection, out, now);
   }
   move_peek_offset(copied);
-  put_timestamp(s, control, head_received_at);
-  tell_with_data(*connection, head_received_at, control);
+  tell_with_data(s, *connection, head_received_at, control);
   if (!peeks) finish_transfer(now);
   return copied;
 }

@@ -27,7 +27,7 @@ std::uint32_t msec(Duration d) {
 
 }  // namespace
 
-TcpInfo tcp_info(const tcp::Connection::Info& info, std::uint32_t max_pacing_rate) {
+TcpInfo tcp_info(const tcp::Connection::Info& info, std::uint64_t max_pacing_rate) {
   TcpInfo out;
   out.state = static_cast<std::uint8_t>(info.state);
   out.ca_state = static_cast<std::uint8_t>(info.ca_state);
@@ -66,8 +66,7 @@ TcpInfo tcp_info(const tcp::Connection::Info& info, std::uint32_t max_pacing_rat
   out.total_retrans = info.total_retrans;
   out.pacing_rate = info.pacing_rate;
   // ~0 of 32 bits is "no limit", which is ~0 of 64 bits here.
-  out.max_pacing_rate =
-      max_pacing_rate == std::numeric_limits<std::uint32_t>::max() ? ~std::uint64_t{0} : max_pacing_rate;
+  out.max_pacing_rate = max_pacing_rate;
   out.bytes_acked = info.bytes_acked;
   out.bytes_received = info.bytes_received;
   out.segs_out = info.segs_out;

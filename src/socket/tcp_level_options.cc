@@ -77,7 +77,7 @@ Result<int> set_congestion(State& state, SocketFile& s, const void* value, sockl
 
 Result<int> get_info(State& state, SocketFile& s, void* value, socklen_t* length, Instant now) {
   TcpInfo out;
-  const std::uint32_t rate = tcp_options(state, s).max_pacing_rate;
+  const std::uint64_t rate = tcp_options(state, s).max_pacing_rate;
   if (const tcp::Connection* connection = state.connection_of(stream(s))) {
     out = tcp_info(connection->info(now), rate);
   } else {

@@ -479,7 +479,7 @@ class Connection : public TouchedLink {
   void join_small(Transmission& record, SeqNum right_edge, Env& env);
   void note_resent(std::uint32_t segments, std::uint32_t payload, Env& env);
   void note_queue_sent(bool first, Env& env, Instant now);
-  bool paced(const Env& env) const { return options_->max_pacing_rate != ~std::uint32_t{0} || env.knobs.fair_queue; }
+  bool paced(const Env& env) const { return options_->max_pacing_rate != ~std::uint64_t{0} || env.knobs.fair_queue; }
   bool pace_holds(Env& env, Instant now);
   void note_transmission(Transmission& t, std::uint32_t payload, bool first, Env& env, Instant now);
   bool poll_fin(OutgoingFrame& out, Env& env, Instant now);

@@ -218,7 +218,7 @@ void Connection::update_pacing_rate(const Env& env) {
   const std::uint64_t bytes = std::uint64_t{snd_.mss} * std::max(window_.cwnd, busy_->scoreboard.packets_out());
   // bytes * ratio/100 per (srtt_us8 / 8) microseconds
   window_.pacing_rate = bytes * 80000 * ratio / std::max<std::uint32_t>(rtt_.srtt_us8(), 1);
-  if (options_->max_pacing_rate != ~std::uint32_t{0}) window_.pacing_rate = std::min<std::uint64_t>(window_.pacing_rate, options_->max_pacing_rate);
+  window_.pacing_rate = std::min<std::uint64_t>(window_.pacing_rate, options_->max_pacing_rate);
 }
 
 // The ACK of something while nothing was in flight: only the window can have changed (Linux: tcp_ack_probe).

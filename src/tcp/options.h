@@ -17,7 +17,7 @@ struct SocketOptions {
   std::int32_t receive_low_water = 1;    // SO_RCVLOWAT
   std::uint32_t notsent_low_water = 0;   // TCP_NOTSENT_LOWAT; 0 = tcp_notsent_lowat
   std::uint32_t window_clamp = 0;        // TCP_WINDOW_CLAMP
-  std::uint32_t max_pacing_rate = ~std::uint32_t{0};   // SO_MAX_PACING_RATE, bytes/s
+  std::uint64_t max_pacing_rate = ~std::uint64_t{0};   // SO_MAX_PACING_RATE, bytes/s; all ones: no limit
   Duration user_timeout{};               // TCP_USER_TIMEOUT; zero = by the retries
   std::int32_t keepalive_idle = 0;       // seconds; 0 = the knob
   std::int32_t keepalive_interval = 0;

@@ -74,6 +74,25 @@ std::optional<Received> DatagramPort::peek() const {
   return read_stored(bytes_of(*first), first->received_at);
 }
 
+std::optional<Received> DatagramPort::peek_at(std::size_t& offset) {
+  for (FrameHeader* at = queue_.front(); at != nullptr; at = at->next) {
+    std::uint8_t* stored = reinterpret_cast<std::uint8_t*>(at + 1) + at->begin;
+    StoredHeader header;
+    std::memcpy(&header, stored, sizeof header);
+    const std::size_t size = bytes_of(*at).size() - sizeof header;
+    if (offset >= size && (offset != 0 || header.peeked)) {
+      offset -= size;
+      continue;
+    }
+    if (size == 0) {
+      header.peeked = true;
+      std::memcpy(stored, &header, sizeof header);
+    }
+    return read_stored(bytes_of(*at), at->received_at);
+  }
+  return std::nullopt;
+}
+
 std::optional<DeliveryError> DatagramPort::take_error() { return std::exchange(error_, std::nullopt); }
 
 UdpPorts::UdpPorts(FramePool& pool, SipKey key, trace::Counters& counters, trace::Tracer& tracer)

@@ -65,6 +65,7 @@ struct StoredHeader {
   InterfaceId interface = kNoInterface;
   std::uint8_t tos = 0;
   std::uint8_t hop_limit = 0;
+  bool peeked = false;  // an empty one, by a peek with an offset
 };
 
 // An endpoint: bound, perhaps connected. UdpPorts changes what demultiplexing depends on; options are the
@@ -97,6 +98,9 @@ class DatagramPort {
 
   // The first datagram, without taking it.
   std::optional<Received> peek() const;
+  // The datagram that byte `offset` of all that waits is in, and `offset` becomes that of the datagram's: SO_PEEK_OFF's place. An empty
+  // one has its place once (Linux: __skb_try_recv_from_queue).
+  std::optional<Received> peek_at(std::size_t& offset);
 
   // The pending error (SO_ERROR), taken.
   std::optional<DeliveryError> take_error();

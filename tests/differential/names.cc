@@ -50,6 +50,14 @@ constexpr OptionName kOptions[] = {
     {TAPIR_NAMED(SOL_SOCKET, SO_INCOMING_CPU), Value::kOpaque},
     {TAPIR_NAMED(SOL_SOCKET, SO_MEMINFO), Value::kOpaque},
     {TAPIR_NAMED(SOL_SOCKET, SO_COOKIE), Value::kOpaque},
+    {TAPIR_NAMED(SOL_SOCKET, SO_ZEROCOPY)},
+    {TAPIR_NAMED(SOL_SOCKET, SO_TIMESTAMPING)},
+    {SOL_SOCKET, 63, "SO_TIMESTAMP_NEW"},
+    {SOL_SOCKET, 64, "SO_TIMESTAMPNS_NEW"},
+    {SOL_SOCKET, 65, "SO_TIMESTAMPING_NEW"},
+    {SOL_SOCKET, 66, "SO_RCVTIMEO_NEW", Value::kTimeout},
+    {SOL_SOCKET, 67, "SO_SNDTIMEO_NEW", Value::kTimeout},
+    {TAPIR_NAMED(SOL_SOCKET, SO_MAX_PACING_RATE)},
     {TAPIR_NAMED(SOL_IP, IP_TOS)},
     {TAPIR_NAMED(SOL_IP, IP_TTL)},
     {TAPIR_NAMED(SOL_IP, IP_OPTIONS), Value::kText},
@@ -65,6 +73,8 @@ constexpr OptionName kOptions[] = {
     {TAPIR_NAMED(SOL_IP, IP_TRANSPARENT)},
     {TAPIR_NAMED(SOL_IP, IP_RECVORIGDSTADDR)},
     {TAPIR_NAMED(SOL_IP, IP_BIND_ADDRESS_NO_PORT)},
+    {TAPIR_NAMED(SOL_IP, IP_MULTICAST_TTL)},
+    {TAPIR_NAMED(SOL_IP, IP_MULTICAST_LOOP)},
     {TAPIR_NAMED(SOL_TCP, TCP_NODELAY)},
     {TAPIR_NAMED(SOL_TCP, TCP_MAXSEG)},
     {TAPIR_NAMED(SOL_TCP, TCP_CORK)},
@@ -81,6 +91,9 @@ constexpr OptionName kOptions[] = {
     {TAPIR_NAMED(SOL_TCP, TCP_THIN_LINEAR_TIMEOUTS)},
     {TAPIR_NAMED(SOL_TCP, TCP_USER_TIMEOUT)},
     {TAPIR_NAMED(SOL_TCP, TCP_NOTSENT_LOWAT)},
+    {TAPIR_NAMED(SOL_TCP, TCP_INQ)},
+    {TAPIR_NAMED(SOL_TCP, TCP_FASTOPEN)},
+    {TAPIR_NAMED(SOL_TCP, TCP_FASTOPEN_CONNECT)},
     {SOL_TCP, 999, "TCP_999"},
     {SOL_IP, 999, "IP_999"},
     {SOL_SOCKET, 999, "SO_999"},
@@ -176,7 +189,8 @@ socklen_t example_value(int level, int name, unsigned char* value) {
 
 std::string control_value_text(const Place& place, int level, int type, const unsigned char* value,
                                std::size_t size) {
-  if (level == SOL_SOCKET && (type == SO_TIMESTAMP || type == SO_TIMESTAMPNS)) return " time";
+  if (level == SOL_SOCKET && (type == SO_TIMESTAMP || type == SO_TIMESTAMPNS || type == SO_TIMESTAMPING || (type >= 63 && type <= 65)))
+    return " time";
   if (level == SOL_IP && type == IP_PKTINFO) {
     in_pktinfo info;
     ::memcpy(&info, value, std::min(size, sizeof(info)));

@@ -71,6 +71,15 @@ constexpr Wanted kWanted[] = {
      [](const Op& op, const std::string&, const std::string& tapir) {
        return about(op, SOL_TCP, TCP_QUICKACK) && tapir.starts_with("0 len");
      }},
+    {"SO_TIMESTAMPING of datagrams tells of arrivals only",
+     [](const Op& op, const std::string& kernel, const std::string& tapir) {
+       return (about(op, SOL_SOCKET, SO_TIMESTAMPING) || about(op, SOL_SOCKET, 65)) && kernel.starts_with("0") && tapir.starts_with("EOPNOTSUPP");
+     },
+     true},
+    {"MSG_ZEROCOPY is for streams",
+     [](const Op& op, const std::string&, const std::string& tapir) {
+       return about(op, SOL_SOCKET, SO_ZEROCOPY) && tapir.starts_with("ENOPROTOOPT");
+     }},
     {"What MSG_MORE holds may leave when data comes",
      [](const Op& op, const std::string& kernel, const std::string& tapir) {
        const bool sends = op.call == Call::kSend || op.call == Call::kSendTo || about(op, SOL_TCP, TCP_CORK) ||
