@@ -173,6 +173,8 @@ Result<int> StackHost::close(Descriptor fd) {
       host.set_aside_waiters(std::exchange(closed, -1));
       return LingeringClose::step(sockets, now);
     }
+    // No descriptor tells of the connection any more.
+    bool watches_stack() const { return true; }
     StackHost& host;
     Descriptor closed;
   } call(*this, fd);

@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "sim/drill/call_arguments.h"
 #include "sim/drill/machine.h"
 
 namespace tapir::sim::drill {

@@ -198,6 +198,16 @@ TEST_F(StackHostTest, TapipBug27_ManyThreadsOnEachSide) {
   for (std::thread& thread : threads) thread.join();
 }
 
+TEST_F(StackHostTest, ALingeringCloseEndsWithTheAckOfItsFin) {
+  const auto [from, to] = connected(7);
+  const linger lingering{1, 60};
+  ASSERT_EQ(errno_of(client_.setsockopt(to, SOL_SOCKET, SO_LINGER, &lingering, sizeof lingering)), 0);
+  ASSERT_EQ(client_.send(to, "hello", 5).value_or(-1), 5);
+  const Instant start = monotonic_now();
+  EXPECT_EQ(errno_of(client_.close(to)), 0);
+  EXPECT_LT(monotonic_now() - start, 30s);
+}
+
 TEST_F(StackHostTest, NobodyWaitsAndTheStackAnswers) {
   listen(7);
   connect(7);  // the server's program does nothing: its service thread answers
