@@ -265,6 +265,8 @@ TEST_F(StackHostTest, EpollWakes) {
 TEST_F(StackHostTest, AnEpollSetTellsWhatItHasBeforeItLooks) {
   const auto [from, to] = connected(7);
   const auto [from2, to2] = connected(8);
+  const int on = 1;
+  ASSERT_TRUE(server_.setsockopt(from2, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
   const auto epoll = client_.epoll_create1(0);
   ASSERT_TRUE(epoll);
   epoll_event wanted{EPOLLIN, {.u64 = 1}};
