@@ -234,7 +234,10 @@ Result<long> StackHost::run_to_answer(Waiter& waiter) {
   // Frames stay with the devices while the program has enough to read: what is taken early is cold when it is read. But not for
   // long, or a program that always finds something ready would leave them to the service thread.
   const bool may_turn = driver_ == nullptr || driver_ == &service_;
-  const bool has_enough = stack_.frames().in_use() > kUnreadFramesMax;
+  // So an epoll set tells what it has before more comes: a server that accepts one connection a wait (nginx) takes those that one
+  // turn brought before the next brings their requests. Else each wait serves all that were accepted, and who came last waits until
+  // the others were served as often as there are connections before it.
+  const bool has_enough = stack_.frames().in_use() > kUnreadFramesMax || waiter.has_list();
   bool looked = false;
   const auto look = [&] { looked = !turn(now); };
   if (may_turn && ((waiter.looks() && !has_enough) || now - last_turn_ >= config_.drive_grace / 2)) look();

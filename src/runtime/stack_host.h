@@ -222,6 +222,8 @@ class StackHost {
     virtual bool restartable() const = 0;
     // It asks what is ready: the devices are looked at first.
     virtual bool looks() const = 0;
+    // It has what is ready in a list: to ask it before the devices costs next to nothing.
+    virtual bool has_list() const = 0;
     // It waits for something of the stack that is no socket's: it is stepped after every turn and call.
     virtual bool watches_stack() const = 0;
     // Descriptors of the kernel that it waits for too, and the signal mask of its wait (null: the thread's own).
@@ -263,6 +265,9 @@ class StackHost {
     bool restartable() const override { return !looks() && call_.deadline() == kNever; }
     bool looks() const override {
       return std::is_same_v<Call, socket::BlockingPoll> || std::is_same_v<Call, socket::BlockingEpollWait> || requires { call_.kernel(); };
+    }
+    bool has_list() const override {
+      return std::is_same_v<Call, socket::BlockingEpollWait> || requires { call_.kernel_ready(); };
     }
     bool watches_stack() const override { return requires { call_.watches_stack(); }; }
     std::span<pollfd> kernel() override {

@@ -12,6 +12,11 @@ constexpr std::uint32_t kPrivateBits = EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EP
 constexpr std::uint32_t kExclusiveBits =
     EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
 
+// Events that a wait answers after a listener with several connections to accept. A server that accepts one of them a wait (nginx)
+// otherwise serves all that it has accepted before it accepts the next, so that the last of n waits for n * n / 2 others; in the
+// kernel they would have been accepted before their requests came. The rest is told by the next wait, the listener first.
+constexpr std::size_t kEventsBesideListener = 3;
+
 ListLink<ReadyTag>& ready_link(EpollItem& item) { return item; }
 
 }  // namespace
@@ -97,19 +102,40 @@ void Sockets::State::make_ready(EpollItem& item) {
 // be looked at again.
 Result<int> Sockets::State::epoll_collect(EpollSet& set, std::span<epoll_event> events) {
   std::size_t collected = 0;
-  for (std::size_t left = set.ready.size(); left > 0 && collected < events.size(); --left) {
+  std::size_t most = events.size();
+  EpollItem* listener = nullptr;
+  std::size_t left = set.ready.size();
+  for (; left > 0 && collected < most; --left) {
     EpollItem& item = *set.ready.pop_front();
     const std::uint32_t ready = readiness(*item.file) & item.events;
     if (ready == 0) continue;
     events[collected].events = ready;
     events[collected].data = item.data;
     ++collected;
-    if ((item.events & EPOLLONESHOT) != 0)
+    if ((item.events & EPOLLONESHOT) != 0) {
       item.events &= kPrivateBits;
-    else if ((item.events & EPOLLET) == 0)
+    } else if ((item.events & EPOLLET) == 0) {
       set.ready.push_back(item);
+      if (listener == nullptr && has_more_to_accept(*item.file)) {
+        listener = &item;
+        most = std::min(most, collected + kEventsBesideListener);
+      }
+    }
+  }
+  if (listener != nullptr && left > 0) {
+    set.ready.erase(*listener);
+    set.ready.push_front(*listener);
   }
   return static_cast<int>(collected);
+}
+
+// More than the one that a program takes which accepts once a wait.
+bool Sockets::State::has_more_to_accept(const File& file) const {
+  if (file.kind != FileKind::kStream) return false;
+  const auto& s = static_cast<const StreamSocket&>(file);
+  if (!s.listener) return false;
+  const auto info = parts.tcp.listener_info(s.listener);
+  return info && info->accept_queue > 1;
 }
 
 }  // namespace tapir::socket

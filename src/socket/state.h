@@ -245,6 +245,7 @@ struct Sockets::State {
   Result<int> epoll_modify(EpollItem& item, const epoll_event& event);
   void epoll_remove(EpollItem& item);
   Result<int> epoll_collect(EpollSet& set, std::span<epoll_event> events);
+  bool has_more_to_accept(const File& file) const;
   void make_ready(EpollItem& item);
   static bool reaches(const EpollSet& from, const EpollSet& to, int depth);
   static int nesting(const EpollSet& set, int depth);

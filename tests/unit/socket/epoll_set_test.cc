@@ -94,6 +94,44 @@ TEST_F(EpollTest, ReadyOnesComeInTheOrderTheyBecameReady) {
   EXPECT_EQ(wait(epfd, 1), (Events{{second, EPOLLIN}}));
 }
 
+// One that accepts once a wait serves three of those it has before it accepts the next, not all of them.
+TEST_F(EpollTest, WhoWaitsToBeAcceptedIsNotServedAfterAllOthers) {
+  std::vector<int> clients{client};
+  std::vector<int> served{server};
+  const auto connect = [&] {
+    clients.push_back(a.tcp());
+    a.connect(clients.back(), testing::Pair::b_address, 80);
+    pair.settle();
+  };
+  for (int i = 0; i < 5; ++i) {
+    connect();
+    served.push_back(static_cast<int>(b.accept(listener)));
+  }
+  EXPECT_EQ(ctl(EPOLL_CTL_ADD, listener, EPOLLIN), 0);
+  for (const int fd : served) EXPECT_EQ(ctl(EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLET), 0);
+  const auto all_send = [&] {
+    for (const int fd : clients) a.send(fd, "x");
+    pair.settle();
+    (void)b.sockets.take_woken(pair.now);
+  };
+  for (int i = 0; i < 3; ++i) connect();
+  clients.resize(served.size());
+  all_send();
+  const auto told = [&](std::initializer_list<int> which) {
+    Events events{{listener, EPOLLIN}};
+    for (const int i : which) events.emplace_back(served[static_cast<std::size_t>(i)], EPOLLIN);
+    return events;
+  };
+  EXPECT_EQ(wait(epfd), told({0, 1, 2})) << "three wait to be accepted";
+  EXPECT_GE(b.accept(listener), 0);
+  EXPECT_EQ(wait(epfd), told({3, 4, 5})) << "the listener first, then who was left";
+  EXPECT_GE(b.accept(listener), 0);
+  all_send();
+  EXPECT_EQ(wait(epfd), told({0, 1, 2, 3, 4, 5})) << "one waits: the program takes it, and all are told";
+  EXPECT_GE(b.accept(listener), 0);
+  EXPECT_EQ(wait(epfd), Events{});
+}
+
 TEST_F(EpollTest, HangUpAndErrorNeedNotBeAskedFor) {
   EXPECT_EQ(ctl(EPOLL_CTL_ADD, server, EPOLLET), 0);
   const linger zero{1, 0};
