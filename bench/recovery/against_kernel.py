@@ -11,6 +11,7 @@ only, with the same seeds. Runs of both alternate. Everything happens in two net
 With --fairness both send at once through that bottleneck, cubic both, without loss.
 
   against_kernel.py [--tapir BIN] [--seeds N] [--seconds S] [--loss 0,0.1,1,5] [--responses N] [--reorder] [--fairness RUNS]
+                    [--rtt MS] [--control reno,cubic] [--small] [--each]
 
 Prints a table of medians, and how tapir stands to the kernel.
 """
@@ -222,13 +223,14 @@ def shares(addresses, settle, seconds):
     return counts
 
 
-def measure(kind, control, impair, work, serve=()):
-    """`work(address of the sender)` in the reader's namespace; `serve`: what the router serves itself."""
+def measure(kind, control, impair, work, serve=(), divisor=3):
+    """`work(address of the sender)` in the reader's namespace; `serve`: what the router serves itself; `divisor`: the sender's tcp_tso_win_divisor."""
     with namespaces():
         if kind == "tapir":
             with tempfile.TemporaryDirectory() as pages:
                 pathlib.Path(pages, "ten").write_bytes(bytes(RESPONSE_BYTES))
-                with stack(["--serve", f"chargen:19,http:80={pages}", "--sysctl", f"net.ipv4.tcp_congestion_control={control}"], impair):
+                with stack(["--serve", f"chargen:19,http:80={pages}", "--sysctl", f"net.ipv4.tcp_congestion_control={control}",
+                            "--sysctl", f"net.ipv4.tcp_tso_win_divisor={divisor}"], impair):
                     return in_namespace(READER, lambda: work("10.0.0.1"))
         with stack(["--also", "tap1=10.1.0.1/24", "--sysctl", "net.ipv4.ip_forward=1", "--sysctl", f"net.ipv4.tcp_congestion_control={control}", *serve],
                    impair):
@@ -236,6 +238,7 @@ def measure(kind, control, impair, work, serve=()):
             run("ip", "-n", SENDER, "addr", "add", "10.1.0.2/24", "dev", "tap1")
             run("ip", "-n", SENDER, "link", "set", "tap1", "up")
             run("ip", "-n", SENDER, "route", "add", "10.0.0.0/24", "via", "10.1.0.1")
+            run("ip", "netns", "exec", SENDER, "sh", "-c", f"echo {divisor} > /proc/sys/net/ipv4/tcp_tso_win_divisor")
             run("ip", "-n", READER, "route", "add", "10.1.0.0/24", "via", "10.0.0.1")
             services = KernelServices(control)
             try:
@@ -258,6 +261,9 @@ def main():
     parser.add_argument("--responses", type=int, default=200, help="per seed; 0: none")
     parser.add_argument("--reorder", action="store_true", help="5 %% reordering by up to half a round trip, too")
     parser.add_argument("--rtt", type=int, default=20, help="of the path, ms")
+    parser.add_argument("--control", default="reno,cubic", help="congestion controls, separated by commas")
+    parser.add_argument("--small", action="store_true", help="each loss with small super-segments, too: tcp_tso_win_divisor = 20")
+    parser.add_argument("--each", action="store_true", help="every run's figure to standard error")
     parser.add_argument("--fairness", type=int, default=0, help="so many runs of both at once")
     options = parser.parse_args()
     TAPIR = options.tapir
@@ -265,17 +271,26 @@ def main():
     if os.geteuid() != 0:
         sys.exit("against_kernel.py makes network namespaces: it needs root")
     print("| | kernel | tapir | tapir / kernel |\n|---|---|---|---|")
-    conditions = [(f"{loss} % loss", loss, False) for loss in options.loss.split(",") if loss]
+    at = "" if RTT_MS == 20 else f", {RTT_MS} ms"
+    conditions = []
+    for loss in options.loss.split(","):
+        if loss:
+            conditions.append((f"{loss} % loss{at}", loss, False, 3))
+        if loss and options.small:
+            conditions.append((f"{loss} % loss, small super-segments{at}", loss, False, 20))
     if options.reorder:
-        conditions.append(("5 % reordered", "0", True))
-    for name, loss, reorder in conditions:
-        for control in ("reno", "cubic"):
+        conditions.append((f"5 % reordered{at}", "0", True, 3))
+    for name, loss, reorder, divisor in conditions:
+        for control in options.control.split(","):
             figures = {"kernel": [], "tapir": []}
             for seed in range(1, options.seeds + 1):
                 for kind, all_of_kind in figures.items():
                     impair = describe(loss if loss != "0" else "", seed, reorder)
-                    all_of_kind.append(measure(kind, control, impair, lambda address: goodput(address, options.seconds)))
+                    all_of_kind.append(measure(kind, control, impair, lambda address: goodput(address, options.seconds), divisor=divisor))
             kernel, tapir = (statistics.median(figures[kind]) for kind in ("kernel", "tapir"))
+            if options.each:
+                for kind, all_of_kind in figures.items():
+                    print(f"{name}, {control}, {kind}:", *(f"{figure:.1f}" for figure in all_of_kind), file=sys.stderr, flush=True)
             print(f"| {name}, {control}, Mbit/s | {kernel:.1f} | {tapir:.1f} | {tapir / kernel:.2f} |", flush=True)
     if options.responses:
         figures = {"kernel": [], "tapir": []}

@@ -90,7 +90,7 @@ std::optional<Result<long>> BlockingSend::wait_for_handshake(Sockets& sockets, I
   if (connected.error() != Errno{EALREADY}) return std::unexpected(connected.error());
   if (now < deadline_) return std::nullopt;
   if (sent_ != 0) return static_cast<long>(sent_);
-  return fail(EINPROGRESS);
+  return std::unexpected(connecting_answer_);
 }
 
 std::optional<Result<long>> BlockingSend::step(Sockets& sockets, Instant now) {
@@ -119,10 +119,12 @@ std::optional<Result<long>> BlockingSend::step(Sockets& sockets, Instant now) {
     const std::size_t wanted = size_of(left_);
     const bool opens = (flags_ & MSG_FASTOPEN) != 0 || sockets.syn_deferred(fd_);
     const Result<std::size_t> sent = sockets.sendmsg(fd_, &message, flags_, now, loan_);
-    if (opens && may_wait && (sent || sent.error() == Errno{EINPROGRESS})) {
+    // EALREADY: an earlier call began the handshake, and its end is this one's to wait for as well.
+    if (opens && may_wait && (sent || sent.error() == Errno{EINPROGRESS} || sent.error() == Errno{EALREADY})) {
       sent_ += sent.value_or(0);
       consume(left_, sent.value_or(0));
       connecting_ = true;
+      connecting_answer_ = sent ? Errno{EINPROGRESS} : sent.error();
       if (const auto ended = wait_for_handshake(sockets, now); ended || connecting_) return ended;
       continue;
     }

@@ -80,7 +80,8 @@ class BlockingSend {
   Loan* loan_;
   std::size_t sent_ = 0;
   bool started_ = false;
-  bool connecting_ = false;  // the first bytes left with the SYN: the handshake is waited for before the rest
+  bool connecting_ = false;  // the handshake is waited for before the rest: the first bytes left with the SYN, or another call's did
+  Errno connecting_answer_{};  // what a time-out says then, if no byte of this call left
   Instant deadline_ = kNever;
 };
 

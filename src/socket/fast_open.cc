@@ -37,7 +37,11 @@ Result<std::optional<std::size_t>> Sockets::State::send_fast_open(StreamSocket& 
       case SocketState::kConnected: return fail(EISCONN);
       case SocketState::kConnecting: {
         const Result<int> connected = connect_result(s, now);
-        if (!connected) return std::unexpected(connected.error());
+        if (!connected) {
+          // It will wait, and what it then sends carries the handshake's ACK.
+          if (connected.error() == Errno{EALREADY} && (flags & MSG_DONTWAIT) == 0 && !s.nonblocking) connection_of(s)->note_writer_waits();
+          return std::unexpected(connected.error());
+        }
         return std::optional<std::size_t>();
       }
       case SocketState::kUnconnected: break;

@@ -377,12 +377,18 @@ class Connection : public TouchedLink {
   Verdict check_sequence(const wire::TcpSegment& segment, Env& env, Instant now);
   Verdict check_rst(const wire::TcpSegment& segment, Env& env, Instant now);
   Verdict check_syn(const wire::TcpSegment& segment, Env& env, Instant now);
+  Verdict challenge_syn(Env& env, Instant now);
   Verdict check_ack(const wire::TcpSegment& segment, Env& env, Instant now);
   Verdict check_state(const wire::TcpSegment& segment, Env& env, Instant now);
   void take_payload(const wire::TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now);
   void check_fin(SeqNum fin_seq, Env& env, Instant now);
   bool acceptable(SeqNum seq, SeqNum end) const;
   void note_timestamp(const wire::TcpSegment& segment, Instant now);
+  // The window that the segment tells of, in bytes.
+  std::uint32_t told_window(const wire::TcpSegment& segment) const {
+    return segment.has(wire::kSyn) ? segment.window : std::uint32_t{segment.window} << snd_.wscale;
+  }
+  bool newer_window(const wire::TcpSegment& segment, SeqNum ack) const;
   void update_send_window(const wire::TcpSegment& segment, SeqNum ack, bool& moved, Env& env, Instant now);
   void drop(trace::DropReason reason, Env& env, Instant now);
   void owe_challenge_ack(Env& env, Instant now);

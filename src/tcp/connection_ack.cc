@@ -152,6 +152,8 @@ void Connection::judge_ack(const TcpSegment& segment, const Sacks& sacks, const 
       mark_oversized(false, env, now);
     }
   }
+  // How long the window was little used is counted from here (Linux: snd_cwnd_stamp).
+  if (verdict.may_grow || verdict.undone != Undo::kNone) cwnd_stamp_ = StampMs(now);
   if (verdict.may_grow && verdict.delivered != 0) {
     const AckSample sample = ack_sample(summary, verdict.delivered, ece, env, now);
     if (sample.cwnd_limited) control_->on_ack(window_, sample);

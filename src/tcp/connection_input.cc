@@ -14,7 +14,6 @@ using namespace wire;  // the names of flags and options
 
 namespace {
 
-// RFC 7323 §5.5: a TS.Recent older than this says nothing any more.
 // How far a timestamp may run backwards and still be believed (Linux: TCP_PAWS_WINDOW): reordering within a tick.
 constexpr std::int32_t kPawsWindow = 1;
 // Duplicate ACKs of one hole that are never held back: the peer's fast retransmit (Linux: TCP_FASTRETRANS_THRESH).
@@ -162,16 +161,24 @@ void Connection::on_simultaneous_open(Env& env, Instant now) {
 
 // ---- first: sequence number ----
 
-// RFC 7323 §5.3, before anything else looks at the segment.
+// RFC 7323 §5.3, before anything else looks at the segment (Linux: tcp_validate_incoming, tcp_disordered_ack_check).
 Connection::Verdict Connection::check_timestamps(const TcpSegment& segment, Env& env, Instant now) {
   if (!timestamps_ || !segment.options.timestamps) return Verdict::kContinue;
   const auto behind = static_cast<std::int32_t>(ts_.recent - segment.options.timestamps->value);
-  if (behind <= kPawsWindow || ts_.recent_at.age(now) >= kPawsIdle || segment.has(kRst)) return Verdict::kContinue;
-  // A pure ACK overtaken by its successor is harmless, and common with several queues (Linux: tcp_disordered_ack).
-  const Duration tolerated = rto_.value();
-  const bool disordered_ack = segment.has(kAck) && segment.sequence_length() == 0 && segment.seq == rcv_.nxt && segment.ack == snd_.una &&
-                              (std::uint32_t{segment.window} << snd_.wscale) == snd_.wnd && std::chrono::milliseconds(behind) <= tolerated;
+  // Some peers' SYNs carry a zero that is no time.
+  if (behind <= kPawsWindow || ts_.recent == 0 || ts_.recent_at.age(now) >= kPawsIdle || segment.has(kRst)) return Verdict::kContinue;
+  const bool bare_ack = segment.has(kAck) && segment.sequence_length() == 0;
+  // A pure ACK overtaken by its successor is harmless, and common with several queues, unless it would change something. The peer's
+  // clock may have 1.2 ticks a millisecond.
+  const bool disordered_ack = bare_ack && segment.seq == rcv_.nxt && segment.ack == snd_.una &&
+                              !newer_window(segment, segment.ack) && std::chrono::milliseconds(behind) * 5 <= rto_.value() * 6;
   if (disordered_ack) return Verdict::kContinue;
+  if (segment.has(kSyn)) return challenge_syn(env, now);
+  if (bare_ack && segment.seq < rcv_.nxt) {
+    env.counters.add(Counter::kTcpExtPAWSOldAck);
+    drop(DropReason::kTcpRfc7323PawsAck, env, now);
+    return Verdict::kDone;
+  }
   env.counters.add(Counter::kTcpExtPAWSEstab);
   if (!out_of_window_limited(segment, Counter::kTcpExtTCPACKSkippedPAWS, env, now)) owe_duplicate_ack(segment, env);
   drop(DropReason::kTcpRfc7323Paws, env, now);
@@ -260,6 +267,10 @@ Connection::Verdict Connection::check_syn(const TcpSegment& segment, Env& env, I
   if (!segment.has(kSyn)) return Verdict::kContinue;
   // The SYN-ACK of a simultaneous open repeats the peer's SYN: its ACK is what counts.
   if (state_ == State::kSynReceived && segment.has(kAck) && segment.seq == rcv_.irs) return Verdict::kContinue;
+  return challenge_syn(env, now);
+}
+
+Connection::Verdict Connection::challenge_syn(Env& env, Instant now) {
   env.counters.add(Counter::kTcpExtTCPSYNChallenge);
   owe_challenge_ack(env, now);
   drop(DropReason::kTcpInvalidSyn, env, now);
@@ -273,16 +284,20 @@ void Connection::note_timestamp(const TcpSegment& segment, Instant now) {
   // RFC 7323 §4.3 (2): only a segment that covers the last ACK sent moves TS.Recent.
   if (segment.seq > ts_.last_ack_sent) return;
   const auto ahead = static_cast<std::int32_t>(segment.options.timestamps->value - ts_.recent);
-  if (ahead < 0 && ts_.recent_at.age(now) < kPawsIdle) return;
+  if (ahead < 0 && ts_.recent != 0 && ts_.recent_at.age(now) < kPawsIdle) return;
   ts_.recent = segment.options.timestamps->value;
   ts_.recent_at = StampS(now);
 }
 
-// RFC 9293 §3.10.7.4: the window of an older segment must not overwrite a newer one's.
+// RFC 9293 §3.10.7.4: the window of an older segment must not overwrite a newer one's (Linux: tcp_may_update_window).
+bool Connection::newer_window(const TcpSegment& segment, SeqNum ack) const {
+  const std::uint32_t window = told_window(segment);
+  return ack > snd_.una || segment.seq > snd_.wl1 || (segment.seq == snd_.wl1 && (window > snd_.wnd || window == 0));
+}
+
 void Connection::update_send_window(const TcpSegment& segment, SeqNum ack, bool& moved, Env& env, Instant now) {
-  const std::uint32_t window = segment.has(kSyn) ? segment.window : std::uint32_t{segment.window} << snd_.wscale;
-  const bool newer = ack > snd_.una || segment.seq > snd_.wl1 || (segment.seq == snd_.wl1 && (window > snd_.wnd || window == 0));
-  if (!newer) return;
+  if (!newer_window(segment, ack)) return;
+  const std::uint32_t window = told_window(segment);
   snd_.wl1 = segment.seq;
   if (snd_.wnd == window) return;
   snd_.wnd = window;

@@ -147,6 +147,7 @@ void Connection::on_retransmit_timeout(Env& env, Instant now) {
         env.counters.add(sack_ ? Counter::kTcpExtTCPSackFailures : Counter::kTcpExtTCPRenoFailures);
     }
     busy_->recovery.on_rto(sender(env, now), retransmits_, busy_->mtu_probe.out());
+    cwnd_stamp_ = StampMs(now);
     rto_resend_ = true;
   }
   if (retransmits_ < 255) ++retransmits_;
