@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <poll.h>
 #include <resolv.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -91,6 +92,10 @@ namespace tapir::preload {
   X(if_indextoname, char*, (unsigned, char*))                                                    \
   X(_exit, void, (int))                                                                          \
   X(sigaction, int, (int, const struct sigaction*, struct sigaction*))                           \
+  X(longjmp, void, (__jmp_buf_tag*, int))                                                        \
+  X(_longjmp, void, (__jmp_buf_tag*, int))                                                       \
+  X(siglongjmp, void, (__jmp_buf_tag*, int))                                                     \
+  X(__longjmp_chk, void, (__jmp_buf_tag*, int))                                                  \
   X(__read_chk, ssize_t, (int, void*, std::size_t, std::size_t))                                 \
   X(__recv_chk, ssize_t, (int, void*, std::size_t, std::size_t, int))                            \
   X(__recvfrom_chk, ssize_t, (int, void*, std::size_t, std::size_t, int, sockaddr*, socklen_t*)) \

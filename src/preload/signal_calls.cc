@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "preload/libc.h"
+#include "preload/process.h"
 #include "runtime/signal_watch.h"
 
 namespace tapir::preload {
@@ -90,6 +91,10 @@ void run_deferred_signals() {
   errno = error;
 }
 
+void leave_calls() {
+  if (runtime::signal_watch().calls != 0 && has_stack() && !is_other_process()) stack().leave_calls();
+}
+
 using SigactionCall = int (*)(int, const struct sigaction*, struct sigaction*);
 
 bool is_ours(const struct sigaction& action) {
@@ -167,6 +172,24 @@ TAPIR_LIBC(int, siginterrupt, int number, int interrupts) {
   if (set_action(number, nullptr, &action) != 0) return -1;
   action.sa_flags = interrupts != 0 ? action.sa_flags & ~SA_RESTART : action.sa_flags | SA_RESTART;
   return set_action(number, &action, nullptr);
+}
+
+// A handler that jumps out of a call that waits: the call is over.
+TAPIR_LIBC(void, longjmp, __jmp_buf_tag* to, int value) {
+  leave_calls();
+  libc().longjmp(to, value);
+}
+TAPIR_LIBC(void, _longjmp, __jmp_buf_tag* to, int value) {
+  leave_calls();
+  libc()._longjmp(to, value);
+}
+TAPIR_LIBC(void, siglongjmp, __jmp_buf_tag* to, int value) {
+  leave_calls();
+  libc().siglongjmp(to, value);
+}
+TAPIR_LIBC(void, __longjmp_chk, __jmp_buf_tag* to, int value) {
+  leave_calls();
+  libc().__longjmp_chk(to, value);
 }
 
 }  // namespace tapir::preload

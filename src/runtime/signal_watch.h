@@ -18,6 +18,7 @@ struct SignalWatch {
   int cancel_state = 0;       // the thread's own, while busy: nobody is cancelled in the midst of the stack
   std::atomic<int> busy = 0;  // locks held: a handler must wait until 0
   std::atomic<bool> deferred = false;  // one waits
+  int calls = 0;                       // of the thread, that wait: more than one when a handler calls too
 };
 
 // This thread's. Constant-initialized, so that a handler may ask.

@@ -251,6 +251,8 @@ Result<long> StackHost::run_to_answer(Waiter& waiter) {
     settle(now);
     return *answered;
   }
+  waiter.thread_ = &signal_watch();
+  ++signal_watch().calls;
   enlist(waiter);
   settle(now);
   while (!waiter.answer_) {
@@ -260,6 +262,8 @@ Result<long> StackHost::run_to_answer(Waiter& waiter) {
       sleep(lock, waiter);
     }
   }
+  // Not so when a handler has left all of them and then came back.
+  if (signal_watch().calls != 0) --signal_watch().calls;
   let_go_of_aside(waiter);
   // Whom the driver that left has woken may be about to leave too: nobody may be left asleep without a driver.
   if (driver_ == nullptr) hand_over();
@@ -276,6 +280,31 @@ void StackHost::interrupt(Waiter& waiter) {
   }
   delist(waiter);
   waiter.answer_ = waiter.interrupted();
+}
+
+void StackHost::leave_calls() {
+  SignalWatch& mine = signal_watch();
+  if (mine.calls == 0) return;
+  // The wait has put cancellation off; nobody else turns it on again.
+  ::pthread_setcancelstate(mine.cancel_state, nullptr);
+  Lock lock(*this);
+  mine.calls = 0;
+  mine.bell.store(-1);
+  mine.futex.store(nullptr);
+  const auto next = [&] {
+    Waiter* waiter = newest_;
+    while (waiter != nullptr && waiter->thread_ != &mine) waiter = waiter->older_;
+    return waiter;
+  };
+  while (Waiter* const waiter = next()) {
+    delist(*waiter);
+    // Should the handler come back after all, the call has been interrupted.
+    waiter->answer_ = waiter->interrupted();
+    if (driver_ == waiter) driver_ = nullptr;
+    if (waiter->bell_ >= 0) bells_.push_back(std::exchange(waiter->bell_, -1));
+    let_go_of_aside(*waiter);
+  }
+  if (driver_ == nullptr) hand_over();
 }
 
 void StackHost::sleep(Lock& lock, Waiter& waiter) {
@@ -332,8 +361,7 @@ Futex::Outcome StackHost::sleep_in_kernel(Lock& lock, Waiter& waiter, Instant de
   const int error = early ? EINTR : errno;
   signals.bell.store(-1);
   lock.acquire();
-  waiter.bell_ = -1;
-  bells_.push_back(bell);
+  if (std::exchange(waiter.bell_, -1) >= 0) bells_.push_back(bell);
   if ((result < 0 && error == EINTR) || signals.handled.load() != waiter.handled_) return Futex::Outcome::kInterrupted;
   if (result == 0) return Futex::Outcome::kDeadline;
   take_kernel_readiness(waiter, std::span(polled).subspan(1));
@@ -367,7 +395,7 @@ void StackHost::drive(Lock& lock, Waiter& waiter, bool looked) {
     const Instant until = std::min(next_deadline(), waiter.deadline());
     if (!wait_for_devices(lock, waiter, until, now, &waiter)) interrupt(waiter);
   }
-  driver_ = nullptr;
+  if (driver_ == &waiter) driver_ = nullptr;
 }
 
 void StackHost::hand_over() {

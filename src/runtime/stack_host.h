@@ -126,6 +126,10 @@ class StackHost {
   // Connections without a descriptor that still have something to deliver to their peers.
   std::size_t unfinished();
 
+  // In a signal's handler that will not go back to where its thread was (longjmp(3)): the calls that this thread waits in are over,
+  // as their memory is about to be something else.
+  void leave_calls();
+
   // Around fork(2): no other thread is in the stack meanwhile. In the child the stack may not be used any more.
   void lock_for_fork() { mutex_.lock(); }
   void unlock_after_fork() { mutex_.unlock(); }
@@ -240,6 +244,7 @@ class StackHost {
     Operation* operation_ = nullptr;  // of a call that no thread waits in
     int bell_ = -1;                // eventfd that ends its sleep; -1: the futex does
     bool kernel_ready_ = false;    // one of kernel() is; to be stepped
+    const void* thread_ = nullptr; // whose call it is: its SignalWatch
     unsigned handled_ = 0;         // SignalWatch's counts when the call began, or when it was last restarted
     unsigned unrestarted_ = 0;
     std::optional<Result<long>> answer_;

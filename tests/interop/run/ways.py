@@ -254,6 +254,45 @@ int main(void) {
         run(tapir(folder / "handlers"))
 
 
+def case_jumps():
+    """A handler may leave a call that waits by a jump; what the program calls then works, and so does its end."""
+    need("gcc")
+    with Folder() as folder:
+        source = write(folder / "jumps.c", r"""
+#include <arpa/inet.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+static sigjmp_buf back;
+static void on_alarm(int signal) { (void)signal; siglongjmp(back, 1); }
+static int fd, waits;
+static void __attribute__((noinline)) wait_for_nobody(void) {
+  struct pollfd one = {fd, POLLIN, 0};
+  alarm(1);
+  if (waits == 0) accept(fd, 0, 0); else poll(&one, 1, -1);
+  _exit(9);
+}
+int main(void) {
+  struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  socklen_t size = sizeof name;
+  fd = socket(AF_INET, SOCK_STREAM, 0);
+  bind(fd, (void*)&name, size); listen(fd, 1); getsockname(fd, (void*)&name, &size);
+  signal(SIGALRM, on_alarm);
+  for (waits = 0; waits < 2; waits++) if (sigsetjmp(back, 1) == 0) wait_for_nobody();
+  char byte;
+  int a = socket(AF_INET, SOCK_STREAM, 0), b;
+  if (connect(a, (void*)&name, size) != 0 || (b = accept(fd, 0, 0)) < 0) return 1;
+  if (send(a, "x", 1, 0) != 1 || recv(b, &byte, 1, 0) != 1) return 2;
+  if (waits < 3 && sigsetjmp(back, 1) == 0) { waits = 3; wait_for_nobody(); }
+  return 0;
+}
+""")
+        run(["gcc", "-O2", "-D_FORTIFY_SOURCE=2", "-o", folder / "jumps", source])
+        run(tapir(folder / "jumps"))
+
+
 def case_cancelled_threads():
     """Threads that are cancelled at any moment leave the stack whole."""
     need("gcc")
