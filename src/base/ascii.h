@@ -2,7 +2,7 @@
 // Classes of ASCII characters, whatever the program's locale.
 #pragma once
 
-namespace tapir {
+namespace tapir::inline base {
 
 constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
 constexpr bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
@@ -18,4 +18,4 @@ constexpr int hex_digit(char c) {
   return -1;
 }
 
-}  // namespace tapir
+}  // namespace tapir::inline base

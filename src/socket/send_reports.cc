@@ -67,27 +67,27 @@ Result<int> Sockets::State::set_timestamping(SocketFile& file, std::uint32_t fla
   if ((flags & ~kTimestampingMask) != 0) return fail(EINVAL);
   if ((flags & kOptIdTcp) != 0 && (flags & SOF_TIMESTAMPING_OPT_ID) == 0) return fail(EINVAL);
   const bool stats_alone = (flags & SOF_TIMESTAMPING_OPT_STATS) != 0 && (flags & SOF_TIMESTAMPING_OPT_TSONLY) == 0;
-  if (file.kind != FileKind::kStream) {
-    if (stats_alone) return fail(EINVAL);
-    if ((flags & SOF_TIMESTAMPING_BIND_PHC) != 0) return fail(file.interface == kNoInterface ? EOPNOTSUPP : EINVAL);
-    // When a datagram left is not kept.
-    if ((flags & kStagesMask) != 0) return fail(EOPNOTSUPP);
-    static_cast<DatagramSocket&>(file).timestamping = flags;
-    return 0;
-  }
-  auto& s = static_cast<StreamSocket&>(file);
-  const bool counted = (options_of(s).timestamping & SOF_TIMESTAMPING_OPT_ID) != 0;
-  const bool counts = (flags & SOF_TIMESTAMPING_OPT_ID) != 0;
-  if (counts && !counted) {
-    const tcp::State state = tcp_state(s);
-    if (state == tcp::State::kClosed || state == tcp::State::kListen) return fail(EINVAL);
-    parts.tcp.count_bytes(s.connection, (flags & kOptIdTcp) != 0);
-  } else if (!counts && counted) {
-    parts.tcp.count_no_bytes(s.connection);
+  StreamSocket* const stream = file.kind == FileKind::kStream ? static_cast<StreamSocket*>(&file) : nullptr;
+  if (stream != nullptr) {
+    const bool counted = (options_of(*stream).timestamping & SOF_TIMESTAMPING_OPT_ID) != 0;
+    const bool counts = (flags & SOF_TIMESTAMPING_OPT_ID) != 0;
+    if (counts && !counted) {
+      const tcp::State state = tcp_state(*stream);
+      if (state == tcp::State::kClosed || state == tcp::State::kListen) return fail(EINVAL);
+      parts.tcp.count_bytes(stream->connection, (flags & kOptIdTcp) != 0);
+    } else if (!counts && counted) {
+      parts.tcp.count_no_bytes(stream->connection);
+    }
   }
   if (stats_alone) return fail(EINVAL);
-  if ((flags & SOF_TIMESTAMPING_BIND_PHC) != 0) return fail(s.interface == kNoInterface ? EOPNOTSUPP : EINVAL);
-  options_of(s).timestamping = flags;
+  if ((flags & SOF_TIMESTAMPING_BIND_PHC) != 0) return fail(file.interface == kNoInterface ? EOPNOTSUPP : EINVAL);
+  if (stream != nullptr) {
+    options_of(*stream).timestamping = flags;
+    return 0;
+  }
+  // When a datagram left is not kept.
+  if ((flags & kStagesMask) != 0) return fail(EOPNOTSUPP);
+  static_cast<DatagramSocket&>(file).timestamping = flags;
   return 0;
 }
 

@@ -211,8 +211,9 @@ template <std::uint8_t number>
 Result<int> set_timestamping(State& state, SocketFile& s, const void* value, socklen_t length, Instant) {
   std::int32_t flags = 0;
   if (const auto loaded = load(flags, value, length); !loaded) return loaded;
-  s.timestamps = static_cast<std::uint8_t>((s.timestamps & ~kTimestampNew) | number);
-  return state.set_timestamping(s, static_cast<std::uint32_t>(flags));
+  const auto set = state.set_timestamping(s, static_cast<std::uint32_t>(flags));
+  if (set) s.timestamps = static_cast<std::uint8_t>((s.timestamps & ~kTimestampNew) | number);
+  return set;
 }
 
 // Bytes a second, of 32 bits or of 64; all ones: no limit (Linux: sk_max_pacing_rate).

@@ -148,7 +148,6 @@ const Row* find_row(std::string_view name) {
   return row != std::end(kRows) && row->name == name ? row : nullptr;
 }
 
-
 std::string_view trimmed(std::string_view text) {
   while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
   while (!text.empty() && is_space(text.back())) text.remove_suffix(1);

@@ -161,7 +161,7 @@ Script watched(long events) {
 // SO_PEEK_OFF: what each look sees, and where it leaves the place.
 Script peeking(long offset, long peer) {
   const Op get{Call::kGet, 0, SOL_SOCKET, SO_PEEK_OFF, n(Shape::kExact)};
-  return {{Call::kSetInt, 0, SOL_SOCKET, SO_PEEK_OFF, offset}, {Call::kReceive, 0, 4, MSG_PEEK}, get,
+  return {{Call::kSetInt, 0, SOL_SOCKET, SO_PEEK_OFF, offset}, {Call::kReceiveMsg, 0, 4, MSG_PEEK, 0}, get,
           {Call::kReceive, 0, 4, MSG_PEEK},                    {Call::kReceive, 0, 3, 0},        get,
           {Call::kReceive, 0, 4, MSG_PEEK},                    {Call::kSend, static_cast<int>(peer), 9, 0},
           {Call::kReceive, 0, 100, MSG_PEEK},                  {Call::kReceive, 0, 2, MSG_PEEK | MSG_TRUNC},
@@ -264,7 +264,8 @@ void add_arrivals(Builder& builder) {
       script.insert(script.end(), more.begin(), more.end());
       builder.add(std::string(name) + "/" + how, std::move(script));
     };
-    for (const long offset : {-1L, 0L, 1L, 5L, 12L, 1000L}) add("peek-offset " + std::to_string(offset), peeking(offset, peer));
+    // 6: all that is left fits, of a datagram that would not have; 10: an empty one.
+    for (const long offset : {-1L, 0L, 1L, 5L, 6L, 10L, 12L, 1000L}) add("peek-offset " + std::to_string(offset), peeking(offset, peer));
     // What came before it was asked for has a time if any program of the machine had asked.
     if (name == "peer-shut-after-data") continue;
     for (const long stamp : kStamps) {

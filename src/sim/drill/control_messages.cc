@@ -12,7 +12,6 @@ namespace tapir::sim::drill {
 
 namespace {
 
-
 constexpr std::int64_t kNanosecondsPerSecond = 1'000'000'000;
 
 // Linux's struct sock_extended_err (linux/errqueue.h), without the address that may follow.
