@@ -51,6 +51,8 @@ namespace {
 constexpr long long kSpinUsecs = 20;
 // The tool's patience with a second call while one waits, in real time.
 constexpr auto kQueuePatience = std::chrono::seconds(1);
+// Segments that are told of after one that was not expected.
+constexpr int kShownAfterwards = 4;
 // How long a packet is waited for beyond its time.
 constexpr long long kPatienceUsecs = 2'000'000;
 constexpr std::uint16_t kFirstRemotePort = 40001;
@@ -80,6 +82,29 @@ class Player {
     finish();
   }
   std::uint32_t line() const { return line_; }
+  // After a failure: the first assertion before it that did not hold, and what else was sent.
+  std::string explain() {
+    std::string text;
+    CodeInterpreter code;
+    for (const auto& [event, names] : codes_)
+      if (const auto failure = code.run(*event, names)) {
+        text += fmt::format("\n  before it, line {}: {}", failure->at.line, failure->message);
+        break;
+      }
+    table_.set_patience(0);
+    for (int i = 0; i < kShownAfterwards; ++i) {
+      SentPacket packet;
+      packet.bytes.resize(65536);
+      std::size_t size = packet.bytes.size();
+      long long at = 0;
+      if (table_.call<int>(kNetdevReceive, static_cast<void*>(packet.bytes.data()), &size, &at) != 0 || size == 0) break;
+      packet.bytes.resize(size);
+      const auto seen = read_segment(packet, settings_);
+      const Connection* const c = seen ? connections_.by_tuple(seen->tuple) : nullptr;
+      if (c != nullptr) text += fmt::format("\n  after it, {:.6f} > {}", static_cast<double>(at - start_) / 1e6, to_text(to_script(*seen, *c)));
+    }
+    return text;
+  }
 
  private:
   // ---- time, in microseconds since the start ----
@@ -459,7 +484,7 @@ int play(const std::string& path, const Options& options) {
   try {
     player->run();
   } catch (const std::exception& failure) {
-    std::printf("FAIL %s:%u %s\n", path.c_str(), player->line(), failure.what());
+    std::printf("FAIL %s:%u %s%s\n", path.c_str(), player->line(), failure.what(), options.library.empty() ? player->explain().c_str() : "");
     return kFailed;
   }
   std::printf("PASS %s\n", path.c_str());
