@@ -14,19 +14,10 @@ using trace::Counter;
 
 namespace {
 
-// What a (super-)segment costs the send buffer besides its bytes: Linux's truesize of an empty skb for TCP (a cloned sk_buff
-// pair's share and a 1 KiB head). SO_SNDBUF's arithmetic, and so EAGAIN and POLLOUT, follow it.
-constexpr std::size_t kRecordCharge = 1280;
-
 // The time-out after a handshake that gave no round-trip time (RFC 6298 §5.7; Linux: TCP_TIMEOUT_FALLBACK).
 constexpr Duration kRtoWithoutSample = 3s;
 
 std::uint16_t initial_reordering(const Knobs& knobs) { return static_cast<std::uint16_t>(std::clamp(knobs.tcp_reordering, 0, 0xffff)); }
-
-// Linux: tcp_sndbuf_expand's estimate of what one segment costs: the MSS with headers, rounded up to a power of two, and the skb.
-std::int64_t send_buffer_per_segment(std::uint32_t mss) {
-  return static_cast<std::int64_t>(std::bit_ceil(mss + 640)) + 256;
-}
 
 }  // namespace
 
@@ -36,30 +27,9 @@ Connection::~Connection() = default;
 
 // ---- memory ----
 
-namespace {
-
-// What of a path is alike for many: a gateway is, and that the destination is its own next hop.
-PathProperties shared_part(const Path& path) {
-  PathProperties properties = path;
-  if (properties.next_hop == path.destination) properties.next_hop = {};
-  return properties;
-}
-
-}  // namespace
-
-Path Connection::path() const {
-  Path path;
-  static_cast<PathProperties&>(path) = *path_;
-  path.source = tuple_.local.address;
-  path.destination = tuple_.remote.address;
-  if (path.next_hop == IpAddress{}) path.next_hop = path.destination;
-  return path;
-}
-
 bool Connection::take_memory(const SocketOptions& options, const Path& path, Env& env) {
   options_ = env.options.share(options);
-  path_ = env.paths.share(shared_part(path));
-  return options_ != nullptr && path_ != nullptr && wake(env);
+  return adopt_path(path, env) && options_ != nullptr && wake(env);
 }
 
 bool Connection::wake(Env& env) {
@@ -212,131 +182,9 @@ void Connection::enter(State to, Env& env, Instant now) {
   state_ = to;
 }
 
-// ---- the send side ----
-
-std::size_t Connection::send_charge() const {
-  return busy_->send_buffer.size() + kRecordCharge * (busy_->scoreboard.record_count() + busy_->unsent.count());
-}
-
-bool Connection::may_write() const {
-  return static_cast<std::int64_t>(send_charge()) < send_limit_ && unsent_bytes() < notsent_low_water_;
-}
-
-bool Connection::writable() const {
-  const auto charge = static_cast<std::int64_t>(send_charge());
-  if (send_limit_ - charge < charge / 2) return false;
-  // Told again only when half of what may wait has left (Linux: tcp_stream_memory_free with wake = 1).
-  return 2 * std::uint64_t{unsent_bytes()} < notsent_low_water_;
-}
-
-std::size_t Connection::unsent_bytes() const {
-  const SeqNum sent = min(snd_.nxt, busy_->send_buffer.end());
-  return busy_->send_buffer.end() - max(sent, busy_->send_buffer.begin());
-}
-
-// How many bytes one record may hold (Linux: tcp_xmit_size_goal, tcp_bound_to_half_wnd): whole segments, at most half of the largest
-// window the peer offered, so that it need not wait for one record to be complete before it can acknowledge.
-std::uint32_t Connection::size_goal() const {
-  if (path_->offloads.gso_max_size == 0) return snd_.mss;
-  std::uint32_t goal = path_->offloads.gso_max_size;
-  const std::uint32_t cutoff = snd_.max_wnd > 536 ? snd_.max_wnd / 2 : snd_.max_wnd;
-  if (cutoff != 0 && goal > cutoff) goal = std::max<std::uint32_t>(cutoff, 68 - wire::kTcpHeaderMin);
-  std::uint32_t segments = goal / snd_.mss;
-  if (path_->offloads.gso_max_segs != 0) segments = std::min<std::uint32_t>(segments, path_->offloads.gso_max_segs);
-  return std::max<std::uint32_t>(segments * snd_.mss, snd_.mss);
-}
-
-// Takes at most what fills the last record, so that the caller can let poll_segment() have it before the next one is begun: Linux's
-// sendmsg sends each skb as it becomes full, and what remains of it is topped up first.
-std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant now) {
-  if (send_shutdown_ || state_ == State::kClosed) return 0;
-  if (data.empty()) {  // only asks to be told when there is room
-    if (!may_write()) no_space_ = true;
-    return 0;
-  }
-  if (!wake(env)) {
-    no_space_ = true;
-    return 0;
-  }
-  if (path_used_ && !mid_write_) use_grown_path(env);
-  UnsentRecord* tail = busy_->unsent.back(env.unsent);
-  const std::uint32_t goal = size_goal();
-  if (tail != nullptr && (tail->end_of_record || tail->end - tail->begin >= goal)) tail = nullptr;
-  const bool fresh = tail == nullptr;
-  const bool starved = unsent_bytes() < snd_.mss && std::as_const(busy_)->scoreboard.in_flight() < window_.cwnd &&
-                       busy_->scoreboard.lost_out() <= busy_->scoreboard.retrans_out();
-  if (starved) rate_.on_application_limited(busy_->scoreboard.in_flight());
-  if (fresh) {
-    if (!may_write() || env.memory_exhausted()) {
-      no_space_ = true;
-      // The call is cut short here: what it wrote and could not send yet is pushed (Linux: tcp_sendmsg's wait_for_space).
-      if (UnsentRecord* last = mid_write_ ? busy_->unsent.back(env.unsent) : nullptr) {
-        last->push = true;
-        snd_.pushed = busy_->send_buffer.end();
-      }
-      return 0;
-    }
-    restart_after_idle(env, now);
-    tail = busy_->unsent.push_back(busy_->send_buffer.end(), env.unsent);
-    if (tail == nullptr) {
-      no_space_ = true;
-      return 0;
-    }
-  }
-  const std::size_t room = goal - (tail->end - tail->begin);
-  const std::size_t copied = busy_->send_buffer.append(data.first(std::min(room, data.size())), env.chunks, flags.loan);
-  if (copied == 0) {
-    if (fresh) busy_->unsent.pop_back(env.unsent);
-    no_space_ = true;
-    return 0;
-  }
-  chronograph_.start(Chronograph::What::kBusy, now);
-  // What a call pushed stays pushed when the same call adds to it.
-  if (!mid_write_) tail->push = false;
-  push_now_ = false;
-  tail->end += static_cast<std::uint32_t>(copied);
-  corked_now_ = flags.more;
-  const bool all = copied == data.size() && !flags.follows;
-  mid_write_ = !all;
-  if (all && flags.end_of_record) tail->end_of_record = true;
-  if (all && flags.urgent) {
-    busy_->urgent.up = busy_->send_buffer.end();
-    busy_->urgent.sending = true;
-  }
-  // PSH goes with the end of what the program wrote, and in between once half the peer's window is filled (Linux: forced_push).
-  const bool forced = busy_->send_buffer.end() > snd_.pushed + snd_.max_wnd / 2;
-  // Until the call is over, a record that became full sends once, if it is the next in line (Linux: tcp_push_one).
-  // A full one that leaves no room for another goes without PSH, too.
-  const bool full = tail->end - tail->begin >= goal;
-  one_send_ = !all && !forced && (full || may_write());
-  one_sent_ = false;
-  if ((all && !flags.more) || forced || (!full && !may_write())) {
-    tail->push = true;
-    snd_.pushed = busy_->send_buffer.end();
-  }
-  return copied;
-}
-
 void Connection::set_buffer_limits(const Knobs& knobs) {
   send_limit_ = options_->send_buffer != 0 ? options_->send_buffer : static_cast<std::int32_t>(knobs.tcp_wmem[1]);
   receive_limit_ = options_->receive_buffer != 0 ? options_->receive_buffer : static_cast<std::int32_t>(knobs.tcp_rmem[1]);
-}
-
-void Connection::expand_send_limit(Env& env) {
-  if (options_->send_buffer != 0) return;
-  const std::uint32_t segments = std::max({static_cast<std::uint32_t>(path_->initcwnd), window_.cwnd, static_cast<std::uint32_t>(env.knobs.tcp_reordering) + 1});
-  const std::int64_t wanted = 2 * std::int64_t{segments} * send_buffer_per_segment(std::max(snd_.peer_mss, snd_.mss));
-  send_limit_ = std::max(send_limit_, static_cast<std::int32_t>(std::min(wanted, env.knobs.tcp_wmem[2])));
-}
-
-// After an ACK: there may be room again (Linux: tcp_check_space).
-void Connection::check_writable(Env& env, Instant now) {
-  if (!no_space_) return;
-  if (std::as_const(busy_)->scoreboard.in_flight() < window_.cwnd && !env.memory_pressure()) expand_send_limit(env);
-  if (!writable()) return;
-  chronograph_.stop(Chronograph::What::kSendBuffer, false, now);
-  no_space_ = false;
-  touch(kTouchedWritable);
 }
 
 void Connection::shutdown_send(Env& env, Instant now) {
@@ -358,40 +206,6 @@ void Connection::shutdown_send(Env& env, Instant now) {
 }
 
 void Connection::shutdown_receive() { receive_shutdown_ = true; }
-
-// ---- the receive side ----
-
-std::size_t Connection::read(MutableBytes out, Env& env, Instant now) {
-  const std::size_t count = busy_ ? busy_->receive_queue.read(out) : 0;
-  if (count == 0) return 0;
-  note_read();
-  rcv_.copied += static_cast<std::uint32_t>(count);
-  adjust_receive_space(env, now);
-  offer_after_read();
-  return count;
-}
-
-Frame Connection::lend(Env& env, Instant now) {
-  Frame frame = busy_ ? busy_->receive_queue.lend() : Frame();
-  if (!frame) return frame;
-  note_read();
-  rcv_.copied += static_cast<std::uint32_t>(frame.size());
-  adjust_receive_space(env, now);
-  offer_after_read();
-  return frame;
-}
-
-std::size_t Connection::peek(MutableBytes out, std::size_t offset) const { return busy_->receive_queue.peek(out, offset); }
-
-std::size_t Connection::discard(std::size_t count, Env& env, Instant now) {
-  const std::size_t dropped = busy_ ? busy_->receive_queue.discard(count) : 0;
-  if (dropped == 0) return 0;
-  note_read();
-  rcv_.copied += static_cast<std::uint32_t>(dropped);
-  adjust_receive_space(env, now);
-  offer_after_read();
-  return dropped;
-}
 
 // ---- the end ----
 
@@ -469,7 +283,7 @@ void Connection::finish(CloseCause cause, Env& env, Instant now) {
 
 CloseCause Connection::take_cause() { return std::exchange(pending_cause_, CloseCause::kNone); }
 
-Connection::Remains Connection::take_remains(Env& env, Instant now) {
+Remains Connection::take_remains(Env& env, Instant now) {
   Remains remains;
   remains.tuple = tuple_;
   remains.snd_nxt = snd_.nxt;
@@ -487,72 +301,7 @@ Connection::Remains Connection::take_remains(Env& env, Instant now) {
   return remains;
 }
 
-// ---- options and paths ----
-
-// The payload of a full segment: what the peer takes and the path carries, less the options of every segment (Linux: tcp_mtu_to_mss).
-void Connection::on_signing_changed(Env& env) {
-  if (state_ == State::kClosed) return;
-  // A SYN has no room for both (Linux: tcp_syn_options).
-  if (state_ == State::kSynSent && busy_->scoreboard.empty() && signs()) timestamps_ = false;
-  refresh_mss(env);
-}
-
-void Connection::use_grown_path(Env& env) {
-  path_grew_ = path_used_ = false;
-  refresh_mss(env);
-}
-
-void Connection::refresh_mss(Env& env) {
-  std::uint32_t mss = path_->mtu > 40 ? path_->mtu - 40 : 1;
-  mss = std::min<std::uint32_t>(mss, snd_.peer_mss == 0 ? 536 : snd_.peer_mss);
-  if (state_ == State::kClosed && !passive_) mss = std::min<std::uint32_t>(path_->mtu - 40, path_->advmss);
-  // TCP_MAXSEG counts until the peer's SYN came; then it is in peer_mss (Linux: mss_clamp).
-  if (options_->max_segment != 0 && !synchronised()) mss = std::min<std::uint32_t>(mss, options_->max_segment);
-  mss -= std::min<std::uint32_t>(mss - 1, options_->ip_options.size);
-  mss = std::max<std::uint32_t>(mss, static_cast<std::uint32_t>(env.knobs.tcp_min_snd_mss));
-  if (timestamps_) mss -= kTimestampBytes;
-  if (signs()) mss -= kMd5OptionBytes;
-  mtu_search_.on_path_mtu(static_cast<std::uint16_t>(std::min<std::uint32_t>(path_->mtu, 65535)));
-  if (mtu_search_.enabled() && mtu_search_.low() > header_bytes()) mss = std::min<std::uint32_t>(mss, mtu_search_.low() - header_bytes());
-  // A peer with a tiny buffer would wait for more than it can take (Linux: tcp_bound_to_half_wnd).
-  if (const std::uint32_t cutoff = snd_.max_wnd > 536 ? snd_.max_wnd / 2 : snd_.max_wnd; cutoff != 0 && mss > cutoff) mss = std::max<std::uint32_t>(cutoff, 48);
-  notsent_low_water_ = options_->notsent_low_water != 0 ? options_->notsent_low_water : env.knobs.tcp_notsent_lowat;
-  snd_.mss = static_cast<std::uint16_t>(std::min<std::uint32_t>(mss, 65535));
-}
-
-void Connection::on_path(const Path& path, Env& env, Instant now) {
-  const std::uint16_t before = snd_.mss;
-  const std::uint32_t mtu = path_->mtu;
-  // A SYN with data may have been as long as the path allowed: all of it went unheard.
-  const bool syn_too_long = state_ == State::kSynSent && has_mark(kSynData) && path.mtu < path_->mtu;
-  const PathProperties* const properties = env.paths.share(shared_part(path));
-  if (properties == nullptr) return;  // as if the news were still to come: the old path's generation says so
-  env.paths.drop(std::exchange(path_, properties));
-  if (state_ == State::kClosed) return;
-  // Linux's tcp_current_mss sees a route only once something has left by it, and what waits is cut already: larger segments begin
-  // with the write after.
-  if (path_->mtu > mtu) {
-    path_grew_ = true;
-    path_used_ = false;
-    return;
-  }
-  refresh_mss(env);
-  if (busy_ && (snd_.mss < before || syn_too_long)) mark_oversized(syn_too_long, env, now);
-}
-
-// Records cut for a larger path cannot get through: they are lost, but not by congestion (Linux: tcp_simple_retransmit). `all`: whatever
-// their size.
-void Connection::mark_oversized(bool all, Env& env, Instant now) {
-  bool any = false;
-  for (Transmission* t = busy_->scoreboard.first(); t != nullptr; t = busy_->scoreboard.next(*t)) {
-    if (t->sacked || (!all && (t->payload() <= snd_.mss || t->mss <= snd_.mss))) continue;
-    busy_->scoreboard.mark_lost(*t);
-    any = true;
-  }
-  if (!any) return;
-  busy_->recovery.on_path_mtu(sender(env, now));
-  arm_loss(Timer::kRetransmit, later(now, rto_.value()), env, now);
-}
+// ---- options ----
 
 void Connection::on_options_changed(Env& env, Instant now) {
   if (options_->send_buffer != 0) send_limit_ = options_->send_buffer;
@@ -567,89 +316,10 @@ void Connection::on_options_changed(Env& env, Instant now) {
   check_writable(env, now);
 }
 
-// What MSG_MORE, TCP_CORK or Nagle held back; the last two hold again what is written from now on.
-void Connection::push_held() {
-  corked_now_ = false;
-  push_now_ = options_->no_delay && has_unsent();
-}
-
 bool Connection::set_congestion_control(std::string_view name) { return control_.select(name); }
 
 void Connection::set_quickack(int value) {
   if (ack_policy_.set_quickack(value) && readable_bytes() == 0) ack_now_ = true;
-}
-
-std::size_t Connection::memory_used() const {
-  return send_charge() + busy_->receive_queue.true_size() + busy_->reassembly.true_size();
-}
-
-Connection::Info Connection::info(Instant now) const {
-  Info i;
-  i.state = state_;
-  i.ca_state = busy_->recovery.state();
-  i.retransmits = retransmits_;
-  i.probes = probes_out_;
-  i.backoff = backoff_;
-  i.timestamps = timestamps_;
-  i.sack = sack_;
-  i.window_scaling = window_scaling_;
-  i.snd_wscale = snd_.wscale;
-  i.rcv_wscale = rcv_.wscale;
-  i.rto = rto_.value();
-  i.ato = ack_policy_.ato();
-  // Linux reckons with the signatures of a passive connection only when it cuts segments.
-  i.snd_mss = static_cast<std::uint16_t>(snd_.mss + (passive_ && signs() ? kMd5OptionBytes : 0));
-  i.rcv_mss = ack_policy_.rcv_mss();
-  i.advmss = rcv_.advmss;
-  i.unacked = busy_->scoreboard.packets_out();
-  i.sacked = busy_->scoreboard.sacked_out();
-  i.lost = busy_->scoreboard.lost_out();
-  i.retrans = busy_->scoreboard.retrans_out();
-  i.reordering = loss_memory_.reordering;
-  i.since_data_sent = now - last_sent_at_;
-  i.since_data_received = now - std::max(ack_policy_.last_data_at(), opened_at_.at(now));
-  i.since_ack_received = last_received_at_.age(now);
-  i.pmtu = path_->mtu;
-  i.rcv_ssthresh = rcv_.ssthresh;
-  i.rtt_us = rtt_.srtt_us8() >> 3;
-  i.rttvar_us = rtt_.mdev_us();
-  i.rcv_rtt_us = sizing_.rtt_us;
-  i.rcv_space = sizing_.space;
-  i.min_rtt_us = rtt_.min_rtt() == Duration::max() ? 0xffffffffU : static_cast<std::uint32_t>(to_usec(rtt_.min_rtt()));
-  i.snd_ssthresh = window_.ssthresh;
-  i.snd_cwnd = window_.cwnd;
-  i.total_retrans = total_retransmits_;
-  i.pacing_rate = window_.pacing_rate;
-  i.bytes_acked = bytes_acked_;
-  i.bytes_received = bytes_received_;
-  i.bytes_sent = bytes_sent_;
-  i.bytes_retrans = bytes_retransmitted_;
-  i.segs_out = segments_out_;
-  i.segs_in = segments_in_;
-  i.data_segs_in = data_segments_in_;
-  i.data_segs_out = data_segments_out_;
-  i.notsent_bytes = static_cast<std::uint32_t>(unsent_bytes());
-  i.delivered = rate_.delivered();
-  i.delivered_ce = rate_.delivered_ce();
-  i.delivery_rate = rate_.rate(snd_.mss);
-  i.delivery_rate_app_limited = rate_.app_limited();
-  i.reorderings_seen = loss_memory_.reorderings;
-  i.out_of_order_segments = out_of_order_segments_;
-  i.rto_recoveries = rto_recoveries_;
-  i.rto_time = std::chrono::milliseconds(rto_time_ms_);
-  i.ecn = ecn_.on;
-  i.ecn_seen = ecn_.seen_ect;
-  i.busy = chronograph_.busy(now);
-  i.receive_window_limited = chronograph_.of(Chronograph::What::kReceiveWindow, now);
-  i.send_buffer_limited = chronograph_.of(Chronograph::What::kSendBuffer, now);
-  i.syn_data_acked = has_mark(kSynDataAcked);
-  i.fast_open_failure = fast_open_failure_;
-  i.dsack_dups = dsack_dups_;
-  i.snd_wnd = snd_.wnd;
-  i.rcv_wnd = rcv_.wnd;
-  i.total_rto = total_rto_;
-  i.congestion_control = control_->name();
-  return i;
 }
 
 }  // namespace tapir::tcp
