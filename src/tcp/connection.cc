@@ -100,6 +100,7 @@ void Connection::open_active(const FourTuple& tuple, const Path& path, SeqNum is
 // What both kinds of passive open share.
 void Connection::set_up_passive(const Handshake& handshake, const Path& path, Env& env, Instant now) {
   passive_ = true;
+  segments_in_ = 1;  // the SYN
   tuple_ = handshake.tuple;
   timestamps_ = handshake.timestamps;
   ts_.offset = handshake.ts_offset;

@@ -362,6 +362,7 @@ class Connection : public TouchedLink {
   bool read_dsack(const wire::TcpSegment& segment, Sacks& sacks, Env& env);
   void on_ack(const wire::TcpSegment& segment, const AckEffects& effects, bool ece, Env& env, Instant now);
   void on_old_ack(const wire::TcpSegment& segment, Env& env, Instant now);
+  AckTiming ack_timing(const wire::TcpSegment& segment) const;
   void judge_ack(const wire::TcpSegment& segment, const Sacks& sacks, const AckSummary& summary, SeqNum una_before, bool advanced,
                  const AckEffects& effects, bool ece, bool old, Env& env, Instant now);
   AckSample ack_sample(const AckSummary& summary, std::uint32_t delivered, bool ece, Env& env, Instant now) const;
@@ -392,7 +393,12 @@ class Connection : public TouchedLink {
   bool poll_ack(OutgoingFrame& out, Env& env, Instant now);
   void trace_segment(Event event, const wire::TcpSegment& segment, std::uint32_t payload, Env& env, Instant now) const;
   void emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRange payload, Env& env, Instant now, bool fresh = false);
-  std::uint32_t next_segment_limit(const UnsentRecord& record, Env& env, Instant now, bool& cwnd_limited) const;
+  // A time-out of the retransmission timer, counted (Linux: tcp_update_rto_stats). Before it counts as a back-off.
+  void note_timeout() {
+    if (retransmits_ == 0) ++rto_recoveries_;
+    ++total_rto_;
+  }
+  std::uint32_t next_segment_limit(UnsentRecord& record, Env& env, Instant now, bool& cwnd_limited);
   bool nagle_holds(bool partial) const;
   bool should_defer(std::uint32_t record_left, bool last_record, std::uint32_t max_segments, bool ends_stream, Env& env, Instant now, bool& cwnd_limited) const;
   std::uint32_t max_segments_per_send(const Env& env) const;
@@ -416,7 +422,7 @@ class Connection : public TouchedLink {
   void on_reorder_timeout(Env& env, Instant now);
   void on_tail_probe_timeout(Env& env, Instant now);
   void arm_loss(Timer timer, Instant when, Env& env, Instant now);
-  void rearm_retransmit(Env& env, Instant now);
+  void rearm_retransmit(Env& env, Instant now, bool reorder_time_over = false);
   bool schedule_tail_probe(bool from_now, Env& env, Instant now);
   bool thin_stream(const Env& env) const;
   bool retransmits_exhausted(int boundary, Duration user_timeout, Duration base, const Env& env, Instant now) const;
@@ -565,7 +571,7 @@ class Connection : public TouchedLink {
   Chronograph chronograph_;
   MtuSearch mtu_search_;
   std::uint32_t rto_time_ms_ = 0;      // how long the episodes of time-outs took that ended
-  std::uint16_t rto_recoveries_ = 0;   // and how many they were (Linux: total_rto_recoveries)
+  std::uint16_t rto_recoveries_ = 0;   // how many began (Linux: total_rto_recoveries)
   std::uint16_t marks_ = 0;        // of Mark
   FastOpenFailure fast_open_failure_ = FastOpenFailure::kNone;
   std::uint8_t retransmits_ = 0;   // RTOs in a row (Linux: icsk_retransmits)

@@ -82,7 +82,7 @@ void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bo
   snd_.una = segment.ack;
   if (busy_->urgent.sending && snd_.una >= busy_->urgent.up) busy_->urgent.sending = false;
   const Sacks sacks = read_sacks(segment, env);
-  AckSummary summary = busy_->scoreboard.apply(segment.ack, {sacks.blocks.data(), sacks.count}, sacks.dsack, now, env.transmissions);
+  AckSummary summary = busy_->scoreboard.apply(segment.ack, {sacks.blocks.data(), sacks.count}, sacks.dsack, ack_timing(segment), now, env.transmissions);
   summary.una_moved = advanced || summary.una_moved;
   busy_->send_buffer.acknowledge(min(max(segment.ack, busy_->send_buffer.begin()), busy_->send_buffer.end()), env.chunks);
   if (advanced) {
@@ -98,11 +98,17 @@ void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bo
   if (nothing_out) after_window_opened(env, now);
 }
 
+AckTiming Connection::ack_timing(const TcpSegment& segment) const {
+  AckTiming timing{.sack = sack_, .min_rtt = rtt_.min_rtt(), .echo = {}, .clock_at_zero = timestamp_clock(Instant{})};
+  if (timestamps_ && segment.options.timestamps) timing.echo = segment.options.timestamps->echo;
+  return timing;
+}
+
 // An ACK that was overtaken: its SACK blocks may still be news (Linux: tcp_ack's old_ack).
 void Connection::on_old_ack(const TcpSegment& segment, Env& env, Instant now) {
   if (!sack_ || segment.options.sack_count == 0 || busy_->scoreboard.empty()) return;
   const Sacks sacks = read_sacks(segment, env);
-  const AckSummary summary = busy_->scoreboard.apply(snd_.una, {sacks.blocks.data(), sacks.count}, sacks.dsack, now, env.transmissions);
+  const AckSummary summary = busy_->scoreboard.apply(snd_.una, {sacks.blocks.data(), sacks.count}, sacks.dsack, ack_timing(segment), now, env.transmissions);
   if (summary.newly_sacked == 0 && !sacks.dsack) return;
   AckEffects effects;
   effects.carried_data = true;
@@ -136,7 +142,6 @@ void Connection::judge_ack(const TcpSegment& segment, const Sacks& sacks, const 
   if (ece) env.counters.add(Counter::kTcpExtTCPDeliveredCE, verdict.delivered);
   rate_.on_ack(summary, verdict.delivered, ece, busy_->recovery.reneged(), rtt_.min_rtt(), busy_->flight, now);
   if (before == CaState::kLoss && busy_->recovery.state() != CaState::kLoss) {
-    ++rto_recoveries_;
     if (stalled_since != Instant{}) rto_time_ms_ += static_cast<std::uint32_t>(to_msec(now - stalled_since));
   }
   if (busy_->mtu_probe.out()) {

@@ -45,7 +45,6 @@ bool Connection::open_fast(const FastOpenRequest& request, std::uint32_t ts_offs
     set_mark(kSynDataAcked);
     kept.request.set_syn_data(size);
   }
-  segments_in_ = 1;
   rcv_.wup = rcv_.nxt;
   syn_owed_ = due_ = true;
   arm(Timer::kRetransmit, now + kSynAckTimeout, env, now);
@@ -145,7 +144,7 @@ Connection::FastOpenEnd Connection::take_fast_open_end(Env& env) {
 void Connection::on_syn_ack_timeout(Env& env, Instant now) {
   HalfOpen& request = fast_open_request(env).request;
   env.counters.add(Counter::kTcpExtTCPTimeouts);
-  ++total_rto_;
+  note_timeout();
   const int tries = options_->syn_count != 0 ? options_->syn_count : env.knobs.tcp_synack_retries + 1;
   if (request.timeouts >= tries) {
     env.counters.add(Counter::kTcpExtTCPAbortOnTimeout);

@@ -334,35 +334,38 @@ bool Connection::should_defer(std::uint32_t record_left, bool last_record, std::
   return !ends_stream;
 }
 
-// How many bytes of `record` may leave now; 0: none.
-std::uint32_t Connection::next_segment_limit(const UnsentRecord& record, Env& env, Instant now, bool& cwnd_limited) const {
+// How many bytes of `record`, the first, may leave now; 0: none. It grows from the next one when more of it could (Linux: tcp_write_xmit).
+std::uint32_t Connection::next_segment_limit(UnsentRecord& record, Env& env, Instant now, bool& cwnd_limited) {
   const std::uint32_t in_flight = busy_->scoreboard.in_flight();
   if (in_flight >= window_.cwnd) {
     cwnd_limited = true;
     return 0;
   }
+  const std::uint32_t mss = mss_now_;
+  const std::uint32_t max_segments = max_segments_per_send(env);
+  // At most half the window at once, so that two super-segments are in flight and ACKs come evenly (Linux: tcp_cwnd_test).
+  const std::uint32_t quota = std::min({std::max<std::uint32_t>(window_.cwnd / 2, 1), window_.cwnd - in_flight, max_segments});
+  const std::uint64_t most = std::uint64_t{quota} * mss;
+  if (env.knobs.tcp_grow_segments != 0 && record.end - record.begin < most)
+    busy_->unsent.grow_front(static_cast<std::uint32_t>(most - (record.end - record.begin)), env.unsent);
   const SeqNum right_edge = snd_.una + snd_.wnd;
   const std::uint32_t left = record.end - record.begin;
-  const std::uint32_t mss = mss_now_;
   if (record.begin + std::min(left, mss) > right_edge) return 0;
   const bool last = busy_->unsent.count() == 1;
   const bool ends_stream = last && fin_due();
-  const std::uint32_t max_segments = max_segments_per_send(env);
   if (left <= mss) {
     const bool holds = last && !ends_stream && nagle_holds(left < mss);
     return holds ? 0 : left;
   }
   if (!one_send_ && should_defer(left, last, max_segments, ends_stream || record.end_of_record, env, now, cwnd_limited)) return 0;
-  // At most half the window at once, so that two super-segments are in flight and ACKs come evenly (Linux: tcp_cwnd_test).
-  const std::uint32_t quota = std::min({std::max<std::uint32_t>(window_.cwnd / 2, 1), window_.cwnd - in_flight, max_segments});
   const std::uint32_t window = right_edge - record.begin;
-  const std::uint64_t most = std::uint64_t{quota} * mss;
   if (most <= window && !last && most < left) return static_cast<std::uint32_t>(most);
   const std::uint32_t needed = std::min(left, window);
   if (most <= needed) return static_cast<std::uint32_t>(most);
   const std::uint32_t partial = needed % mss;
-  const bool cut = partial != 0 && (needed < left || (last && !ends_stream && nagle_holds(true)));
-  // What is cut by the window keeps to whole segments (RFC 9293 §3.8.6.2.1); the end of the data follows Nagle.
+  // Behind whole segments a partial one goes up to the window's edge, or to the end of the data, unless Nagle's rule holds it
+  // (Linux: tcp_mss_split_point).
+  const bool cut = partial != 0 && (needed < left || (last && !ends_stream)) && nagle_holds(true);
   return cut && needed > partial ? needed - partial : needed;
 }
 

@@ -30,7 +30,7 @@ void Connection::arm_loss(Timer timer, Instant when, Env& env, Instant now) {
 }
 
 // RFC 6298 §5. After a reordering or probe time the time-out still counts from the head's transmission (Linux: tcp_rearm_rto).
-void Connection::rearm_retransmit(Env& env, Instant now) {
+void Connection::rearm_retransmit(Env& env, Instant now, bool reorder_time_over) {
   const Transmission* const head = busy_->scoreboard.first();
   if (head == nullptr) {
     disarm(Timer::kRetransmit);
@@ -39,7 +39,7 @@ void Connection::rearm_retransmit(Env& env, Instant now) {
     return;
   }
   Instant when = now + rto_.value();
-  if (armed(Timer::kReorder) || armed(Timer::kTailProbe)) when = std::max(head->sent_at + rto_.value(), now + Duration(1ms));
+  if (reorder_time_over || armed(Timer::kReorder) || armed(Timer::kTailProbe)) when = std::max(head->sent_at + rto_.value(), now + Duration(1ms));
   arm_loss(Timer::kRetransmit, when, env, now);
 }
 

@@ -135,7 +135,7 @@ void Connection::on_retransmit_timeout(Env& env, Instant now) {
     return;
   }
   env.counters.add(Counter::kTcpExtTCPTimeouts);
-  ++total_rto_;
+  note_timeout();
   if (handshake) {
     syn_owed_ = true;
   } else {
@@ -171,7 +171,7 @@ void Connection::on_retransmit_timeout(Env& env, Instant now) {
 
 void Connection::on_reorder_timeout(Env& env, Instant now) {
   busy_->recovery.on_reorder_timeout(sender(env, now));
-  rearm_retransmit(env, now);
+  rearm_retransmit(env, now, true);
 }
 
 // Few segments in flight, past slow start's first round: a retransmission is all that finds its losses.

@@ -39,7 +39,8 @@ std::uint32_t Connection::receive_window() const {
 // Linux: tcp_init_buffer_space's clamps, once the options are known.
 void Connection::set_up_receive_window(std::uint32_t rcv_wnd, std::uint32_t window_clamp, const Knobs& knobs) {
   const std::uint32_t full = window_from_space(receive_limit_);
-  const std::uint32_t advmss = rcv_.advmss;
+  // Of a connection that was accepted timestamps are taken off it only later.
+  const std::uint32_t advmss = rcv_.advmss - (timestamps_ && passive_ ? kTimestampBytes : 0U);
   rcv_.wnd = rcv_wnd;
   rcv_.window_clamp = window_clamp;
   if (rcv_.window_clamp >= full) {

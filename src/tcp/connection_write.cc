@@ -103,6 +103,7 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
   if (!mid_write_) tail->push = false;
   push_now_ = false;
   tail->end += static_cast<std::uint32_t>(copied);
+  if (flags.loan != nullptr) tail->lent = true;
   corked_now_ = flags.more;
   const bool all = copied == data.size() && !flags.follows;
   mid_write_ = !all;

@@ -47,10 +47,11 @@ class DeliveryRate {
  private:
   std::uint32_t delivered_ = 0;
   std::uint32_t delivered_ce_ = 0;
-  std::uint32_t limited_until_ = 0;    // delivered_ beyond which the pause of the program is past; 0: there is none
+  // delivered_ beyond which the pause of the program is past; 0: there is none. A connection begins with one (Linux: tcp_init_sock).
+  std::uint32_t limited_until_ = 0xffffffff;
   std::uint32_t rate_delivered_ = 0;   // the last rate not limited by the program, or the largest
   std::uint32_t rate_interval_us_ = 0;
-  bool rate_app_limited_ = false;
+  bool rate_app_limited_ = true;
 };
 
 }  // namespace tapir::tcp

@@ -82,6 +82,7 @@ struct Knobs {
   int tcp_min_tso_segs = 2;
   int tcp_tso_win_divisor = 3;
   int tcp_tso_rtt_log = 9;
+  int tcp_grow_segments = 1;            // tapir's own: a super-segment takes from the next write what completes it, as Linux does since 6.10
   int tcp_pacing_ss_ratio = 200;
   int tcp_pacing_ca_ratio = 120;
   std::uint32_t tcp_notsent_lowat = 0xffffffff;

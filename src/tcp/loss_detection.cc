@@ -17,15 +17,13 @@ bool sent_after(Instant a_sent, SeqNum a_end, Instant b_sent, SeqNum b_end) {
 
 }  // namespace
 
-void LossDetection::on_ack(const AckSummary& summary, Duration min_rtt, Instant now) {
-  if (!summary.anything_delivered) return;
-  const Duration rtt = now - summary.latest_sent_at;
-  if (summary.latest_retransmitted && rtt < min_rtt && min_rtt != Duration::max()) return;
+void LossDetection::on_ack(const AckSummary& summary) {
+  if (!summary.timed) return;
   advanced_ = true;
-  rtt_ = rtt;
-  if (sent_after(summary.latest_sent_at, summary.latest_end, sent_at_, end_)) {
-    sent_at_ = summary.latest_sent_at;
-    end_ = summary.latest_end;
+  rtt_ = summary.timed_rtt;
+  if (sent_after(summary.timed_sent_at, summary.timed_end, sent_at_, end_)) {
+    sent_at_ = summary.timed_sent_at;
+    end_ = summary.timed_end;
   }
 }
 
@@ -37,12 +35,17 @@ LossDetection::Detected LossDetection::detect(Scoreboard& scoreboard, Duration r
   const Duration late = rtt_ + reordering_window;
   for (Transmission* t = scoreboard.oldest_sent(); t != nullptr;) {
     Transmission* const following = scoreboard.next_sent(*t);
-    const bool out_of_flight = t->sacked || (t->lost && !t->retransmitted);
+    const bool out_of_flight = t->sacked || t->judged || (t->lost && !t->retransmitted);
     if (!out_of_flight) {
       if (!sent_after(sent_at_, end_, t->sent_at, t->range.end)) break;
       const Duration remaining = late - (now - t->sent_at);
-      if (remaining < 1us) scoreboard.mark_lost(*t);
-      else result.look_again = std::max(result.look_again, remaining);
+      if (remaining < 1us) {
+        scoreboard.mark_lost(*t);
+        // Linux takes it off its list by time, and an undo does not put it back: then its time-out must tell.
+        t->judged = true;
+      } else {
+        result.look_again = std::max(result.look_again, remaining);
+      }
     }
     t = following;
   }

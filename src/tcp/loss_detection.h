@@ -25,9 +25,8 @@ struct LossMemory {
 
 class LossDetection {
  public:
-  // What was delivered last, of all that was ever delivered (RFC 8985 §6.2 step 2). A retransmission acknowledged sooner than
-  // `min_rtt` was the original's ACK, and tells nothing.
-  void on_ack(const AckSummary& summary, Duration min_rtt, Instant now);
+  // What was delivered last, of all that was ever delivered (RFC 8985 §6.2 step 2).
+  void on_ack(const AckSummary& summary);
 
   struct Detected {
     bool retransmission_lost = false;  // a copy was lost again

@@ -362,7 +362,7 @@ Recovery::Verdict Recovery::on_ack(const Sender& sender, const Ack& ack) {
   const AckSummary& summary = ack.summary;
   const std::uint32_t lost_before = sender.scoreboard.lost_total();
   resending_ = new_data_first_ = false;
-  rack_.on_ack(summary, sender.min_rtt, sender.now);
+  rack_.on_ack(summary);
   if (summary.reordering_seen > 0 && (state_ != CaState::kLoss || may_undo_)) note_reordering(sender, summary.reordering_seen, Counter::kTcpExtTCPSACKReorder);
   if (ack.dsack) count_dsack(sender, ack);
   verdict.delivered = summary.delivered + (ack.dsack ? ack.dsack_segments : 0);
@@ -410,7 +410,7 @@ void Recovery::on_rto(const Sender& sender, unsigned times, bool probing_mtu) {
     scoreboard.reset_reno_sack();
   }
   const std::uint32_t sacked = scoreboard.sacked_out();
-  scoreboard.mark_timed_out(reneged, rack_.rtt() != Duration::zero() ? rack_.rtt() : sender.srtt, sender.now);
+  scoreboard.mark_timed_out(reneged, rack_.rtt(), sender.now);
   if (state_ <= CaState::kDisorder || sender.una >= high_seq_ || (state_ == CaState::kLoss && times == 0)) {
     prior_ssthresh_ = current_ssthresh(window);
     window.prior_cwnd = window.cwnd;

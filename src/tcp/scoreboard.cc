@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/assert.h"
+#include "tcp/paws.h"
 
 namespace tapir::tcp {
 namespace {
@@ -24,6 +25,7 @@ Scoreboard::~Scoreboard() { TAPIR_INVARIANT(records_.empty(), "a scoreboard is c
 // ---- time order ----
 
 void Scoreboard::time_append(Transmission& t) {
+  t.judged = false;
   t.time_prev = time_last_;
   t.time_next = nullptr;
   (time_last_ == nullptr ? time_first_ : time_last_->time_next) = &t;
@@ -244,10 +246,11 @@ std::uint32_t Scoreboard::remove_reno_sacks(std::uint32_t acked) {
 
 // What the steps of one apply() hand on.
 struct Scoreboard::Pass {
-  Pass(AckSummary& to, Instant at, TransmissionPool& records, SeqNum highest_sacked)
-      : summary(to), now(at), pool(records), prior_highest_sacked(highest_sacked) {}
+  Pass(AckSummary& to, const AckTiming& times, Instant at, TransmissionPool& records, SeqNum highest_sacked)
+      : summary(to), timing(times), now(at), pool(records), prior_highest_sacked(highest_sacked) {}
 
   AckSummary& summary;
+  const AckTiming& timing;
   Instant now;
   TransmissionPool& pool;
   SeqNum prior_highest_sacked;      // before this ACK
@@ -268,6 +271,21 @@ struct Scoreboard::Pass {
     summary.latest_delivered = t.delivered;
     summary.latest_app_limited = t.app_limited;
   }
+  // A retransmission acknowledged sooner than the path allows was the original's ACK, and tells nothing.
+  void note_time(const Transmission& t) {
+    const Duration rtt = now - t.sent_at;
+    if (t.ever_retransmitted && rtt < timing.min_rtt && timing.min_rtt != Duration::max()) return;
+    const bool after = t.sent_at > summary.timed_sent_at || (t.sent_at == summary.timed_sent_at && t.range.end > summary.timed_end);
+    summary.timed_rtt = rtt;
+    if (summary.timed && !after) return;
+    summary.timed = true;
+    summary.timed_sent_at = t.sent_at;
+    summary.timed_end = t.range.end;
+  }
+  // Does the ACK's echo say that it was the original that arrived (Linux: tcp_skb_spurious_retrans)?
+  bool needless(const Transmission& t) const {
+    return t.ever_retransmitted && timing.echo && *timing.echo != 0 && SeqNum(*timing.echo) < SeqNum(timing.clock_at_zero + timestamp_clock(t.sent_at));
+  }
   // Something never sent again was delivered; `highest` is what was SACKed before it.
   void note_original(const Transmission& t, SeqNum end, SeqNum highest) {
     if (!summary.original_acked || end < summary.original_acked_end) summary.original_acked_end = end;
@@ -282,6 +300,7 @@ struct Scoreboard::Pass {
 // Linux: tcp_sacktag_one.
 void Scoreboard::sack(Transmission& t, Pass& pass) {
   pass.note_delivered(t, t.range.end);
+  pass.note_time(t);
   if (t.retransmitted) {
     // Not known which copy arrived. Of one thought lost it is taken to be the second; else that one counts as in flight.
     if (t.lost) {
@@ -406,6 +425,7 @@ void Scoreboard::acknowledge(SeqNum ack, Pass& pass) {
       } else {
         summary.newly_acked += gone;
         pass.note_delivered(*t, end);
+        if (pass.timing.sack && !pass.needless(*t)) pass.note_time(*t);
       }
       adjust_counts(*t, -static_cast<std::int32_t>(gone));
     }
@@ -427,11 +447,12 @@ void Scoreboard::acknowledge(SeqNum ack, Pass& pass) {
   }
 }
 
-AckSummary Scoreboard::apply(SeqNum ack, std::span<const wire::SackBlock> blocks, bool first_is_dsack, Instant now, TransmissionPool& pool) {
+AckSummary Scoreboard::apply(SeqNum ack, std::span<const wire::SackBlock> blocks, bool first_is_dsack, const AckTiming& timing, Instant now,
+                             TransmissionPool& pool) {
   AckSummary summary;
   summary.dsack = first_is_dsack && !blocks.empty();
   if (records_.empty()) return summary;
-  Pass pass{summary, now, pool, highest_sacked_};
+  Pass pass{summary, timing, now, pool, highest_sacked_};
   if (summary.dsack) note_duplicate(blocks.front(), pass);
 
   // In ascending order: then a record counts as below the highest SACKed only for what came before it.

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "base/seq_num.h"
@@ -27,6 +28,7 @@ struct Transmission {
   std::uint8_t times_sent = 1;         // saturates
   bool sacked = false;
   bool lost = false;                   // marked to be sent again
+  bool judged = false;                 // RACK marked it: not asked of again until it is sent again, whatever was undone since
   bool retransmitted = false;          // a copy is in flight
   bool ever_retransmitted = false;     // Karn: no RTT sample without timestamps
   bool syn = false;
@@ -58,6 +60,14 @@ using TransmissionPool = Slab<Transmission>;
 // it with more than 8192 holes and edges in one window: 11 MB at an MSS of 1448.
 inline constexpr std::uint32_t kSplitRecordsMax = 8192;
 
+// What an ACK's records are timed by.
+struct AckTiming {
+  bool sack = true;                     // the connection has SACK: without it only retransmission time-outs judge by age
+  Duration min_rtt = Duration::max();   // before this ACK
+  std::optional<std::uint32_t> echo;    // TSecr
+  std::uint32_t clock_at_zero = 0;      // TSval of Instant{}
+};
+
 // What one ACK changed.
 struct AckSummary {
   std::uint32_t newly_acked = 0;        // segments cumulatively acknowledged by this ACK, not SACKed before
@@ -81,13 +91,18 @@ struct AckSummary {
   Duration ca_rtt{-1};                  // since the last such record of either kind was sent: no delayed ACK in it, for
                                         // the minimum filter and congestion control (Linux: ca_rtt_us)
   bool anything_delivered = false;      // the next three mean something
-  Instant latest_sent_at{};             // sent_at of the most recently sent record delivered by this ACK (RACK)
+  Instant latest_sent_at{};             // sent_at of the most recently sent record delivered by this ACK
   SeqNum latest_end;                    // and its end
-  bool latest_retransmitted = false;    // and whether it had been sent again: then its time is ambiguous (RFC 8985 §6.2 step 2)
+  bool latest_retransmitted = false;    // and whether it had been sent again
   Instant latest_first_sent_at{};       // and its delivery-rate snapshot
   Instant latest_delivered_at{};
   std::uint32_t latest_delivered = 0;
   bool latest_app_limited = false;
+  // The same for RACK, of those records only whose time tells something (RFC 8985 §6.2 step 2; Linux: tcp_rack_advance).
+  bool timed = false;                   // there is one
+  Instant timed_sent_at{};
+  SeqNum timed_end;
+  Duration timed_rtt{};                 // of the one looked at last: SACKed ones in their order, then acknowledged ones
   std::uint32_t dsack_retransmitted = 0;  // segments the D-SACK reports that were sent again and are still on the board
 };
 
@@ -115,7 +130,8 @@ class Scoreboard {
   // are passed over, as tcp_is_sackblock_valid does). A record partly acknowledged begins at `ack` afterwards and counts
   // the segments left (Linux: tcp_tso_acked); a SACK of part of a segment sacks nothing (tcp_match_skb_to_sack). Without
   // SACK the caller calls remove_reno_sacks(newly_acked) next.
-  AckSummary apply(SeqNum ack, std::span<const wire::SackBlock> blocks, bool first_is_dsack, Instant now, TransmissionPool& pool);
+  AckSummary apply(SeqNum ack, std::span<const wire::SackBlock> blocks, bool first_is_dsack, const AckTiming& timing, Instant now,
+                   TransmissionPool& pool);
 
   // Marks: each keeps the counts right. Lost: to be sent again, unless SACKed; of a record that is lost and was sent again,
   // the copy is lost too (Linux: tcp_mark_skb_lost).

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tcp/unsent_queue.h"
 
+#include <algorithm>
+
 #include "base/assert.h"
 
 namespace tapir::tcp {
@@ -36,6 +38,22 @@ void UnsentQueue::pop_back(UnsentPool& pool) {
   if (before == 0) head_ = 0;
   else pool.at(before - 1)->next = 0;
   --count_;
+}
+
+void UnsentQueue::grow_front(std::uint32_t bytes, UnsentPool& pool) {
+  if (count_ < 2) return;
+  UnsentRecord& record = *front(pool);
+  UnsentRecord& after = *pool.at(record.next - 1);
+  if (record.end_of_record || record.lent || after.lent) return;
+  const std::uint32_t taken = std::min(bytes, after.end - after.begin);
+  record.end = after.begin = record.end + taken;
+  if (after.begin != after.end) return;
+  record.push = record.push || after.push;
+  record.end_of_record = after.end_of_record;
+  if (tail_ == record.next) tail_ = head_;
+  record.next = after.next;
+  --count_;
+  pool.erase(after);
 }
 
 void UnsentQueue::clear(UnsentPool& pool) {

@@ -71,12 +71,20 @@ void Recorder::told_of(const sim::drill::SentPacket& packet) {
     last_timestamp_ = live - *connection_.timestamp_offset;
     connection_.timestamps[last_timestamp_] = live;
   }
-  const SeenSegment scripted = sim::drill::to_script(*seen, connection_);
+  SeenSegment scripted = sim::drill::to_script(*seen, connection_);
+  const SeenSegment whole = scripted;
+  // Only the first segment of a super-segment says CWR: in packetdrill's eyes what follows is another.
+  if ((scripted.flags & wire::kCwr) != 0 && scripted.segment_size != 0 && scripted.length > scripted.segment_size)
+    write_down(sim::drill::take_front(scripted, scripted.segment_size));
+  write_down(scripted);
+  told_(whole);
+}
+
+void Recorder::write_down(const SeenSegment& scripted) {
   static constexpr std::string_view kEcn[] = {"", "[ect1] ", "[ect0] ", "[ce] "};
   text_ += fmt::format("{:.6f} > {}{}\n",
-                       std::chrono::duration<double>(seen->at - Machine::kStart).count(),
-                       kEcn[seen->tos & 3U], to_text(scripted, with_window_));
-  told_(scripted);
+                       std::chrono::duration<double>(scripted.at - Machine::kStart).count(),
+                       kEcn[scripted.tos & 3U], to_text(scripted, with_window_));
 }
 
 void Recorder::drain() {

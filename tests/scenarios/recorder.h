@@ -66,6 +66,7 @@ class Recorder {
   void drain();
   // After something was done: what it caused.
   void settle();
+  void write_down(const SeenSegment& scripted);
   void told_of(const sim::drill::SentPacket& packet);
 
   sim::drill::Settings settings_ = sim::drill::default_settings();

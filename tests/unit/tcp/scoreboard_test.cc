@@ -28,7 +28,7 @@ class ScoreboardTest : public testing::TestWithParam<std::uint32_t> {
   AckSummary ack(std::uint32_t una, std::vector<Offsets> blocks = {}, int ms = 50, bool dsack = false) {
     std::vector<wire::SackBlock> sack;
     for (Offsets b : blocks) sack.push_back({at(b.begin), at(b.end)});
-    return board.apply(at(una), sack, dsack, time(ms), pool);
+    return board.apply(at(una), sack, dsack, {}, time(ms), pool);
   }
   void resend(std::uint32_t begin, std::uint32_t end, int ms) {
     ASSERT_NE(board.on_resent(*board.find(at(begin)), at(end), kMss, time(ms), board.last()->range.end, pool), nullptr);
@@ -274,7 +274,7 @@ TEST_P(ScoreboardTest, NoRecordNoSend) {
   EXPECT_EQ(other.on_resent(*other.first(), at(500), kMss, time(1), at(1100), small), nullptr);
   EXPECT_EQ(other.retrans_out(), 0U);
   const wire::SackBlock block{at(300), at(400)};
-  EXPECT_EQ(other.apply(at(0), {&block, 1}, false, time(1), small).newly_sacked, 0U);
+  EXPECT_EQ(other.apply(at(0), {&block, 1}, false, {}, time(1), small).newly_sacked, 0U);
   EXPECT_EQ(other.packets_out(), 11U);
   other.clear(small);
 }
