@@ -84,23 +84,32 @@ void StackHost::Lock::acquire() {
 }
 
 void StackHost::Lock::release() {
+  if (host_.to_wake_count_ == 0 && host_.finished_.empty() && host_.given_back_.empty()) {
+    host_.mutex_.unlock();
+    return leave();
+  }
   std::array<WakeUp, 16> to_wake;
   const std::size_t count = std::exchange(host_.to_wake_count_, 0);
   std::copy_n(host_.to_wake_.begin(), count, to_wake.begin());
   std::vector<Operation*> finished;
   std::vector<std::shared_ptr<void>> given_back;
-  if (!host_.finished_.empty()) finished.swap(host_.finished_);
-  if (!host_.given_back_.empty()) given_back.swap(host_.given_back_);
+  finished.swap(host_.finished_);
+  given_back.swap(host_.given_back_);
   host_.mutex_.unlock();
   for (std::size_t i = 0; i < count; ++i) to_wake[i].send();
+  leave();
+  // The program's code, which may call again, and more: `host_` is not touched after it.
+  for (Operation* operation : finished) tell(std::unique_ptr<Operation>(operation));
+}
+
+// The thread holds one lock less.
+void StackHost::Lock::leave() {
   SignalWatch& signals = signal_watch();
   const int cancel_state = signals.cancel_state;
   if (signals.busy.fetch_sub(1, std::memory_order_relaxed) == 1) {
     ::pthread_setcancelstate(cancel_state, nullptr);
     if (signals.deferred.load(std::memory_order_relaxed)) run_deferred.load()();
   }
-  // The program's code, which may call again, and more: `host_` is not touched after it.
-  for (Operation* operation : finished) tell(std::unique_ptr<Operation>(operation));
 }
 
 void StackHost::WakeUp::send() const {

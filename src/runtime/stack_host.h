@@ -337,6 +337,8 @@ class StackHost {
     void release();
 
    private:
+    static void leave();
+
     StackHost& host_;
     int errno_before_;
   };

@@ -58,6 +58,7 @@ Path Connection::path() const {
 
 bool Connection::take_memory(const SocketOptions& options, const Path& path, Env& env) {
   options_ = env.options.share(options);
+  corked_ = options.cork;
   path_ = env.paths.share(shared_part(path));
   return options_ != nullptr && path_ != nullptr && wake(env);
 }
@@ -314,6 +315,7 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
     tail->push = true;
     snd_.pushed = busy_->send_buffer.end();
   }
+  if (cork_holds()) arm_probe_if_stuck(env, now);
   return copied;
 }
 
