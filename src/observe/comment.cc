@@ -7,6 +7,7 @@
 
 #include "observe/tables.h"
 #include "stack/parts.h"
+#include "tcp/connection_info.h"
 
 namespace tapir::observe {
 
@@ -16,7 +17,7 @@ std::string connection_comment(stack::Stack& stack, const FourTuple& tuple, Inst
   if (!found) return {};
   std::string text(tcp::to_string(found->state));
   if (found->connection == nullptr) return text;
-  const tcp::Connection::Info info = found->connection->info(now);
+  const tcp::ConnectionInfo info = found->connection->info(now);
   // TCP_CA_Open …, as Linux numbers them.
   static constexpr std::array<const char*, 5> kStates = {"Open", "Disorder", "CWR", "Recovery", "Loss"};
   const auto ca = static_cast<std::size_t>(info.ca_state);

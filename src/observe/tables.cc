@@ -9,6 +9,7 @@
 #include "observe/columns.h"
 #include "observe/json_row.h"
 #include "stack/parts.h"
+#include "tcp/connection_info.h"
 #include "trace/drop_reason.h"
 
 namespace tapir::observe {
@@ -48,7 +49,7 @@ std::string ss_endpoint(const Endpoint& endpoint) {
   return endpoint.port == 0 ? address + ":*" : fmt::format("{}:{}", address, endpoint.port);
 }
 
-Json info_json(const tcp::Connection::Info& info) {
+Json info_json(const tcp::ConnectionInfo& info) {
   Json json;
   json["ts"] = info.timestamps;
   json["sack"] = info.sack;

@@ -27,7 +27,7 @@ std::uint32_t msec(Duration d) {
 
 }  // namespace
 
-TcpInfo tcp_info(const tcp::Connection::Info& info, std::uint64_t max_pacing_rate) {
+TcpInfo tcp_info(const tcp::ConnectionInfo& info, std::uint64_t max_pacing_rate) {
   TcpInfo out;
   out.state = static_cast<std::uint8_t>(info.state);
   out.ca_state = static_cast<std::uint8_t>(info.ca_state);

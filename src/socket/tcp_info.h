@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "tcp/connection.h"
+#include "tcp/connection_info.h"
 
 namespace tapir::socket {
 
@@ -91,6 +91,6 @@ static_assert(offsetof(TcpInfo, rto) == 8 && offsetof(TcpInfo, pacing_rate) == 1
               "the kernel's layout");
 
 // A connection's figures in that layout (Linux's tcp_get_info).
-TcpInfo tcp_info(const tcp::Connection::Info& info, std::uint64_t max_pacing_rate);
+TcpInfo tcp_info(const tcp::ConnectionInfo& info, std::uint64_t max_pacing_rate);
 
 }  // namespace tapir::socket

@@ -58,10 +58,13 @@ struct TouchedPort {
 
 // What ICMP said of connections that were opening and socket/ has not heard of yet; more are lost to their error queues alone.
 inline constexpr std::size_t kStreamErrorsMax = 16;
+// Bytes of the quoted segment that are kept for the error queue: the longest TCP header (RFC 9293 §3.1) and four, a power of two. Of a
+// longer quotation the rest is payload, which no program reads there.
+inline constexpr std::size_t kStreamErrorQuoteMax = 64;
 struct StreamError {
   tcp::ConnectionId connection;
   DeliveryError error;
-  std::array<std::uint8_t, 64> segment{};  // as far as it was quoted: its header at most, as a rule
+  std::array<std::uint8_t, kStreamErrorQuoteMax> segment{};  // as far as it was quoted
   std::size_t size = 0;
   Bytes quoted() const { return Bytes(segment).first(size); }
 };

@@ -14,19 +14,10 @@ using trace::Counter;
 
 namespace {
 
-// What a (super-)segment costs the send buffer besides its bytes: Linux's truesize of an empty skb for TCP (a cloned sk_buff
-// pair's share and a 1 KiB head). SO_SNDBUF's arithmetic, and so EAGAIN and POLLOUT, follow it.
-constexpr std::size_t kRecordCharge = 1280;
-
 // The time-out after a handshake that gave no round-trip time (RFC 6298 §5.7; Linux: TCP_TIMEOUT_FALLBACK).
 constexpr Duration kRtoWithoutSample = 3s;
 
 std::uint16_t initial_reordering(const Knobs& knobs) { return static_cast<std::uint16_t>(std::clamp(knobs.tcp_reordering, 0, 0xffff)); }
-
-// Linux: tcp_sndbuf_expand's estimate of what one segment costs: the MSS with headers, rounded up to a power of two, and the skb.
-std::int64_t send_buffer_per_segment(std::uint32_t mss) {
-  return static_cast<std::int64_t>(std::bit_ceil(mss + 640)) + 256;
-}
 
 }  // namespace
 
@@ -36,31 +27,10 @@ Connection::~Connection() = default;
 
 // ---- memory ----
 
-namespace {
-
-// What of a path is alike for many: a gateway is, and that the destination is its own next hop.
-PathProperties shared_part(const Path& path) {
-  PathProperties properties = path;
-  if (properties.next_hop == path.destination) properties.next_hop = {};
-  return properties;
-}
-
-}  // namespace
-
-Path Connection::path() const {
-  Path path;
-  static_cast<PathProperties&>(path) = *path_;
-  path.source = tuple_.local.address;
-  path.destination = tuple_.remote.address;
-  if (path.next_hop == IpAddress{}) path.next_hop = path.destination;
-  return path;
-}
-
 bool Connection::take_memory(const SocketOptions& options, const Path& path, Env& env) {
   options_ = env.options.share(options);
   corked_ = options.cork;
-  path_ = env.paths.share(shared_part(path));
-  return options_ != nullptr && path_ != nullptr && wake(env);
+  return adopt_path(path, env) && options_ != nullptr && wake(env);
 }
 
 bool Connection::wake(Env& env) {
@@ -213,6 +183,7 @@ void Connection::enter(State to, Env& env, Instant now) {
   state_ = to;
 }
 
+<<<<<<< HEAD
 // ---- the send side ----
 
 std::size_t Connection::send_charge() const {
@@ -319,26 +290,11 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
   return copied;
 }
 
+=======
+>>>>>>> main
 void Connection::set_buffer_limits(const Knobs& knobs) {
   send_limit_ = options_->send_buffer != 0 ? options_->send_buffer : static_cast<std::int32_t>(knobs.tcp_wmem[1]);
   receive_limit_ = options_->receive_buffer != 0 ? options_->receive_buffer : static_cast<std::int32_t>(knobs.tcp_rmem[1]);
-}
-
-void Connection::expand_send_limit(Env& env) {
-  if (options_->send_buffer != 0) return;
-  const std::uint32_t segments = std::max({static_cast<std::uint32_t>(path_->initcwnd), window_.cwnd, static_cast<std::uint32_t>(env.knobs.tcp_reordering) + 1});
-  const std::int64_t wanted = 2 * std::int64_t{segments} * send_buffer_per_segment(std::max(snd_.peer_mss, snd_.mss));
-  send_limit_ = std::max(send_limit_, static_cast<std::int32_t>(std::min(wanted, env.knobs.tcp_wmem[2])));
-}
-
-// After an ACK: there may be room again (Linux: tcp_check_space).
-void Connection::check_writable(Env& env, Instant now) {
-  if (!no_space_) return;
-  if (std::as_const(busy_)->scoreboard.in_flight() < window_.cwnd && !env.memory_pressure()) expand_send_limit(env);
-  if (!writable()) return;
-  chronograph_.stop(Chronograph::What::kSendBuffer, false, now);
-  no_space_ = false;
-  touch(kTouchedWritable);
 }
 
 void Connection::shutdown_send(Env& env, Instant now) {
@@ -360,40 +316,6 @@ void Connection::shutdown_send(Env& env, Instant now) {
 }
 
 void Connection::shutdown_receive() { receive_shutdown_ = true; }
-
-// ---- the receive side ----
-
-std::size_t Connection::read(MutableBytes out, Env& env, Instant now) {
-  const std::size_t count = busy_ ? busy_->receive_queue.read(out) : 0;
-  if (count == 0) return 0;
-  note_read();
-  rcv_.copied += static_cast<std::uint32_t>(count);
-  adjust_receive_space(env, now);
-  offer_after_read();
-  return count;
-}
-
-Frame Connection::lend(Env& env, Instant now) {
-  Frame frame = busy_ ? busy_->receive_queue.lend() : Frame();
-  if (!frame) return frame;
-  note_read();
-  rcv_.copied += static_cast<std::uint32_t>(frame.size());
-  adjust_receive_space(env, now);
-  offer_after_read();
-  return frame;
-}
-
-std::size_t Connection::peek(MutableBytes out, std::size_t offset) const { return busy_->receive_queue.peek(out, offset); }
-
-std::size_t Connection::discard(std::size_t count, Env& env, Instant now) {
-  const std::size_t dropped = busy_ ? busy_->receive_queue.discard(count) : 0;
-  if (dropped == 0) return 0;
-  note_read();
-  rcv_.copied += static_cast<std::uint32_t>(dropped);
-  adjust_receive_space(env, now);
-  offer_after_read();
-  return dropped;
-}
 
 // ---- the end ----
 
@@ -471,7 +393,7 @@ void Connection::finish(CloseCause cause, Env& env, Instant now) {
 
 CloseCause Connection::take_cause() { return std::exchange(pending_cause_, CloseCause::kNone); }
 
-Connection::Remains Connection::take_remains(Env& env, Instant now) {
+Remains Connection::take_remains(Env& env, Instant now) {
   Remains remains;
   remains.tuple = tuple_;
   remains.snd_nxt = snd_.nxt;
@@ -489,72 +411,7 @@ Connection::Remains Connection::take_remains(Env& env, Instant now) {
   return remains;
 }
 
-// ---- options and paths ----
-
-// The payload of a full segment: what the peer takes and the path carries, less the options of every segment (Linux: tcp_mtu_to_mss).
-void Connection::on_signing_changed(Env& env) {
-  if (state_ == State::kClosed) return;
-  // A SYN has no room for both (Linux: tcp_syn_options).
-  if (state_ == State::kSynSent && busy_->scoreboard.empty() && signs()) timestamps_ = false;
-  refresh_mss(env);
-}
-
-void Connection::use_grown_path(Env& env) {
-  path_grew_ = path_used_ = false;
-  refresh_mss(env);
-}
-
-void Connection::refresh_mss(Env& env) {
-  std::uint32_t mss = path_->mtu > 40 ? path_->mtu - 40 : 1;
-  mss = std::min<std::uint32_t>(mss, snd_.peer_mss == 0 ? 536 : snd_.peer_mss);
-  if (state_ == State::kClosed && !passive_) mss = std::min<std::uint32_t>(path_->mtu - 40, path_->advmss);
-  // TCP_MAXSEG counts until the peer's SYN came; then it is in peer_mss (Linux: mss_clamp).
-  if (options_->max_segment != 0 && !synchronised()) mss = std::min<std::uint32_t>(mss, options_->max_segment);
-  mss -= std::min<std::uint32_t>(mss - 1, options_->ip_options.size);
-  mss = std::max<std::uint32_t>(mss, static_cast<std::uint32_t>(env.knobs.tcp_min_snd_mss));
-  if (timestamps_) mss -= kTimestampBytes;
-  if (signs()) mss -= kMd5OptionBytes;
-  mtu_search_.on_path_mtu(static_cast<std::uint16_t>(std::min<std::uint32_t>(path_->mtu, 65535)));
-  if (mtu_search_.enabled() && mtu_search_.low() > header_bytes()) mss = std::min<std::uint32_t>(mss, mtu_search_.low() - header_bytes());
-  // A peer with a tiny buffer would wait for more than it can take (Linux: tcp_bound_to_half_wnd).
-  if (const std::uint32_t cutoff = snd_.max_wnd > 536 ? snd_.max_wnd / 2 : snd_.max_wnd; cutoff != 0 && mss > cutoff) mss = std::max<std::uint32_t>(cutoff, 48);
-  notsent_low_water_ = options_->notsent_low_water != 0 ? options_->notsent_low_water : env.knobs.tcp_notsent_lowat;
-  snd_.mss = static_cast<std::uint16_t>(std::min<std::uint32_t>(mss, 65535));
-}
-
-void Connection::on_path(const Path& path, Env& env, Instant now) {
-  const std::uint16_t before = snd_.mss;
-  const std::uint32_t mtu = path_->mtu;
-  // A SYN with data may have been as long as the path allowed: all of it went unheard.
-  const bool syn_too_long = state_ == State::kSynSent && has_mark(kSynData) && path.mtu < path_->mtu;
-  const PathProperties* const properties = env.paths.share(shared_part(path));
-  if (properties == nullptr) return;  // as if the news were still to come: the old path's generation says so
-  env.paths.drop(std::exchange(path_, properties));
-  if (state_ == State::kClosed) return;
-  // Linux's tcp_current_mss sees a route only once something has left by it, and what waits is cut already: larger segments begin
-  // with the write after.
-  if (path_->mtu > mtu) {
-    path_grew_ = true;
-    path_used_ = false;
-    return;
-  }
-  refresh_mss(env);
-  if (busy_ && (snd_.mss < before || syn_too_long)) mark_oversized(syn_too_long, env, now);
-}
-
-// Records cut for a larger path cannot get through: they are lost, but not by congestion (Linux: tcp_simple_retransmit). `all`: whatever
-// their size.
-void Connection::mark_oversized(bool all, Env& env, Instant now) {
-  bool any = false;
-  for (Transmission* t = busy_->scoreboard.first(); t != nullptr; t = busy_->scoreboard.next(*t)) {
-    if (t->sacked || (!all && (t->payload() <= snd_.mss || t->mss <= snd_.mss))) continue;
-    busy_->scoreboard.mark_lost(*t);
-    any = true;
-  }
-  if (!any) return;
-  busy_->recovery.on_path_mtu(sender(env, now));
-  arm_loss(Timer::kRetransmit, later(now, rto_.value()), env, now);
-}
+// ---- options ----
 
 void Connection::on_options_changed(Env& env, Instant now) {
   if (options_->send_buffer != 0) send_limit_ = options_->send_buffer;
@@ -569,89 +426,10 @@ void Connection::on_options_changed(Env& env, Instant now) {
   check_writable(env, now);
 }
 
-// What MSG_MORE, TCP_CORK or Nagle held back; the last two hold again what is written from now on.
-void Connection::push_held() {
-  corked_now_ = false;
-  push_now_ = options_->no_delay && has_unsent();
-}
-
 bool Connection::set_congestion_control(std::string_view name) { return control_.select(name); }
 
 void Connection::set_quickack(int value) {
   if (ack_policy_.set_quickack(value) && readable_bytes() == 0) ack_now_ = true;
-}
-
-std::size_t Connection::memory_used() const {
-  return send_charge() + busy_->receive_queue.true_size() + busy_->reassembly.true_size();
-}
-
-Connection::Info Connection::info(Instant now) const {
-  Info i;
-  i.state = state_;
-  i.ca_state = busy_->recovery.state();
-  i.retransmits = retransmits_;
-  i.probes = probes_out_;
-  i.backoff = backoff_;
-  i.timestamps = timestamps_;
-  i.sack = sack_;
-  i.window_scaling = window_scaling_;
-  i.snd_wscale = snd_.wscale;
-  i.rcv_wscale = rcv_.wscale;
-  i.rto = rto_.value();
-  i.ato = ack_policy_.ato();
-  // Linux reckons with the signatures of a passive connection only when it cuts segments.
-  i.snd_mss = static_cast<std::uint16_t>(snd_.mss + (passive_ && signs() ? kMd5OptionBytes : 0));
-  i.rcv_mss = ack_policy_.rcv_mss();
-  i.advmss = rcv_.advmss;
-  i.unacked = busy_->scoreboard.packets_out();
-  i.sacked = busy_->scoreboard.sacked_out();
-  i.lost = busy_->scoreboard.lost_out();
-  i.retrans = busy_->scoreboard.retrans_out();
-  i.reordering = loss_memory_.reordering;
-  i.since_data_sent = now - last_sent_at_;
-  i.since_data_received = now - std::max(ack_policy_.last_data_at(), opened_at_.at(now));
-  i.since_ack_received = last_received_at_.age(now);
-  i.pmtu = path_->mtu;
-  i.rcv_ssthresh = rcv_.ssthresh;
-  i.rtt_us = rtt_.srtt_us8() >> 3;
-  i.rttvar_us = rtt_.mdev_us();
-  i.rcv_rtt_us = sizing_.rtt_us;
-  i.rcv_space = sizing_.space;
-  i.min_rtt_us = rtt_.min_rtt() == Duration::max() ? 0xffffffffU : static_cast<std::uint32_t>(to_usec(rtt_.min_rtt()));
-  i.snd_ssthresh = window_.ssthresh;
-  i.snd_cwnd = window_.cwnd;
-  i.total_retrans = total_retransmits_;
-  i.pacing_rate = window_.pacing_rate;
-  i.bytes_acked = bytes_acked_;
-  i.bytes_received = bytes_received_;
-  i.bytes_sent = bytes_sent_;
-  i.bytes_retrans = bytes_retransmitted_;
-  i.segs_out = segments_out_;
-  i.segs_in = segments_in_;
-  i.data_segs_in = data_segments_in_;
-  i.data_segs_out = data_segments_out_;
-  i.notsent_bytes = static_cast<std::uint32_t>(unsent_bytes());
-  i.delivered = rate_.delivered();
-  i.delivered_ce = rate_.delivered_ce();
-  i.delivery_rate = rate_.rate(snd_.mss);
-  i.delivery_rate_app_limited = rate_.app_limited();
-  i.reorderings_seen = loss_memory_.reorderings;
-  i.out_of_order_segments = out_of_order_segments_;
-  i.rto_recoveries = rto_recoveries_;
-  i.rto_time = std::chrono::milliseconds(rto_time_ms_);
-  i.ecn = ecn_.on;
-  i.ecn_seen = ecn_.seen_ect;
-  i.busy = chronograph_.busy(now);
-  i.receive_window_limited = chronograph_.of(Chronograph::What::kReceiveWindow, now);
-  i.send_buffer_limited = chronograph_.of(Chronograph::What::kSendBuffer, now);
-  i.syn_data_acked = has_mark(kSynDataAcked);
-  i.fast_open_failure = fast_open_failure_;
-  i.dsack_dups = dsack_dups_;
-  i.snd_wnd = snd_.wnd;
-  i.rcv_wnd = rcv_.wnd;
-  i.total_rto = total_rto_;
-  i.congestion_control = control_->name();
-  return i;
 }
 
 }  // namespace tapir::tcp

@@ -33,11 +33,16 @@
 #include "tcp/ecn.h"
 #include "tcp/env.h"
 #include "tcp/events.h"
+#include "tcp/handshake.h"
 #include "tcp/md5.h"
 #include "tcp/mtu_search.h"
 #include "tcp/options.h"
+#include "tcp/remains.h"
+#include "tcp/right_sizing.h"
 #include "tcp/rtt.h"
+#include "tcp/sequence_space.h"
 #include "tcp/state.h"
+#include "tcp/timestamps.h"
 #include "tcp/touched.h"
 #include "trace/drop_reason.h"
 #include "trace/record.h"
@@ -52,29 +57,7 @@ struct SegmentContext {
   std::uint16_t gso_size = 0;   // > 0: this is a super-segment (GRO) of segments of this many payload bytes
 };
 
-// What timestamps take of each segment, with their padding (RFC 7323 appendix A).
-inline constexpr std::uint16_t kTimestampBytes = 12;
-
-// What a finished handshake hands over (from a HalfOpen record, a cookie).
-struct Handshake {
-  FourTuple tuple;
-  SeqNum iss;
-  SeqNum irs;
-  SeqNum snd_una;                  // normally iss + 1
-  std::uint16_t peer_mss = 536;
-  std::uint8_t snd_wscale = 0;     // the peer's shift
-  std::uint8_t rcv_wscale = 0;     // ours
-  bool window_scaling = false;
-  bool timestamps = false;
-  bool sack = false;
-  bool ecn = false;
-  std::uint32_t ts_recent = 0;
-  std::uint32_t ts_offset = 0;     // added to our clock on the wire
-  std::uint32_t rcv_wnd = 0;       // offered in the SYN-ACK
-  std::uint32_t window_clamp = 0;
-  std::uint8_t syn_ack_retransmits = 0;
-  Instant syn_ack_sent_at{};       // of the (only) SYN-ACK, for the first RTT sample; kNever: unknown (a cookie)
-};
+struct ConnectionInfo;
 
 class Connection : public TouchedLink {
  public:
@@ -257,51 +240,10 @@ class Connection : public TouchedLink {
   std::uint32_t window_clamp() const { return rcv_.window_clamp; }   // the most that is ever offered, bytes
   std::int32_t receive_buffer_limit() const { return receive_limit_; }
   std::size_t memory_used() const;                        // bytes in its queues, for `ss -m` and the budget
-  // FIN-WAIT-2 of an orphan, or TIME-WAIT: what the small record needs (Linux: tcp_time_wait).
-  struct Remains {
-    FourTuple tuple;
-    SeqNum snd_nxt;
-    SeqNum rcv_nxt;
-    std::uint32_t rcv_wnd = 0;
-    std::uint8_t rcv_wscale = 0;
-    bool timestamps = false;
-    std::uint32_t ts_recent = 0;
-    Instant ts_recent_at{};
-    std::uint32_t ts_offset = 0;
-    Duration timeout{};            // FIN-WAIT-2's
-    std::uint8_t tos = 0;
-    bool fin_wait_2 = false;       // waits for the peer's FIN still
-  };
   // Something remains to be a TimeWait record: the engine takes it, and the connection is CLOSED.
   bool wants_time_wait() const { return time_wait_owed_; }
   Remains take_remains(Env& env, Instant now);
-  // TCP_INFO's figures; socket/ lays them out. Counts are segments.
-  struct Info {
-    State state{};
-    CaState ca_state{};
-    std::uint8_t retransmits = 0, probes = 0, backoff = 0;
-    bool timestamps = false, sack = false, window_scaling = false;
-    std::uint8_t snd_wscale = 0, rcv_wscale = 0;
-    Duration rto{}, ato{};
-    std::uint16_t snd_mss = 0, rcv_mss = 0, advmss = 0;
-    std::uint32_t unacked = 0, sacked = 0, lost = 0, retrans = 0, reordering = 0;
-    Duration since_data_sent{}, since_data_received{}, since_ack_received{};
-    std::uint32_t pmtu = 0, rcv_ssthresh = 0;
-    std::uint32_t rtt_us = 0, rttvar_us = 0, rcv_rtt_us = 0, rcv_space = 0, min_rtt_us = 0;
-    std::uint32_t snd_ssthresh = 0, snd_cwnd = 0;
-    std::uint32_t total_retrans = 0;
-    std::uint64_t pacing_rate = 0, bytes_acked = 0, bytes_received = 0, bytes_sent = 0, bytes_retrans = 0;
-    std::uint32_t segs_out = 0, segs_in = 0, data_segs_in = 0, data_segs_out = 0, notsent_bytes = 0;
-    bool syn_data_acked = false;
-    FastOpenFailure fast_open_failure = FastOpenFailure::kNone;
-    std::uint32_t delivered = 0, dsack_dups = 0, snd_wnd = 0, rcv_wnd = 0, total_rto = 0;
-    std::uint32_t delivered_ce = 0, reorderings_seen = 0, out_of_order_segments = 0, rto_recoveries = 0;
-    std::uint64_t delivery_rate = 0;   // bytes per second
-    bool delivery_rate_app_limited = false, ecn = false, ecn_seen = false;
-    Duration busy{}, receive_window_limited{}, send_buffer_limited{}, rto_time{};
-    std::string_view congestion_control;
-  };
-  Info info(Instant now) const;
+  ConnectionInfo info(Instant now) const;   // connection_info.h
 
   // Segments carry an MD5 signature (RFC 2385): the option is written with room for the digest, which the engine fills in.
   bool signs() const { return md5_keys != 0; }
@@ -320,61 +262,9 @@ class Connection : public TouchedLink {
  private:
   friend struct ConnectionPeek;    // tests look inside
 
-  // RFC 9293 §3.3.1, send side:
-  //
-  //        una              nxt           una + wnd
-  //   ------|----------------|----------------|------
-  //     acked   in flight        may be sent     not yet
-  struct SendSequence {
-    SeqNum una;                    // oldest not acknowledged
-    SeqNum nxt;                    // next to send
-    SeqNum wl1;                    // segment that last moved the window
-    SeqNum iss;
-    SeqNum sml;                    // end of the last segment sent that was not full (Minshall's Nagle)
-    SeqNum pushed;                 // stream position of the last PSH asked for
-    std::uint32_t wnd = 0;         // bytes, scaled
-    std::uint32_t max_wnd = 0;     // the largest the peer ever offered
-    std::uint16_t mss = 536;       // payload bytes per segment now, options counted (Linux: mss_cache)
-    std::uint16_t peer_mss = 536;  // what the peer's SYN said, or 536
-    std::uint8_t wscale = 0;       // shift of the peer's window field
-  };
-  // And the receive side:
-  //
-  //       wup              nxt             wup + wnd
-  //   -----|----------------|----------------|------
-  //         received since     offered
-  //         the last ACK
-  struct ReceiveSequence {
-    SeqNum nxt;                    // next expected
-    SeqNum wup;                    // nxt when the window was last offered
-    SeqNum irs;
-    SeqNum copied;                 // next byte the program will read
-    std::uint32_t wnd = 0;         // bytes offered from wup on
-    std::uint32_t ssthresh = 0;    // how much to offer at most for now (Linux: rcv_ssthresh)
-    std::uint32_t window_clamp = 0;
-    std::uint16_t advmss = 536;    // what our SYN said; once established less the timestamps of each segment
-    std::uint8_t wscale = 0;
-  };
-  struct Timestamps {
-    std::uint32_t offset = 0;      // added to our millisecond clock on the wire
-    std::uint32_t recent = 0;      // TS.Recent (RFC 7323 §4.3)
-    StampS recent_at;
-    SeqNum last_ack_sent;
-  };
-  // Receive-buffer autotuning (Linux: tcp_rcv_space_adjust, "dynamic right-sizing").
-  struct RightSizing {
-    std::uint32_t space = 0;       // bytes read in the last measured round trip
-    SeqNum seq;                    // rcv.copied when the round began
-    StampUs began;
-    std::uint32_t rtt_us = 0;      // the receiver's estimate of the round trip
-    SeqNum rtt_seq;                // window-based measurement ends here
-    StampUs rtt_began;
-  };
   enum class Verdict : std::uint8_t { kContinue, kDone };
 
   // ---- connection_input.cc: RFC 9293 §3.10.7, a step a call ----
-  void on_syn_sent(const wire::TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now);
-  void on_simultaneous_open(Env& env, Instant now);
   Verdict check_timestamps(const wire::TcpSegment& segment, Env& env, Instant now);
   bool predicted(const wire::TcpSegment& segment) const;
   Verdict check_sequence(const wire::TcpSegment& segment, Env& env, Instant now);
@@ -383,8 +273,6 @@ class Connection : public TouchedLink {
   Verdict challenge_syn(Env& env, Instant now);
   Verdict check_ack(const wire::TcpSegment& segment, Env& env, Instant now);
   Verdict check_state(const wire::TcpSegment& segment, Env& env, Instant now);
-  void take_payload(const wire::TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now);
-  void check_fin(SeqNum fin_seq, Env& env, Instant now);
   bool acceptable(SeqNum seq, SeqNum end) const;
   void note_timestamp(const wire::TcpSegment& segment, Instant now);
   // The window that the segment tells of, in bytes.
@@ -397,15 +285,26 @@ class Connection : public TouchedLink {
   void owe_challenge_ack(Env& env, Instant now);
   void owe_duplicate_ack(const wire::TcpSegment& segment, Env& env);
   bool out_of_window_limited(const wire::TcpSegment& segment, trace::Counter skipped, Env& env, Instant now);
-  void queue_in_order(Frame frame, std::uint32_t segment_size, bool push, Env& env, Instant now);
-  void drain_reassembly(Env& env, Instant now);
-  void take_out_of_order(const wire::TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now);
   void check_urg(const wire::TcpSegment& segment, const Env& env);
   SeqNum read_up_to() const;     // the next byte of the stream that the program will read (Linux: copied_seq)
   void note_read();              // the reader may have passed the mark
   void mark_urgent(wire::TcpSegment& segment) const;
   void decide_ack(Env& env, Instant now);
+
+  // ---- connection_syn.cc: of an active open ----
+  void on_syn_sent(const wire::TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now);
+  void on_simultaneous_open(Env& env, Instant now);
+  bool emit_syn(OutgoingFrame& out, Env& env, Instant now);
+
+  // ---- connection_receive.cc: what the peer's bytes become ----
+  void take_payload(const wire::TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now);
+  void queue_in_order(Frame frame, std::uint32_t segment_size, bool push, Env& env, Instant now);
+  void drain_reassembly(Env& env, Instant now);
+  void take_out_of_order(const wire::TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now);
+  void note_ecn(Ecn ecn, Env& env, Instant now);
+  void compress_ack(Env& env, Instant now);
   bool make_room(std::size_t true_size, Env& env);
+  void check_fin(SeqNum fin_seq, Env& env, Instant now);
 
   // ---- connection_notes.cc ----
   SendNotes* notes(Env& env);
@@ -494,23 +393,23 @@ class Connection : public TouchedLink {
   bool poll_fin(OutgoingFrame& out, Env& env, Instant now);
   bool poll_probe(OutgoingFrame& out, Env& env, Instant now);
   bool poll_ack(OutgoingFrame& out, Env& env, Instant now);
-  bool emit_syn(OutgoingFrame& out, Env& env, Instant now);
   void trace_segment(Event event, const wire::TcpSegment& segment, std::uint32_t payload, Env& env, Instant now) const;
   void emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRange payload, Env& env, Instant now, bool fresh = false);
   std::uint32_t next_segment_limit(const UnsentRecord& record, Env& env, Instant now, bool& cwnd_limited) const;
   bool nagle_holds(bool partial) const;
   bool should_defer(std::uint32_t record_left, bool last_record, std::uint32_t max_segments, bool ends_stream, Env& env, Instant now, bool& cwnd_limited) const;
   std::uint32_t max_segments_per_send(const Env& env) const;
-  std::uint32_t size_goal() const;
   void note_ack_sent(Env& env);
   void note_data_sent(SeqNum end, bool partial, bool first, Env& env, Instant now);
-  void validate_window(bool cwnd_limited, Env& env, Instant now);
-  void restart_after_idle(Env& env, Instant now);
   std::size_t collect_sack_blocks(wire::TcpOptions& options) const;
   std::uint16_t current_mss(Instant now) const;
   wire::TcpOptions common_options(Instant now) const;
   std::uint32_t timestamp_clock(Instant now) const;
   bool fin_due() const { return fin_owed_ && !fin_sent_; }
+
+  // ---- connection_cwnd.cc: the congestion window's validity ----
+  void validate_window(bool cwnd_limited, Env& env, Instant now);
+  void restart_after_idle(Env& env, Instant now);
 
   // ---- connection_timers.cc ----
   void on_retransmit_timeout(Env& env, Instant now);
@@ -547,8 +446,6 @@ class Connection : public TouchedLink {
   std::uint32_t choose_window(Env& env);               // never takes back what was offered
   std::uint32_t window_from_space(std::int64_t space) const;
   std::int64_t receive_space() const;                  // buffer bytes free, as window
-  void compress_ack(Env& env, Instant now);
-  void note_ecn(Ecn ecn, Env& env, Instant now);
   void grow_receive_window(std::uint32_t payload, std::size_t true_size, Env& env);
   void measure_segment(std::uint32_t segment_size, std::uint32_t payload, std::size_t true_size, bool push);
   void measure_scaling_ratio(std::uint32_t segment_size, std::uint32_t payload, std::size_t true_size);
@@ -557,12 +454,14 @@ class Connection : public TouchedLink {
   void offer_after_read();
   void set_up_receive_window(std::uint32_t rcv_wnd, std::uint32_t window_clamp, const Knobs& knobs);
 
-  // ---- connection.cc ----
-  void enter(State to, Env& env, Instant now);
-  void set_up_passive(const Handshake& handshake, const Path& path, Env& env, Instant now);
-  void become_established(Env& env, Instant now);
-  void finish(CloseCause cause, Env& env, Instant now);
-  void enter_fin_wait_2_orphan(Env& env, Instant now);
+  // ---- connection_write.cc ----
+  std::uint32_t size_goal() const;
+  void expand_send_limit(Env& env);
+  std::size_t send_charge() const;
+  void check_writable(Env& env, Instant now);
+
+  // ---- connection_path.cc ----
+  bool adopt_path(const Path& path, Env& env);
   void refresh_mss(Env& env);
   void use_grown_path(Env& env);
   void mark_oversized(bool all, Env& env, Instant now);
@@ -570,11 +469,15 @@ class Connection : public TouchedLink {
   std::uint16_t header_bytes() const {
     return static_cast<std::uint16_t>(40 + (timestamps_ ? kTimestampBytes : 0) + (signs() ? kMd5OptionBytes : 0) + options_->ip_options.size);
   }
+
+  // ---- connection.cc ----
+  void enter(State to, Env& env, Instant now);
+  void set_up_passive(const Handshake& handshake, const Path& path, Env& env, Instant now);
+  void become_established(Env& env, Instant now);
+  void finish(CloseCause cause, Env& env, Instant now);
+  void enter_fin_wait_2_orphan(Env& env, Instant now);
   void on_mtu_probe_answered(std::uint16_t size, Env& env);
   void set_buffer_limits(const Knobs& knobs);
-  void expand_send_limit(Env& env);
-  std::size_t send_charge() const;
-  void check_writable(Env& env, Instant now);
   Duration fin_timeout(const Env& env) const;
   void touch(std::uint8_t what) { touched_ = static_cast<std::uint8_t>(touched_ | what); }
   SeqNum stream_end() const { return busy_ ? busy_->send_buffer.end() : stream_end_; }   // write_seq, the FIN not counted

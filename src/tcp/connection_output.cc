@@ -168,7 +168,7 @@ void Connection::note_ack_sent(Env& env) {
   disarm(Timer::kCompressedAck);
 }
 
-// ---- RST, challenge ACK, SYN ----
+// ---- RST, challenge ACK ----
 
 bool Connection::poll_reset(OutgoingFrame& out, Env& env, Instant now) {
   if (!busy_->reset.owed) return false;
@@ -199,64 +199,6 @@ bool Connection::poll_challenge(OutgoingFrame& out, Env& env, Instant now) {
   challenge_owed_ = false;
   if (state_ == State::kSynSent) return false;
   emit(out, kAck, snd_.nxt, {}, env, now);
-  return true;
-}
-
-bool Connection::emit_syn(OutgoingFrame& out, Env& env, Instant now) {
-  const bool answer = state_ == State::kSynReceived;
-  Transmission* record = busy_->scoreboard.first();
-  const bool again = record != nullptr && record->syn;
-  if (!again) {
-    record = busy_->scoreboard.on_sent({snd_.iss, snd_.iss + 1}, snd_.mss, now, env.transmissions, true);
-    if (record == nullptr) return false;  // no memory: the timer asks again
-    snd_.nxt = snd_.iss + 1;
-    if (!busy_->send_buffer.empty()) record_syn_data(env, now);
-    rto_.set(1s, env.knobs);
-  } else {
-    busy_->scoreboard.on_resent(*record, record->range.end, snd_.mss, now, snd_.nxt, env.transmissions);
-    env.counters.add(Counter::kTcpRetransSegs);
-    env.counters.add(Counter::kTcpExtTCPSynRetrans);
-    ++total_retransmits_;
-    if (busy_->retransmits_began == Instant{}) busy_->retransmits_began = now;
-  }
-  syn_owed_ = false;
-
-  TcpSegment segment;
-  segment.src_port = tuple_.local.port;
-  segment.dst_port = tuple_.remote.port;
-  segment.seq = snd_.iss;
-  segment.flags = kSyn;
-  // RFC 3168 §6.1.1; a SYN that was not answered asks no more: something on the way may drop it for that (§6.1.1.1).
-  if (!answer && again && env.knobs.tcp_ecn_fallback != 0) ecn_.wanted = false;
-  if (!answer && ecn_.wanted) segment.flags |= kEce | kCwr;
-  if (answer) {
-    if (ecn_.on) segment.flags |= kEce;
-    segment.flags |= kAck;
-    segment.ack = rcv_.nxt;
-  }
-  segment.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(rcv_.wnd, 65535));
-  rcv_.advmss = std::min(rcv_.advmss, path_->advmss);  // a path MTU may have been learnt since (Linux: tcp_advertise_mss)
-  segment.options.mss = rcv_.advmss;
-  if (timestamps_) segment.options.timestamps = TcpTimestamps{timestamp_clock(now), answer ? ts_.recent : 0};
-  segment.options.sack_permitted = sack_;
-  if (window_scaling_) segment.options.window_scale = rcv_.wscale;
-  // What a SYN sent again leaves out: whatever the first one carried may be why it was lost.
-  if (!again && has_mark(kFastOpenAsked)) offer_fast_open(segment.options, env, now);
-  if (signs()) segment.options.md5.emplace();
-  if (tcp_options_length(segment.options, true) > kTcpOptionBytesMax) segment.options.fast_open.reset();
-  const MutableBytes header = out.append_header(tcp_header_length(segment.options, true));
-  emit_tcp(segment, header);
-  const std::uint32_t payload = again ? 0 : snd_.nxt - (snd_.iss + 1);
-  if (payload > 0) busy_->send_buffer.collect({snd_.iss + 1, snd_.nxt}, out);
-  out.checksum = {.wanted = true, .start = 0, .offset = static_cast<std::uint16_t>(kTcpChecksumOffset)};
-  ++segments_out_;
-  env.counters.add(Counter::kTcpOutSegs);
-  trace_segment(Event::kSegmentOut, segment, payload, env, now);
-  if (answer) {
-    note_ack_sent(env);
-    rcv_.wup = rcv_.nxt;
-  }
-  if (!armed(Timer::kRetransmit)) arm(Timer::kRetransmit, now + rto_.value(), env, now);
   return true;
 }
 
@@ -559,51 +501,6 @@ bool Connection::poll_ack(OutgoingFrame& out, Env& env, Instant now) {
   // RFC 9293 §3.10.7.4: an ACK's own sequence number is snd.nxt, unless the window shrank below it.
   emit(out, kAck, snd_.nxt, {}, env, now);
   return true;
-}
-
-// ---- the congestion window's validity (RFC 7661's concern; Linux: tcp_cwnd_validate, tcp_cwnd_application_limited) ----
-
-void Connection::validate_window(bool cwnd_limited, Env& env, Instant now) {
-  const std::uint32_t out = busy_->scoreboard.packets_out();
-  if (snd_.una >= cwnd_usage_seq_ || cwnd_limited || (!cwnd_limited_ && out > max_packets_out_)) {
-    cwnd_limited_ = cwnd_limited;
-    max_packets_out_ = out;
-    cwnd_usage_seq_ = snd_.nxt;
-  }
-  const bool limited = cwnd_limited_ || (window_.in_slow_start() && window_.cwnd < 2 * max_packets_out_);
-  if (limited) {
-    window_.cwnd_used = 0;
-    cwnd_stamp_ = StampMs(now);
-    return;
-  }
-  window_.cwnd_used = std::max(window_.cwnd_used, out);
-  // Not the network, not the peer: the program's own buffer is too small for the path.
-  if (!has_unsent() && no_space_ && (state_ == State::kEstablished || state_ == State::kCloseWait)) chronograph_.start(Chronograph::What::kSendBuffer, now);
-  if (env.knobs.tcp_slow_start_after_idle == 0 || cwnd_stamp_.age(now) < rto_.value()) return;
-  if (busy_->recovery.state() == CaState::kOpen) {
-    const std::uint32_t used = std::max<std::uint32_t>(window_.cwnd_used, path_->initcwnd);
-    if (used < window_.cwnd) {
-      window_.ssthresh = std::max(window_.ssthresh, window_.cwnd * 3 / 4);
-      window_.cwnd = (window_.cwnd + used) / 2;
-    }
-    window_.cwnd_used = 0;
-  }
-  cwnd_stamp_ = StampMs(now);
-}
-
-// RFC 5681 §4.1: after a pause of more than an RTO the ACK clock is gone.
-void Connection::restart_after_idle(Env& env, Instant now) {
-  if (env.knobs.tcp_slow_start_after_idle == 0 || !busy_->scoreboard.empty() || !synchronised()) return;
-  Duration idle = now - last_sent_at_;
-  if (idle <= rto_.value()) return;
-  const std::uint32_t restart = std::min<std::uint32_t>(path_->initcwnd, window_.cwnd);
-  control_->on_idle_restart(window_, now);
-  window_.ssthresh = std::max(window_.ssthresh, window_.cwnd * 3 / 4);
-  std::uint32_t cwnd = window_.cwnd;
-  for (idle -= rto_.value(); idle > Duration::zero() && cwnd > restart; idle -= rto_.value()) cwnd /= 2;
-  window_.cwnd = std::max(cwnd, restart);
-  cwnd_stamp_ = StampMs(now);
-  window_.cwnd_used = 0;
 }
 
 }  // namespace tapir::tcp

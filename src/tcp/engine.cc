@@ -5,6 +5,7 @@
 #include <new>
 #include <utility>
 
+#include "tcp/connection_info.h"
 #include "tcp/engine_state.h"
 #include "tcp/paws.h"
 
@@ -113,7 +114,7 @@ void Engine::State_::arm_timer(Connection& c) {
 // FIN-WAIT-2 without an owner, or TIME-WAIT: the small record takes the connection's place (Linux: tcp_time_wait).
 void Engine::State_::become_time_wait(Connection& c, Instant now) {
   const bool ack_owed = c.output_wanted();
-  const Connection::Remains remains = c.take_remains(env, now);
+  const Remains remains = c.take_remains(env, now);
   const Md5Key* const key = md5_keys.first(c.md5_keys);
   established.erase(c.tuple(), ref_of(c));
   const TimeWait what = TimeWait::of(remains, now);
@@ -517,7 +518,7 @@ void Engine::for_each(void (*visit)(void*, const Row&), void* context, Instant n
     row.receive_queue = static_cast<std::uint32_t>(c.readable_bytes());
     row.send_queue = static_cast<std::uint32_t>(c.unacked_bytes());
     row.timer_at = c.next_deadline();
-    const Connection::Info info = c.info(now);
+    const ConnectionInfo info = c.info(now);
     row.retransmits = info.retransmits;
     if (row.timer_at != kNever) row.timer = info.unacked > 0 ? "on" : info.probes > 0 ? "persist" : "keepalive";
     row.subject = c.subject();

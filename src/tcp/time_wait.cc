@@ -37,7 +37,7 @@ wire::TcpSegment TimeWait::ack(std::uint32_t ts_value) const {
   return segment;
 }
 
-TimeWait TimeWait::of(const Connection::Remains& remains, Instant now) {
+TimeWait TimeWait::of(const Remains& remains, Instant now) {
   TimeWait record;
   record.local_address = remains.tuple.local.address.v4_bits();
   record.remote_address = remains.tuple.remote.address.v4_bits();

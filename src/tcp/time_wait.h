@@ -10,8 +10,8 @@
 #include "base/slab.h"
 #include "base/time.h"
 #include "inet/endpoint.h"
-#include "tcp/connection.h"
 #include "tcp/knobs.h"
+#include "tcp/remains.h"
 #include "trace/counters.h"
 #include "wire/tcp_segment.h"
 
@@ -47,7 +47,7 @@ struct TimeWait {
   };
 
   // The record of what a connection leaves; its tuple is IPv4's.
-  static TimeWait of(const Connection::Remains& remains, Instant now);
+  static TimeWait of(const Remains& remains, Instant now);
   bool has(Flag flag) const { return (flags & flag) != 0; }
   FourTuple tuple() const {
     return {{IpAddress::v4(local_address), local_port}, {IpAddress::v4(remote_address), remote_port}};

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "tcp/connection_info.h"
 #include "unit/tcp/engine_fixture.h"
 
 namespace tapir::tcp {
@@ -115,7 +116,7 @@ TEST_F(ListenerTest, ACookieKeepsTheOptionsInTheTimestamp) {
   inject(ack);
   const ConnectionId id = engine->accept(listener, now);
   ASSERT_TRUE(id);
-  const Connection::Info info = engine->connection(id)->info(now);
+  const ConnectionInfo info = engine->connection(id)->info(now);
   EXPECT_TRUE(info.timestamps && info.sack && info.window_scaling);
   EXPECT_EQ(info.snd_wscale, 7);
 }

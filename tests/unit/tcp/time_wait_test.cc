@@ -194,7 +194,7 @@ TEST(TimeWaitTable, ExpiresInTheOrderOfDeadlines) {
   trace::Counters counters;
   TimeWaitTable table(100, {});
   Instant now{std::chrono::hours(24 * 50)};   // the 32-bit clock has wrapped
-  Connection::Remains remains;
+  Remains remains;
   remains.tuple = {{kOurs, 1}, {kPeer, 2}};
   remains.fin_wait_2 = true;
   for (const int seconds : {7, 3, 9, 5}) {
