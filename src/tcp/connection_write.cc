@@ -122,6 +122,7 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
     tail->push = true;
     snd_.pushed = busy_->send_buffer.end();
   }
+  if (cork_holds()) arm_probe_if_stuck(env, now);
   return copied;
 }
 
