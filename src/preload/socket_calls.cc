@@ -6,6 +6,7 @@
 
 #include "preload/libc.h"
 #include "preload/process.h"
+#include "preload/signal_relays.h"
 #include "socket/address.h"
 
 namespace tapir::preload {
@@ -29,6 +30,7 @@ bool given_back(int fd, const Number& number, const sockaddr* address, socklen_t
       [&](auto&, socket::Sockets& sockets, Instant) { return sockets.is_stream(number.descriptor); });
   if (!endpoint || rules.ours(*endpoint, tcp)) return false;
   const auto flags = stack().fcntl(number.descriptor, F_GETFL, 0);
+  if (relays_signals()) end_relay(fd, number, libc().socket(AF_INET, tcp ? SOCK_STREAM : SOCK_DGRAM, 0));
   take_number(fd);
   if (flags && (*flags & O_NONBLOCK) != 0) libc().fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK);
   (void)stack().close(number.descriptor);

@@ -122,6 +122,8 @@ struct SocketFile : File {
   std::uint8_t timestamps = 0;  // SO_TIMESTAMP, SO_TIMESTAMPNS: kTimestamp*
   std::uint8_t tells = 0;       // what recvmsg() tells besides the data: kTells*
   std::uint8_t shutdown = 0;    // what the program shut while there was no connection to tell
+  std::int8_t signal_number = -1;  // of Sockets::signal_number(); -1: none
+  bool end_signalled = false;      // the peer's FIN was
 
   stack::Sharing sharing() const { return {reuse_address, reuse_port, 0}; }
 };

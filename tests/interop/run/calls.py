@@ -47,6 +47,19 @@ def case_rare_calls():
         expect(not different and len(kernels) == len(ours), "\n".join(different) or "tapir stopped after %s" % ours[-1:])
 
 
+def case_signal_driven():
+    """SIGIO and SIGURG: what raises them, to whom, and what F_SETSIG tells, as the kernel has it."""
+    need("gcc")
+    with Folder() as folder:
+        program = folder / "signal_driven"
+        run(["gcc", "-O2", "-w", "-o", program, os.path.join(HERE, "signal_driven.c"), "-lpthread"])
+        kernels = run([program]).stdout.decode().splitlines()
+        ours = run(tapir(program)).stdout.decode().splitlines()
+        expect(kernels[-1:] == ["done"] and any("SIGURG" in line for line in kernels), "it works on the kernel: %s" % kernels)
+        different = ["kernel: %s; tapir: %s" % pair for pair in zip(kernels, ours) if pair[0] != pair[1]]
+        expect(not different and len(kernels) == len(ours), "\n".join(different) or "tapir stopped after %s" % ours[-1:])
+
+
 def case_small_buffers():
     """A window that no segment of the peer fits would let only what a probe carries pass, five times a second."""
     with Folder() as folder:
