@@ -70,7 +70,7 @@ bool relay_signals(int fd, const Number& number) {
   const std::lock_guard lock(making);
   if (signal_number(number) >= 0) return true;
   int pair[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return false;
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) return false;
   const Relay made{taken_in(pair[0]), taken_in(pair[1])};
   int index = -1;
   if (made.near >= 0 && made.far >= 0) {
@@ -108,7 +108,7 @@ void end_relay(int fd, const Number& number, int kernels) {
     const int numbers_flags = libc().fcntl(fd, F_GETFD, 0);
     copy_owner(fd, kernels);
     libc().dup3(kernels, fd, (numbers_flags & FD_CLOEXEC) != 0 ? O_CLOEXEC : 0);
-    libc().fcntl(fd, F_SETFL, flags);
+    libc().fcntl(fd, F_SETFL, flags & O_ASYNC);
   }
   libc().close(kernels);
 }
@@ -129,6 +129,8 @@ void relay_signal(int number, std::uint8_t what) {
   if ((what & socket::kSignalUrgent) != 0) (void)libc().recv(relay.near, &urgent, 1, MSG_OOB | MSG_DONTWAIT);
   read_away(relay.near);
   if ((what & socket::kSignalEnded) != 0) {
+    // The program's number may still be about to be closed.
+    libc().fcntl(relay.near, F_SETOWN, 0);
     libc().close(relay.near);
     libc().close(relay.far);
     relay = {};

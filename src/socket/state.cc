@@ -146,6 +146,9 @@ void Sockets::State::note_signal(SocketFile& s, std::uint8_t touched) {
       if ((touched & tcp::kTouchedHangUp) != 0) what = kSignalReadable | kSignalHangUp;
     }
   }
+  // sk_stream_write_space
+  if (s.kind == FileKind::kStream && (shutdown_of(static_cast<const StreamSocket&>(s)) & kSendShutdown) != 0)
+    what &= static_cast<std::uint8_t>(~kSignalWritable);
   const auto number = static_cast<std::size_t>(s.signal_number);
   signalled[number].what |= what;
   if (what != 0) signals_waiting = static_cast<std::uint16_t>(signals_waiting | 1U << number);
