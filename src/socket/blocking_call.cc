@@ -73,9 +73,17 @@ std::optional<Result<long>> BlockingConnect::step(Sockets& sockets, Instant now)
 BlockingSend::BlockingSend(Descriptor fd, const msghdr& message, int flags, Loan* loan)
     : fd_(fd), message_(message), flags_(flags), loan_(loan) {}
 
-// Nothing: still waiting, or (connecting_ is false again) the rest may be sent. A failed handshake wins over what left with its SYN,
-// as nobody took it (Linux: tcp_sendmsg_locked).
+// Nothing: still waiting, or (connecting_ is false again) the rest may be sent.
 std::optional<Result<long>> BlockingSend::wait_for_handshake(Sockets& sockets, Instant now) {
+  const auto ended = handshake_answer(sockets, now);
+  const bool waits = !ended && connecting_;
+  sockets.note_fast_open_call(fd_, waits);
+  opening_ = waits ? &sockets : nullptr;
+  return ended;
+}
+
+// A failed handshake wins over what left with its SYN, as nobody took it (Linux: tcp_sendmsg_locked).
+std::optional<Result<long>> BlockingSend::handshake_answer(Sockets& sockets, Instant now) {
   const Result<int> connected = sockets.connect_result(fd_, now);
   if (connected) {
     connecting_ = false;
@@ -120,9 +128,10 @@ std::optional<Result<long>> BlockingSend::step(Sockets& sockets, Instant now) {
     }
     const std::size_t wanted = size_of(left_);
     const bool opens = (flags_ & MSG_FASTOPEN) != 0 || sockets.syn_deferred(fd_);
+    const bool another_waits = opens && sockets.fast_open_call_waits(fd_);
     const Result<std::size_t> sent = sockets.sendmsg(fd_, &message, flags_, now, loan_);
-    // EALREADY: an earlier call began the handshake, and its end is this one's to wait for as well.
-    if (opens && may_wait && (sent || sent.error() == Errno{EINPROGRESS} || sent.error() == Errno{EALREADY})) {
+    // EALREADY: an earlier call began the handshake, and its end is this one's to wait for as well, unless that call does.
+    if (opens && may_wait && !another_waits && (sent || sent.error() == Errno{EINPROGRESS} || sent.error() == Errno{EALREADY})) {
       sent_ += sent.value_or(0);
       consume(left_, sent.value_or(0));
       connecting_ = true;

@@ -68,12 +68,15 @@ class BlockingSend {
   Instant deadline() const { return deadline_; }
   // What a signal makes of it: what is done counts (signal(7)), else EINTR.
   Result<long> interrupted() const {
+    if (opening_ != nullptr) opening_->note_fast_open_call(fd_, false);
     if (sent_ != 0) return static_cast<long>(sent_);
     return fail(EINTR);
   }
 
  private:
   std::optional<Result<long>> wait_for_handshake(Sockets& sockets, Instant now);
+  // What the handshake came to, as far as this call is concerned. Nothing: it is still waited for, or the rest may be sent.
+  std::optional<Result<long>> handshake_answer(Sockets& sockets, Instant now);
 
   Descriptor fd_;
   msghdr message_;
@@ -84,6 +87,7 @@ class BlockingSend {
   bool started_ = false;
   bool connecting_ = false;  // the handshake is waited for before the rest: the first bytes left with the SYN, or another call's did
   Errno connecting_answer_{};  // what a time-out says then, if no byte of this call left
+  Sockets* opening_ = nullptr; // where it is noted as the socket's Fast Open call; null: it is not
   Instant deadline_ = kNever;
 };
 

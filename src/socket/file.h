@@ -136,6 +136,7 @@ struct StreamSocket : SocketFile {
 
   SocketState state = SocketState::kUnconnected;
   bool end_noticed = false;      // of `connection`; a port bound since is not the one it had
+  bool fast_open_call = false;   // a call waits for the handshake with the SYN of which its data left (Linux: fastopen_req)
   tcp::ConnectionId connection;  // null: none
   tcp::ListenerId listener;      // null: not listening
   std::uint32_t fast_open_keys = 0;  // TCP_FASTOPEN_KEY: index + 1; 0: the stack's

@@ -497,6 +497,15 @@ Sockets::Signalled Sockets::poll_signal() {
   return {number, one.file != nullptr ? one.file->first_descriptor : -1, what};
 }
 
+bool Sockets::fast_open_call_waits(Descriptor fd) const {
+  const StreamSocket* s = state_->find_stream(fd);
+  return s != nullptr && s->fast_open_call;
+}
+
+void Sockets::note_fast_open_call(Descriptor fd, bool waits) {
+  if (StreamSocket* s = state_->find_stream(fd)) s->fast_open_call = waits;
+}
+
 bool Sockets::is_stream(Descriptor fd) const { return state_->find_stream(fd) != nullptr; }
 
 Result<Descriptor> Sockets::set_aside(Descriptor fd) {

@@ -166,6 +166,9 @@ class Sockets {
   Result<int> connect_result(Descriptor fd, Instant now);
   // connect() answered 0 and the SYN waits for the first data (TCP_FASTOPEN_CONNECT).
   bool syn_deferred(Descriptor fd) const;
+  // A blocking Fast Open call waits for its handshake; until it is over, others on the socket answer EALREADY.
+  bool fast_open_call_waits(Descriptor fd) const;
+  void note_fast_open_call(Descriptor fd, bool waits);
   bool is_stream(Descriptor fd) const;
   // Descriptors that are open.
   std::size_t size() const;

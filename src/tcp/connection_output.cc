@@ -154,6 +154,9 @@ void Connection::emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRa
   env.counters.add(Counter::kTcpOutSegs, segments);
   trace_segment(Event::kSegmentOut, segment, payload.length(), env, now);
   if ((flags & kAck) != 0) note_ack_sent(env);
+  if (payload.empty()) return;
+  last_sent_at_ = now;
+  ack_policy_.on_data_sent(now);
 }
 
 void Connection::note_ack_sent(Env& env) {
@@ -441,8 +444,6 @@ bool Connection::send_new(OutgoingFrame& out, UnsentRecord& record, std::uint32_
 // New data, or a FIN, left; `first`: nothing else was in flight.
 void Connection::note_data_sent(SeqNum end, bool partial, bool first, Env& env, Instant now) {
   if (partial) snd_.sml = end;
-  last_sent_at_ = now;
-  ack_policy_.on_data_sent(now);
   note_queue_sent(first, env, now);
 }
 
