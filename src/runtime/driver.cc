@@ -63,6 +63,7 @@ bool StackHost::turn(Instant now) {
   ++stats_.turns;
   last_turn_ = now;
   const bool more = stack_.turn(now);
+  send_bytes_at_turn_ = send_bytes();
   if (complete_ready(now)) settle(now);
   if (!timed_.empty() && timed_.begin()->first <= now) expire(now);
   given_.collect(given_back_);

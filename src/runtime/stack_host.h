@@ -370,6 +370,8 @@ class StackHost {
   // Polls the devices until `until`, without the lock. False when a signal ended it.
   bool wait_for_devices(Lock& lock, Driver& driver, Instant until, Instant now, Waiter* waiter = nullptr);
   bool spin(Lock& lock, const Waiter* waiter, Instant now);
+  // What waits in send buffers, or for its ACK.
+  std::size_t send_bytes();
   // After every call into the stack: output, and the calls that can go on.
   void settle(Instant now);
   bool complete_ready(Instant now);
@@ -415,6 +417,7 @@ class StackHost {
   bool kicked_ = false;
   Driver* driver_ = nullptr;             // who drives; null = nobody
   Instant last_turn_{};                  // over the devices
+  std::size_t send_bytes_at_turn_ = 0;   // send_bytes() after it
 
   std::vector<Waiter*> chains_;          // waiters by descriptor, last come first
   Waiter* anywhere_ = nullptr;           // waiters for any descriptor

@@ -9,6 +9,7 @@
 #include "runtime/restart.h"
 #include "runtime/signal_watch.h"
 #include "runtime/stack_host.h"
+#include "stack/parts.h"
 
 namespace tapir::runtime {
 namespace {
@@ -16,6 +17,9 @@ namespace {
 // Frames that wait to be read when a look at what is ready leaves the devices alone: two super-segments, with a turn's 256 KiB more
 // a part of a core's cache. A queue that grows to the window instead is read from memory, at a fifth of the speed.
 constexpr std::size_t kUnreadFramesMax = 2;
+// Bytes that a program writes between two looks for ACKs. What is acknowledged gives its memory back, so that a stream goes through as
+// much as this and no more: a quarter of a core's cache. The window instead is memory, for both copies.
+constexpr std::size_t kWrittenBytesMax = 256 * 1024;
 
 }  // namespace
 
@@ -108,6 +112,8 @@ void StackHost::tell_signals() {
 
 // ---- until they are answered ----
 
+std::size_t StackHost::send_bytes() { return stack_.parts().tcp.env().chunks.bytes_in_use(); }
+
 Result<long> StackHost::run_to_answer(Waiter& waiter) {
   waiter.handled_ = signal_watch().handled.load(std::memory_order_relaxed);
   waiter.unrestarted_ = signal_watch().unrestarted.load(std::memory_order_relaxed);
@@ -123,7 +129,8 @@ Result<long> StackHost::run_to_answer(Waiter& waiter) {
   const bool has_enough = stack_.frames().in_use() > kUnreadFramesMax || waiter.has_list();
   bool looked = false;
   const auto look = [&] { looked = !turn(now); };
-  if (may_turn && ((waiter.looks() && !has_enough) || now - last_turn_ >= config_.drive_grace / 2)) look();
+  const bool wrote_much = send_bytes() > send_bytes_at_turn_ + kWrittenBytesMax;
+  if (may_turn && ((waiter.looks() && !has_enough) || wrote_much || now - last_turn_ >= config_.drive_grace / 2)) look();
   auto answered = waiter.step(sockets_, now);
   // A look that finds nothing must not miss what waits in the devices.
   if (may_turn && has_enough && last_turn_ != now && waiter.looks() && (!answered || answered->value_or(1) == 0)) {
