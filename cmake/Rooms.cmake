@@ -46,7 +46,7 @@ function(tapir_link_rooms target)
   foreach(room IN LISTS closure)
     if(TARGET tapir_${room})
       set(objects "$<TARGET_OBJECTS:tapir_${room}>")
-      # A program under the preload library has, or has not, a libcrypto of its own.
+      # preload/md5_from_libcrypto.cc is in its place.
       if(target STREQUAL "preload_library")
         set(objects "$<FILTER:${objects},EXCLUDE,md5_libcrypto>")
       endif()

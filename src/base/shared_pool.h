@@ -54,13 +54,13 @@ class SharedPool {
       value = &copy->value;
     }
     forget(*entry);
+    entry->changing = true;
     return &entry->value;
   }
-  // The change is over: the owner shares again with those that have the same. Does nothing to a value that is shared.
+  // The change is over: the owner shares again with those that have the same. Does nothing to a value that own() was not asked for.
   void settle(const T*& value) {
     Entry& entry = entry_of(value);
-    if (entry.owners > 1) return;
-    forget(entry);
+    if (!std::exchange(entry.changing, false)) return;
     for (std::size_t i = 0; i < kRecent && recent_[i] != nullptr; ++i) {
       if (!(recent_[i]->value == entry.value)) continue;
       value = &recent_[i]->value;
@@ -81,6 +81,7 @@ class SharedPool {
     explicit Entry(const T& v) : value(v) {}
     T value;
     std::uint32_t owners = 1;
+    bool changing = false;  // since own(): nobody else comes to share it
   };
   static_assert(std::is_standard_layout_v<Entry>, "a value's address is its entry's");
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <utility>
@@ -42,5 +43,8 @@ class KernelDescriptor {
  private:
   int fd_ = -1;
 };
+
+// An eventfd(2) that does not block, numbered from `first` on; empty when the process has no descriptor left.
+inline KernelDescriptor make_eventfd(int first) { return KernelDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)).at_or_above(first); }
 
 }  // namespace tapir::drivers

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <expected>
 #include <string>
-#include <utility>
 
 #include "inet/ip_address.h"
 #include "link/device.h"
@@ -14,9 +13,6 @@
 namespace tapir::drivers {
 
 using NetdevResult = std::expected<void, std::string>;
-
-// A failure, in words.
-inline std::unexpected<std::string> sentence(std::string text) { return std::unexpected(std::move(text)); }
 
 // `ip link set NAME up | down`.
 NetdevResult set_link_up(const std::string& name, bool up = true);

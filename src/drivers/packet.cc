@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "drivers/netdev.h"
+#include "drivers/open_error.h"
 #include "drivers/vnet_io.h"
 
 // linux 4.20; absent from some headers.

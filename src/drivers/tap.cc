@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "drivers/netdev.h"
+#include "drivers/open_error.h"
 #include "drivers/vnet_io.h"
 
 namespace tapir::drivers {

@@ -38,6 +38,7 @@ void AddressClaims::release(InterfaceId interface, const IpAddress& address) {
 }
 
 void AddressClaims::rearm() {
+  quiet_ = false;
   next_ = kNever;
   for (const Claim& each : claims_) next_ = std::min(next_, each.at);
 }
@@ -138,6 +139,7 @@ std::optional<ClaimOutcome> AddressClaims::poll_outcome() {
     each.told = true;
     return ClaimOutcome{each.interface, each.address, each.phase != Phase::kLost, each.rival};
   }
+  quiet_ = std::none_of(claims_.begin(), claims_.end(), [](const Claim& each) { return each.send_due; });
   return std::nullopt;
 }
 

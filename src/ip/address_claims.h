@@ -51,6 +51,8 @@ class AddressClaims {
   void on_arp(InterfaceId interface, const wire::ArpPacket& packet, Instant now);
   Instant next_timeout() const { return next_; }
   void on_timeout(Instant now);
+  // The next two have nothing to tell.
+  bool quiet() const { return quiet_; }
   std::optional<ArpToSend> poll_arp();
   std::optional<ClaimOutcome> poll_outcome();
   // Is it still asked for? (`ip addr`: tentative.)
@@ -78,6 +80,7 @@ class AddressClaims {
   Rng rng_;
   std::vector<Claim> claims_;  // grows by set-up only, at most kClaimsMax
   Instant next_ = kNever;
+  bool quiet_ = true;           // nothing has happened since poll_outcome() answered nothing
   std::uint64_t conflicts_ = 0;
 };
 

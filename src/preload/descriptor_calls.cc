@@ -16,6 +16,7 @@
 #include "preload/interfaces.h"
 #include "preload/libc.h"
 #include "preload/process.h"
+#include "preload/signal_relays.h"
 
 namespace tapir::preload {
 namespace {
@@ -85,6 +86,23 @@ int close_range_of_ours(unsigned first, unsigned last, int flags) {
   return close_but_protected(first, last, flags);
 }
 
+// O_ASYNC is the flag of the pair behind a socket (signal_relays.h), the others are the stack's.
+int set_flags(int fd, const Number& number, long flags) {
+  const auto set = stack().fcntl(number.descriptor, F_SETFL, flags);
+  const bool wanted = (flags & O_ASYNC) != 0;
+  if (!set || (!wanted && !relays_signals())) return answer<int>(set);
+  if (wanted && !relay_signals(fd, number)) return -1;
+  const int before = libc().fcntl(fd, F_GETFL, 0);
+  if (((before & O_ASYNC) != 0) == wanted) return 0;
+  return libc().fcntl(fd, F_SETFL, (before & ~O_ASYNC) | (wanted ? O_ASYNC : 0));
+}
+
+int flags_of(int fd, const Number& number) {
+  const int flags = answer<int>(stack().fcntl(number.descriptor, F_GETFL, 0));
+  if (flags < 0 || !relays_signals()) return flags;
+  return flags | (libc().fcntl(fd, F_GETFL, 0) & O_ASYNC);
+}
+
 int bad_number() {
   errno = EBADF;
   return -1;
@@ -144,8 +162,9 @@ TAPIR_LIBC(int, fcntl, int fd, int command, long argument) {
     case F_SETFL:
       if (!number.is_socket()) return libc().fcntl(fd, command, argument);
       if (!usable()) return -1;
-      return answer<int>(stack().fcntl(number.descriptor, command, argument));
+      return command == F_GETFL ? flags_of(fd, number) : set_flags(fd, number, argument);
     default:
+      if (number.is_socket() && is_owner_command(command) && (!usable() || !relay_signals(fd, number))) return -1;
       return libc().fcntl(fd, command, argument);
   }
 }
@@ -158,6 +177,13 @@ TAPIR_LIBC(int, ioctl, int fd, unsigned long request, void* argument) {
   if (!number.is_socket() || request == FIOCLEX || request == FIONCLEX)
     return libc().ioctl(fd, request, argument);
   if (!usable()) return -1;
+  if (request == FIOASYNC) {
+    if (argument == nullptr) return answer<int>(socket::Result<int>(socket::fail(EFAULT)));
+    const int flags = flags_of(fd, number);
+    return flags < 0 ? -1 : set_flags(fd, number, *static_cast<const int*>(argument) != 0 ? flags | O_ASYNC : flags & ~O_ASYNC);
+  }
+  if (is_owner_request(request)) return relay_signals(fd, number) ? libc().ioctl(fd, request, argument) : -1;
+  if (request == FIOGETOWN || request == SIOCGPGRP) return libc().ioctl(fd, request, argument);
   // Netlink, which is the kernel's, may have told of interfaces that the stack does not know.
   if (const auto answered = interface_ioctl(request, argument))
     return *answered ? **answered : libc().ioctl(fd, request, argument);

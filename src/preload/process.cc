@@ -19,6 +19,7 @@
 
 #include "preload/control.h"
 #include "preload/libc.h"
+#include "preload/signal_relays.h"
 #include "runtime/signal_watch.h"
 
 namespace tapir::preload {
@@ -115,6 +116,7 @@ std::expected<void, std::string> make_stack() {
   config.descriptors_max = static_cast<std::size_t>(kNumbersMax);
   choose_internals();
   config.first_kernel_descriptor = first_internal();
+  config.on_signal = relay_signal;
   config.stack.privileged = ::geteuid() == 0;
   new (host_memory) runtime::StackHost(config);
   if (kept.pcap) {

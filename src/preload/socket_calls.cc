@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Making, naming and ending sockets.
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 
 #include <algorithm>
 
 #include "preload/libc.h"
+#include "preload/md5_from_libcrypto.h"
 #include "preload/process.h"
+#include "preload/signal_relays.h"
 #include "socket/address.h"
 
 namespace tapir::preload {
@@ -29,6 +32,7 @@ bool given_back(int fd, const Number& number, const sockaddr* address, socklen_t
       [&](auto&, socket::Sockets& sockets, Instant) { return sockets.is_stream(number.descriptor); });
   if (!endpoint || rules.ours(*endpoint, tcp)) return false;
   const auto flags = stack().fcntl(number.descriptor, F_GETFL, 0);
+  if (relays_signals()) end_relay(fd, number, libc().socket(AF_INET, tcp ? SOCK_STREAM : SOCK_DGRAM, 0));
   take_number(fd);
   if (flags && (*flags & O_NONBLOCK) != 0) libc().fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK);
   (void)stack().close(number.descriptor);
@@ -139,6 +143,7 @@ TAPIR_LIBC(int, setsockopt, int fd, int level, int name, const void* value, sock
   const Number number = number_of(fd);
   if (!number.is_socket()) return libc().setsockopt(fd, level, name, value, length);
   if (!usable()) return -1;
+  if (level == IPPROTO_TCP && (name == TCP_MD5SIG || name == TCP_MD5SIG_EXT) && seek_libcrypto != nullptr) seek_libcrypto();
   // In case the rules give it back later.
   if (settings()->rules.any()) (void)libc().setsockopt(fd, level, name, value, length);
   return answer<int>(stack().setsockopt(number.descriptor, level, name, value, length));

@@ -3,7 +3,6 @@
 #include "runtime/stack_host.h"
 
 #include <cerrno>
-#include <optional>
 
 namespace tapir::runtime {
 namespace {
@@ -22,69 +21,6 @@ Result<int> narrowed(Result<long> result) {
   if (!result) return std::unexpected(result.error());
   return static_cast<int>(*result);
 }
-
-Result<long> widened(Result<std::size_t> result) {
-  if (!result) return std::unexpected(result.error());
-  return static_cast<long>(*result);
-}
-
-// A call that does not wait answers at its first step. Then nothing of what a waiting one remembers is made: its list of pieces is
-// memory of its own, and most calls of a busy server are of this kind.
-template <typename Waiting>
-class Transfer {
- public:
-  void move_to(Descriptor fd) {
-    fd_ = fd;
-    if (waiting_) waiting_->move_to(fd);
-  }
-  Instant deadline() const { return waiting_ ? waiting_->deadline() : kNever; }
-  Result<long> interrupted() const { return waiting_ ? waiting_->interrupted() : socket::fail(EINTR); }
-
- protected:
-  Transfer(Descriptor fd, int flags) : fd_(fd), flags_(flags) {}
-  bool at_once(const socket::Sockets& sockets) const {
-    return !waiting_ && ((flags_ & MSG_DONTWAIT) != 0 || sockets.nonblocking(fd_));
-  }
-
-  Descriptor fd_;
-  int flags_;
-  std::optional<Waiting> waiting_;
-};
-
-class Send final : public Transfer<socket::BlockingSend> {
- public:
-  Send(Descriptor fd, const msghdr& message, int flags, Loan* loan = nullptr) : Transfer(fd, flags), message_(message), loan_(loan) {}
-  std::optional<Result<long>> step(socket::Sockets& sockets, Instant now) {
-    if (at_once(sockets)) return widened(sockets.sendmsg(fd_, &message_, flags_, now, loan_));
-    if (!waiting_) waiting_.emplace(fd_, message_, flags_, loan_);
-    return waiting_->step(sockets, now);
-  }
-
- private:
-  const msghdr& message_;
-  Loan* loan_;
-};
-
-class ReceiveFrom final : public Transfer<socket::BlockingReceiveFrom> {
- public:
-  ReceiveFrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from, socklen_t* length)
-      : Transfer(fd, flags), data_(data), size_(size), from_(from), length_(length) {}
-  std::optional<Result<long>> step(socket::Sockets& sockets, Instant now) {
-    if (from_ == nullptr && at_once(sockets)) {
-      iovec piece;
-      msghdr message = message_of(piece, data_, size_, nullptr, 0);
-      return widened(sockets.recvmsg(fd_, &message, flags_, now));
-    }
-    if (!waiting_) waiting_.emplace(fd_, data_, size_, flags_, from_, length_);
-    return waiting_->step(sockets, now);
-  }
-
- private:
-  void* data_;
-  std::size_t size_;
-  sockaddr* from_;
-  socklen_t* length_;
-};
 
 }  // namespace
 
@@ -118,21 +54,21 @@ Result<long> StackHost::sendto(Descriptor fd, const void* data, std::size_t size
 }
 
 Result<long> StackHost::sendmsg(Descriptor fd, const msghdr& message, int flags) {
-  Send call(fd, message, flags);
+  socket::BlockingSend call(fd, message, flags);
   return run(call, fd);
 }
 
 Result<long> StackHost::send_lent(Descriptor fd, const void* data, std::size_t size, Loan& loan, int flags) {
   iovec piece;
   const msghdr message = message_of(piece, data, size, nullptr, 0);
-  Send call(fd, message, flags, &loan);
+  socket::BlockingSend call(fd, message, flags, &loan);
   return run(call, fd);
 }
 
 Result<long> StackHost::recv(Descriptor fd, void* data, std::size_t size, int flags) { return recvfrom(fd, data, size, flags, nullptr, nullptr); }
 
 Result<long> StackHost::recvfrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from, socklen_t* length) {
-  ReceiveFrom call(fd, data, size, flags, from, length);
+  socket::BlockingReceiveFrom call(fd, data, size, flags, from, length);
   return run(call, fd);
 }
 

@@ -58,6 +58,8 @@ struct HostConfig {
   Descriptor first_descriptor = 3;             // see socket::Sockets
   std::size_t descriptors_max = 65536;
   int first_kernel_descriptor = 0;             // the host's own kernel descriptors are numbered from here on
+  // What happened to a socket that has a number (Sockets::signal_number), kSignal*: told with the lock held; it may not call the host.
+  void (*on_signal)(int number, std::uint8_t what) = nullptr;
 };
 
 // What running cost, since the start.
@@ -230,6 +232,8 @@ class StackHost {
     virtual bool has_list() const = 0;
     // It waits for something of the stack that is no socket's: it is stepped after every turn and call.
     virtual bool watches_stack() const = 0;
+    // It waits for data, of which signals do not tell meanwhile.
+    virtual bool waits_for_data() const = 0;
     // Descriptors of the kernel that it waits for too, and the signal mask of its wait (null: the thread's own).
     virtual std::span<pollfd> kernel() = 0;
     virtual const sigset_t* mask() const = 0;
@@ -275,6 +279,7 @@ class StackHost {
       return std::is_same_v<Call, socket::BlockingEpollWait> || requires { call_.kernel_ready(); };
     }
     bool watches_stack() const override { return requires { call_.watches_stack(); }; }
+    bool waits_for_data() const override { return requires { Call::kWaitsForData; }; }
     std::span<pollfd> kernel() override {
       if constexpr (requires { call_.kernel(); }) return call_.kernel();
       return {};
@@ -337,6 +342,8 @@ class StackHost {
     void release();
 
    private:
+    static void leave();
+
     StackHost& host_;
     int errno_before_;
   };
@@ -363,9 +370,12 @@ class StackHost {
   // Polls the devices until `until`, without the lock. False when a signal ended it.
   bool wait_for_devices(Lock& lock, Driver& driver, Instant until, Instant now, Waiter* waiter = nullptr);
   bool spin(Lock& lock, const Waiter* waiter, Instant now);
+  // What waits in send buffers, or for its ACK.
+  std::size_t send_bytes();
   // After every call into the stack: output, and the calls that can go on.
   void settle(Instant now);
   bool complete_ready(Instant now);
+  void tell_signals();
   void answer(Waiter& waiter, Result<long> with);
   void begin(std::unique_ptr<Operation> operation);
   void complete(Operation& operation);
@@ -407,6 +417,7 @@ class StackHost {
   bool kicked_ = false;
   Driver* driver_ = nullptr;             // who drives; null = nobody
   Instant last_turn_{};                  // over the devices
+  std::size_t send_bytes_at_turn_ = 0;   // send_bytes() after it
 
   std::vector<Waiter*> chains_;          // waiters by descriptor, last come first
   Waiter* anywhere_ = nullptr;           // waiters for any descriptor

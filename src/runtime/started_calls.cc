@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calls that no thread waits in, buffers that change hands, and what becomes of calls whose descriptor is
-// closed under them.
+// Calls that no thread waits in, and buffers that change hands.
 #include <cerrno>
 
 #include "runtime/stack_host.h"
 
 namespace tapir::runtime {
 
-// ---- start()
-// -------------------------------------------------------------------------------------------------------
+// ---- start() ----
 
 void StackHost::begin(std::unique_ptr<Operation> begun) {
   Operation& operation = *begun.release();
@@ -104,49 +102,7 @@ void StackHost::abandon(Completions& of) {
   of.done_.clear();
 }
 
-// ---- a descriptor that is closed while calls wait on it
-// ------------------------------------------------------------
-
-void StackHost::set_aside_waiters(Descriptor fd) {
-  hold_for_polls(fd);
-  Waiter** chain = fd >= 0 ? chain_of(fd) : nullptr;
-  if (chain == nullptr || *chain == nullptr) return;
-  const Result<Descriptor> aside = sockets_.set_aside(fd);
-  if (!aside) return answer_all(fd, socket::fail(EBADF));
-  std::vector<Waiter*> oldest_last;
-  for (Waiter* waiter = *chain; waiter != nullptr; waiter = waiter->next_) oldest_last.push_back(waiter);
-  for (std::size_t i = oldest_last.size(); i-- > 0;) {
-    Waiter& waiter = *oldest_last[i];
-    delist(waiter);
-    waiter.fd_ = *aside;
-    waiter.move_to(*aside);
-    enlist(waiter);
-  }
-}
-
-void StackHost::hold_for_polls(Descriptor fd) {
-  if (fd < 0) return;
-  for (Waiter* waiter = anywhere_; waiter != nullptr; waiter = waiter->next_) {
-    socket::HeldFiles* held = waiter->held(fd);
-    if (held == nullptr || held->full()) continue;
-    if (const Result<Descriptor> aside = sockets_.set_aside(fd)) held->hold(fd, *aside);
-  }
-}
-
-// The last call that held the file is over: so is the file.
-void StackHost::let_go_of_aside(Waiter& waiter) {
-  if (socket::HeldFiles* held = waiter.held(-1)) {
-    for (Descriptor aside = held->release(); aside >= 0; aside = held->release()) {
-      const Instant now = monotonic_now();
-      static_cast<void>(sockets_.close(aside, now));
-      settle(now);
-    }
-  }
-  if (waiter.fd_ < 0 || !sockets_.is_aside(waiter.fd_) || *chain_of(waiter.fd_) != nullptr) return;
-  const Instant now = monotonic_now();
-  static_cast<void>(sockets_.close(waiter.fd_, now));
-  settle(now);
-}
+// ---- cancelled ----
 
 void StackHost::cancel(Descriptor fd) {
   Entry entry(*this);
@@ -158,8 +114,7 @@ Result<int> StackHost::cancel_and_close(Descriptor fd) {
   return close(fd);
 }
 
-// ---- zero copy
-// -----------------------------------------------------------------------------------------------------
+// ---- zero copy ----
 
 Result<socket::Sockets::Lent> StackHost::lend(Descriptor fd, int flags) {
   socket::Sockets::Lent lent;

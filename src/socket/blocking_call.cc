@@ -71,15 +71,19 @@ std::optional<Result<long>> BlockingConnect::step(Sockets& sockets, Instant now)
 }
 
 BlockingSend::BlockingSend(Descriptor fd, const msghdr& message, int flags, Loan* loan)
-    : fd_(fd),
-      message_(message),
-      left_(message.msg_iov, message.msg_iov + (message.msg_iov != nullptr ? message.msg_iovlen : 0)),
-      flags_(flags),
-      loan_(loan) {}
+    : fd_(fd), message_(message), flags_(flags), loan_(loan) {}
 
-// Nothing: still waiting, or (connecting_ is false again) the rest may be sent. A failed handshake wins over what left with its SYN,
-// as nobody took it (Linux: tcp_sendmsg_locked).
+// Nothing: still waiting, or (connecting_ is false again) the rest may be sent.
 std::optional<Result<long>> BlockingSend::wait_for_handshake(Sockets& sockets, Instant now) {
+  const auto ended = handshake_answer(sockets, now);
+  const bool waits = !ended && connecting_;
+  sockets.note_fast_open_call(fd_, waits);
+  opening_ = waits ? &sockets : nullptr;
+  return ended;
+}
+
+// A failed handshake wins over what left with its SYN, as nobody took it (Linux: tcp_sendmsg_locked).
+std::optional<Result<long>> BlockingSend::handshake_answer(Sockets& sockets, Instant now) {
   const Result<int> connected = sockets.connect_result(fd_, now);
   if (connected) {
     connecting_ = false;
@@ -101,6 +105,12 @@ std::optional<Result<long>> BlockingSend::step(Sockets& sockets, Instant now) {
   };
   if (!started_) {
     started_ = true;
+    if (!may_wait) {
+      const Result<std::size_t> sent = sockets.sendmsg(fd_, &message_, flags_, now, loan_);
+      if (!sent) return std::unexpected(sent.error());
+      return static_cast<long>(*sent);
+    }
+    if (message_.msg_iov != nullptr) left_.assign(message_.msg_iov, message_.msg_iov + message_.msg_iovlen);
     deadline_ = deadline_after(sockets.send_timeout(fd_), now);
   } else if (connecting_) {
     if (const auto ended = wait_for_handshake(sockets, now); ended || connecting_) return ended;
@@ -118,9 +128,10 @@ std::optional<Result<long>> BlockingSend::step(Sockets& sockets, Instant now) {
     }
     const std::size_t wanted = size_of(left_);
     const bool opens = (flags_ & MSG_FASTOPEN) != 0 || sockets.syn_deferred(fd_);
+    const bool another_waits = opens && sockets.fast_open_call_waits(fd_);
     const Result<std::size_t> sent = sockets.sendmsg(fd_, &message, flags_, now, loan_);
-    // EALREADY: an earlier call began the handshake, and its end is this one's to wait for as well.
-    if (opens && may_wait && (sent || sent.error() == Errno{EINPROGRESS} || sent.error() == Errno{EALREADY})) {
+    // EALREADY: an earlier call began the handshake, and its end is this one's to wait for as well, unless that call does.
+    if (opens && may_wait && !another_waits && (sent || sent.error() == Errno{EINPROGRESS} || sent.error() == Errno{EALREADY})) {
       sent_ += sent.value_or(0);
       consume(left_, sent.value_or(0));
       connecting_ = true;
@@ -141,20 +152,30 @@ std::optional<Result<long>> BlockingSend::step(Sockets& sockets, Instant now) {
 }
 
 BlockingReceive::BlockingReceive(Descriptor fd, msghdr* message, int flags)
-    : fd_(fd), message_(message), flags_(flags) {
-  if (message != nullptr && message->msg_iov != nullptr)
-    left_.assign(message->msg_iov, message->msg_iov + message->msg_iovlen);
+    : fd_(fd), message_(message), flags_(flags) {}
+
+// Once, without a list of what is left.
+Result<long> BlockingReceive::receive_at_once(Sockets& sockets, Instant now) {
+  msghdr message = *message_;
+  const Result<std::size_t> got = sockets.recvmsg(fd_, &message, flags_, now);
+  if (!got) return std::unexpected(got.error());
+  message_->msg_namelen = message.msg_namelen;
+  message_->msg_controllen = message.msg_controllen;
+  message_->msg_flags = message.msg_flags;
+  return static_cast<long>(*got);
 }
 
 std::optional<Result<long>> BlockingReceive::step(Sockets& sockets, Instant now) {
   if (message_ == nullptr) return fail(EFAULT);
+  const bool may_wait = (flags_ & (MSG_DONTWAIT | MSG_ERRQUEUE)) == 0 && !sockets.nonblocking(fd_);
   if (!started_) {
+    if (!may_wait) return receive_at_once(sockets, now);
     started_ = true;
+    if (message_->msg_iov != nullptr) left_.assign(message_->msg_iov, message_->msg_iov + message_->msg_iovlen);
     deadline_ = deadline_after(sockets.receive_timeout(fd_), now);
     name_length_ = message_->msg_namelen;
     control_length_ = message_->msg_controllen;
   }
-  const bool may_wait = (flags_ & (MSG_DONTWAIT | MSG_ERRQUEUE)) == 0 && !sockets.nonblocking(fd_);
   const bool peeks = (flags_ & MSG_PEEK) != 0;
   const bool stream = sockets.is_stream(fd_);
   for (;;) {

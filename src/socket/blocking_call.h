@@ -17,8 +17,10 @@ namespace tapir::socket {
 //   std::optional<Result<long>> step(Sockets&, Instant now)   the answer, or nothing: wait for a touch of a
 //   descriptor or deadline() Instant deadline() const                                  when step() will end
 //   without a touch; kNever
+//   kWaitsForData, of some: Linux tells what it waits for by no signal meanwhile (SOCKWQ_ASYNC_WAITDATA)
 // A first step() that answers is a call that did not block. Non-blocking descriptors and MSG_DONTWAIT answer
-// at the first step.
+// at the first step; then nothing of what a waiting call remembers is made: the list of its pieces is memory of its own, and most calls
+// of a busy server are of this kind. What a call points at must be there at its first step; afterwards only the bytes.
 
 class BlockingAccept {
  public:
@@ -66,12 +68,15 @@ class BlockingSend {
   Instant deadline() const { return deadline_; }
   // What a signal makes of it: what is done counts (signal(7)), else EINTR.
   Result<long> interrupted() const {
+    if (opening_ != nullptr) opening_->note_fast_open_call(fd_, false);
     if (sent_ != 0) return static_cast<long>(sent_);
     return fail(EINTR);
   }
 
  private:
   std::optional<Result<long>> wait_for_handshake(Sockets& sockets, Instant now);
+  // What the handshake came to, as far as this call is concerned. Nothing: it is still waited for, or the rest may be sent.
+  std::optional<Result<long>> handshake_answer(Sockets& sockets, Instant now);
 
   Descriptor fd_;
   msghdr message_;
@@ -82,12 +87,14 @@ class BlockingSend {
   bool started_ = false;
   bool connecting_ = false;  // the handshake is waited for before the rest: the first bytes left with the SYN, or another call's did
   Errno connecting_answer_{};  // what a time-out says then, if no byte of this call left
+  Sockets* opening_ = nullptr; // where it is noted as the socket's Fast Open call; null: it is not
   Instant deadline_ = kNever;
 };
 
 // recv, recvfrom, recvmsg, read, readv: at least SO_RCVLOWAT bytes; MSG_WAITALL: all of them.
 class BlockingReceive {
  public:
+  static constexpr bool kWaitsForData = true;
   BlockingReceive(Descriptor fd, msghdr* message, int flags);
   void move_to(Descriptor fd) { fd_ = fd; }
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
@@ -99,6 +106,8 @@ class BlockingReceive {
   }
 
  private:
+  Result<long> receive_at_once(Sockets& sockets, Instant now);
+
   Descriptor fd_;
   msghdr* message_;
   std::vector<iovec> left_;
@@ -113,6 +122,7 @@ class BlockingReceive {
 // read(2) and readv(2), write(2) and writev(2): without bytes to move they answer 0 before the socket is asked.
 class BlockingReadVector {
  public:
+  static constexpr bool kWaitsForData = true;
   BlockingReadVector(Descriptor fd, const iovec* pieces, int count) : fd_(fd), pieces_(pieces), count_(count) {}
   void move_to(Descriptor fd) {
     fd_ = fd;
@@ -157,6 +167,7 @@ class BlockingWriteVector {
 // recvfrom(2): the sender's address goes where the caller wants it, after the data.
 class BlockingReceiveFrom {
  public:
+  static constexpr bool kWaitsForData = true;
   BlockingReceiveFrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from, socklen_t* length);
   void move_to(Descriptor fd) {
     fd_ = fd;
@@ -206,6 +217,7 @@ class BlockingSendMany {
 // recvmmsg(2). `timeout` is looked at after each message, as Linux does: it cannot end a wait.
 class BlockingReceiveMany {
  public:
+  static constexpr bool kWaitsForData = true;
   BlockingReceiveMany(Descriptor fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout);
   void move_to(Descriptor fd) {
     fd_ = fd;

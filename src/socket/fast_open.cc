@@ -29,6 +29,7 @@ Result<int> Sockets::State::connect_fast_open(StreamSocket& s, Instant now) {
 // Linux's tcp_sendmsg_fastopen.
 Result<std::optional<std::size_t>> Sockets::State::send_fast_open(StreamSocket& s, const msghdr& message, int flags, Instant now) {
   if ((parts.tcp_knobs.tcp_fastopen & tcp::kFastOpenClient) == 0 || names_nobody(message)) return fail(EOPNOTSUPP);
+  if (s.fast_open_call) return fail(EALREADY);
   tcp::Connection* connection = connection_of(s);
   const bool deferred = connection != nullptr && connection->syn_deferred();
   if (!deferred) {

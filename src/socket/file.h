@@ -122,6 +122,8 @@ struct SocketFile : File {
   std::uint8_t timestamps = 0;  // SO_TIMESTAMP, SO_TIMESTAMPNS: kTimestamp*
   std::uint8_t tells = 0;       // what recvmsg() tells besides the data: kTells*
   std::uint8_t shutdown = 0;    // what the program shut while there was no connection to tell
+  std::int8_t signal_number = -1;  // of Sockets::signal_number(); -1: none
+  bool end_signalled = false;      // the peer's FIN was
 
   stack::Sharing sharing() const { return {reuse_address, reuse_port, 0}; }
 };
@@ -134,6 +136,7 @@ struct StreamSocket : SocketFile {
 
   SocketState state = SocketState::kUnconnected;
   bool end_noticed = false;      // of `connection`; a port bound since is not the one it had
+  bool fast_open_call = false;   // a call waits for the handshake with the SYN of which its data left (Linux: fastopen_req)
   tcp::ConnectionId connection;  // null: none
   tcp::ListenerId listener;      // null: not listening
   std::uint32_t fast_open_keys = 0;  // TCP_FASTOPEN_KEY: index + 1; 0: the stack's

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "socket/address.h"
 #include "socket/events.h"
@@ -467,6 +468,42 @@ bool Sockets::syn_deferred(Descriptor fd) const {
   StreamSocket* s = state_->find_stream(fd);
   const tcp::Connection* connection = s != nullptr ? state_->connection_of(*s) : nullptr;
   return connection != nullptr && connection->syn_deferred();
+}
+
+int Sockets::signal_number(Descriptor fd, bool give) {
+  SocketFile* s = state_->find_socket(fd);
+  if (s == nullptr || s->signal_number >= 0 || !give) return s == nullptr ? -1 : s->signal_number;
+  // A number whose last file's end was not told yet is still taken.
+  for (std::size_t i = 0; i < state_->signalled.size(); ++i) {
+    if (state_->signalled[i].file != nullptr || state_->signalled[i].what != 0) continue;
+    state_->signalled[i].file = s;
+    ++state_->signalled_count;
+    s->signal_number = static_cast<std::int8_t>(i);
+    return s->signal_number;
+  }
+  return -1;
+}
+
+bool Sockets::signals() const { return state_->signalled_count != 0; }
+
+Sockets::Signalled Sockets::poll_signal() {
+  State& state = *state_;
+  if (state.signals_waiting == 0) return {};
+  const int number = std::countr_zero(state.signals_waiting);
+  state.signals_waiting = static_cast<std::uint16_t>(state.signals_waiting & (state.signals_waiting - 1));
+  State::SignalledFile& one = state.signalled[static_cast<std::size_t>(number)];
+  const std::uint8_t what = std::exchange(one.what, std::uint8_t{0});
+  if ((what & kSignalEnded) != 0) --state.signalled_count;
+  return {number, one.file != nullptr ? one.file->first_descriptor : -1, what};
+}
+
+bool Sockets::fast_open_call_waits(Descriptor fd) const {
+  const StreamSocket* s = state_->find_stream(fd);
+  return s != nullptr && s->fast_open_call;
+}
+
+void Sockets::note_fast_open_call(Descriptor fd, bool waits) {
+  if (StreamSocket* s = state_->find_stream(fd)) s->fast_open_call = waits;
 }
 
 bool Sockets::is_stream(Descriptor fd) const { return state_->find_stream(fd) != nullptr; }

@@ -36,6 +36,17 @@ struct Woken {
   std::uint32_t events = 0;  // EPOLLIN, EPOLLOUT … as Linux's wake-up passes them
 };
 
+// What Linux tells by a signal (kill_fasync: POLL_IN, POLL_OUT, POLL_ERR, POLL_HUP; SIGURG and POLL_PRI), bits; the last: the file is no
+// more, and its number another's soon.
+enum : std::uint8_t {
+  kSignalReadable = 1,
+  kSignalWritable = 2,
+  kSignalError = 4,
+  kSignalHangUp = 8,
+  kSignalUrgent = 16,
+  kSignalEnded = 32,
+};
+
 class Sockets {
  public:
   // Descriptors are numbered from `first_descriptor`; at most `descriptors_max` exist (RLIMIT_NOFILE's role:
@@ -128,6 +139,18 @@ class Sockets {
   // (the verbs and the calls above). The span is valid until the next call. A descriptor appears once for
   // each of its dup()s.
   std::span<const Woken> take_woken(Instant now);
+  // Files whose events are told by signals at a time: such programs have few sockets (a select() would serve them else).
+  static constexpr int kSignalledMax = 16;
+  // The file of `fd` among those, from 0 on; one that is none yet becomes one if `give`. -1: none, or there are kSignalledMax.
+  int signal_number(Descriptor fd, bool give);
+  bool signals() const;  // there are such files
+  struct Signalled {
+    int number = -1;
+    Descriptor descriptor = -1;  // one of the file's; -1 when it is no more
+    std::uint8_t what = 0;       // kSignal*
+  };
+  // What happened to one of them up to the last take_woken(); number -1: nothing more.
+  Signalled poll_signal();
   // EBADF, ENOTSOCK; 0 for a socket.
   int why_no_socket(Descriptor fd) const;
   // The pending error, told once (Linux's sock_error); and the other way: recvmmsg(2) gives back what it could
@@ -143,6 +166,9 @@ class Sockets {
   Result<int> connect_result(Descriptor fd, Instant now);
   // connect() answered 0 and the SYN waits for the first data (TCP_FASTOPEN_CONNECT).
   bool syn_deferred(Descriptor fd) const;
+  // A blocking Fast Open call waits for its handshake; until it is over, others on the socket answer EALREADY.
+  bool fast_open_call_waits(Descriptor fd) const;
+  void note_fast_open_call(Descriptor fd, bool waits);
   bool is_stream(Descriptor fd) const;
   // Descriptors that are open.
   std::size_t size() const;

@@ -91,6 +91,7 @@ void Sockets::State::attach(StreamSocket& s, tcp::ConnectionId id) {
   parts.tcp.connection(id)->owner = streams.handle_of(s).index + 1;
   s.connection = id;
   s.end_noticed = false;
+  s.end_signalled = false;
 }
 
 void Sockets::State::detach(StreamSocket& s) {
@@ -128,6 +129,31 @@ void Sockets::State::wake(File& file, std::uint32_t wake_up) {
     if ((wake_up & item.events) != 0) make_ready(item);
 }
 
+// Linux's sk_wake_async() at the places where the kernel's TCP calls it.
+void Sockets::State::note_signal(SocketFile& s, std::uint8_t touched) {
+  if (s.signal_number < 0) return;
+  std::uint8_t what = 0;
+  if ((touched & tcp::kTouchedError) != 0) {
+    what = kSignalError;  // tcp_reset, sk_error_report: the end that comes with it is not told
+  } else {
+    if ((touched & (tcp::kTouchedReadable | tcp::kTouchedAccepted)) != 0) what |= kSignalReadable;
+    if ((touched & tcp::kTouchedWritable) != 0) what |= kSignalWritable;
+    if ((touched & tcp::kTouchedUrgent) != 0) what |= kSignalUrgent;
+    if ((touched & tcp::kTouchedPeerFin) != 0) {
+      // tcp_fin tells the peer's end; that ours follows it later is no news.
+      if (s.end_signalled) return;
+      s.end_signalled = true;
+      if ((touched & tcp::kTouchedHangUp) != 0) what = kSignalReadable | kSignalHangUp;
+    }
+  }
+  // sk_stream_write_space
+  if (s.kind == FileKind::kStream && (shutdown_of(static_cast<const StreamSocket&>(s)) & kSendShutdown) != 0)
+    what &= static_cast<std::uint8_t>(~kSignalWritable);
+  const auto number = static_cast<std::size_t>(s.signal_number);
+  signalled[number].what |= what;
+  if (what != 0) signals_waiting = static_cast<std::uint16_t>(signals_waiting | 1U << number);
+}
+
 void Sockets::State::absorb_touched(Instant now) {
   absorb_stream_errors();
   while (const auto touched = parts.tcp.poll_touched()) {
@@ -138,11 +164,16 @@ void Sockets::State::absorb_touched(Instant now) {
     // Less than SO_RCVLOWAT is no news (Linux: tcp_data_ready).
     if ((events & tcp::kTouchedReadable) != 0 && !touched->listener && (readiness(*s) & EPOLLIN) == 0)
       events &= static_cast<std::uint8_t>(~tcp::kTouchedReadable);
-    if (events != 0) wake(*s, wake_key(events));
+    if (events == 0) continue;
+    note_signal(*s, events);
+    wake(*s, wake_key(events));
   }
   const auto touched_ports = parts.take_touched_ports();
   for (const stack::TouchedPort& touched : touched_ports.ports)
-    if (DatagramSocket* s = by_port(touched.port)) wake(*s, wake_key(touched.events));
+    if (DatagramSocket* s = by_port(touched.port)) {
+      note_signal(*s, touched.events);
+      wake(*s, wake_key(touched.events));
+    }
   if (touched_ports.all)
     datagrams.for_each([this](DatagramSocket& s) { wake(s, kWakeReadable | kWakeError); });
   absorb_touched_of_kind(parts.raw_ports, raws);
@@ -159,8 +190,11 @@ void Sockets::State::absorb_touched_of_kind(Ports& from, Slab<Socket>& of) {
         const auto* port = from.get(handle);
         Socket* s = port != nullptr ? of.at(port->owner) : nullptr;
         if (s == nullptr) return;
-        if ((events & raw::kTouchedReadable) != 0) wake(*s, kWakeReadable);
-        if ((events & raw::kTouchedError) != 0) wake(*s, kWakeError);
+        const bool readable = (events & raw::kTouchedReadable) != 0;
+        const bool error = (events & raw::kTouchedError) != 0;
+        note_signal(*s, static_cast<std::uint8_t>((readable ? tcp::kTouchedReadable : 0) | (error ? tcp::kTouchedError : 0)));
+        if (readable) wake(*s, kWakeReadable);
+        if (error) wake(*s, kWakeError);
       },
       [&] { of.for_each([this](Socket& s) { wake(s, kWakeReadable | kWakeError); }); });
 }
@@ -170,6 +204,12 @@ void Sockets::State::finish_call(Instant now) { stack.poll_output(now); }
 Result<int> Sockets::State::destroy(File& file, Instant now) {
   if (static_cast<ListLink<WokenTag>&>(file).linked()) woken.erase(file);
   while (EpollItem* item = file.watchers.front()) epoll_remove(*item);
+  if (file.kind != FileKind::kEpoll) {
+    if (const int number = static_cast<const SocketFile&>(file).signal_number; number >= 0) {
+      signalled[static_cast<std::size_t>(number)] = {nullptr, kSignalEnded};
+      signals_waiting = static_cast<std::uint16_t>(signals_waiting | 1U << number);
+    }
+  }
   switch (file.kind) {
     case FileKind::kStream: {
       auto& s = static_cast<StreamSocket&>(file);

@@ -51,6 +51,8 @@ struct Sockets::State {
     return descriptors.find(descriptor) == nullptr ? EBADF : ENOTSOCK;
   }
   void wake(File& file, std::uint32_t key);
+  // `touched`: what tcp/, udp/ or raw/ says happened.
+  void note_signal(SocketFile& s, std::uint8_t touched);
   // Moves what the stack touched to the files concerned.
   void absorb_touched(Instant now);
   template <typename Ports, typename Socket>
@@ -279,6 +281,14 @@ struct Sockets::State {
   SipKey key;
   DescriptorTable descriptors;
   Slab<StreamSocket> streams;
+  // Files whose events are told by signals, by number; null: the number is free.
+  struct SignalledFile {
+    SocketFile* file = nullptr;
+    std::uint8_t what = 0;  // kSignal*, not told yet
+  };
+  std::array<SignalledFile, kSignalledMax> signalled{};
+  int signalled_count = 0;
+  std::uint16_t signals_waiting = 0;  // a bit for each of `signalled` with something to tell
   Slab<tcp::SocketOptions> own_options;  // of stream sockets with neither connection nor listener
   tcp::SocketOptions no_options;         // stands in for one of them when memory is refused
   Slab<tcp::FastOpenKeys> fast_open_keys;

@@ -282,7 +282,8 @@ void Sockets::State::disconnect(StreamSocket& s, int error, Instant now) {
       error = ECONNRESET;
     else if (error == 0)
       error = pending_error(s);
-    const tcp::SocketOptions kept = connection->options();
+    tcp::SocketOptions kept = connection->options();
+    kept.cork = connection->corked();
     if (state == tcp::State::kClosed)
       parts.tcp.close(s.connection, now);
     else

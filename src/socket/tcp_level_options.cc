@@ -96,12 +96,26 @@ bool closed_or_listening(State& state, SocketFile& s) {
 }
 
 // Linux's __tcp_sock_set_nodelay and __tcp_sock_set_cork: an end of holding back pushes what waits.
-template <bool tcp::SocketOptions::* member, bool pushes_at>
-Result<int> set_holding(State& state, SocketFile& s, int value, Instant now) {
-  tcp_options(state, s).*member = value != 0;
-  if ((value != 0) == pushes_at && state.connection_of(stream(s)) != nullptr)
+Result<int> set_no_delay(State& state, SocketFile& s, int value, Instant now) {
+  tcp_options(state, s).no_delay = value != 0;
+  if (value != 0 && state.connection_of(stream(s)) != nullptr)
     state.parts.tcp.push_held(stream(s).connection, now);
   tcp_changed(state, s, now);
+  return 0;
+}
+
+Result<int> get_cork(State& state, SocketFile& s, Instant) {
+  const tcp::Connection* connection = state.connection_of(stream(s));
+  return (connection != nullptr ? connection->corked() : tcp_options(state, s).cork) ? 1 : 0;
+}
+
+Result<int> set_cork(State& state, SocketFile& s, int value, Instant now) {
+  if (state.connection_of(stream(s)) == nullptr) {
+    tcp_options(state, s).cork = value != 0;
+    return 0;
+  }
+  state.parts.tcp.set_cork(stream(s).connection, value != 0, now);
+  if (value == 0) state.finish_call(now);
   return 0;
 }
 
@@ -109,9 +123,8 @@ constexpr Option kTcpOptions[] = {
     {TCP_INFO, Sorts::kStream, nullptr, nullptr, get_info, nullptr},
     {TCP_CONGESTION, Sorts::kStream, nullptr, nullptr, get_congestion, set_congestion},
     {TCP_NODELAY, Sorts::kStream, get_tcp_flag<&tcp::SocketOptions::no_delay>,
-     set_holding<&tcp::SocketOptions::no_delay, true>},
-    {TCP_CORK, Sorts::kStream, get_tcp_flag<&tcp::SocketOptions::cork>,
-     set_holding<&tcp::SocketOptions::cork, false>},
+     set_no_delay},
+    {TCP_CORK, Sorts::kStream, get_cork, set_cork},
     {TCP_THIN_LINEAR_TIMEOUTS, Sorts::kStream, get_tcp_flag<&tcp::SocketOptions::thin_linear_timeouts>,
      [](State& state, SocketFile& s, int value, Instant now) -> Result<int> {
        if (value < 0 || value > 1) return fail(EINVAL);

@@ -308,6 +308,7 @@ void Stack::Parts::drain_neighbors(Instant now) {
 
 // Probes and announcements; addresses that turned out to be free are ours now.
 void Stack::Parts::drain_claims(Instant now) {
+  if (claims.quiet()) return;
   while (const auto arp = claims.poll_arp()) {
     tracer.emit(now, ip::Event::kArpSent, arp->interface, ip::trace_word(arp->packet.target_ip),
                 static_cast<std::uint64_t>(arp->packet.operation));

@@ -124,10 +124,20 @@ Stack::Parts::TouchedPorts Stack::Parts::take_touched_ports() {
 Instant Stack::Parts::next_timeout() const {
   if (!replies.empty() && output_retry_at_ == kNever) return seen_now_;
   if (!looped_.empty()) return seen_now_;
-  Instant next = std::min({neighbors.next_timeout(), fragments.next_timeout(), path_mtu.next_timeout(),
-                           tcp.next_timeout(), ports.next_timeout(), pings.next_timeout(), groups.next_timeout(),
-                           claims.next_timeout(), output_retry_at_});
-  for (const Attached& each : devices) next = std::min(next, each.device->next_timeout());
+  // Asked after every call of a program.
+  Instant next = output_retry_at_;
+  const auto consider = [&next](Instant at) {
+    if (at < next) next = at;
+  };
+  consider(neighbors.next_timeout());
+  consider(fragments.next_timeout());
+  consider(path_mtu.next_timeout());
+  consider(tcp.next_timeout());
+  consider(ports.next_timeout());
+  consider(pings.next_timeout());
+  consider(groups.next_timeout());
+  consider(claims.next_timeout());
+  for (const Attached& each : devices) consider(each.device->next_timeout());
   return next;
 }
 

@@ -29,6 +29,7 @@ Connection::~Connection() = default;
 
 bool Connection::take_memory(const SocketOptions& options, const Path& path, Env& env) {
   options_ = env.options.share(options);
+  corked_ = options.cork;
   return adopt_path(path, env) && options_ != nullptr && wake(env);
 }
 

@@ -153,6 +153,9 @@ class Connection : public TouchedLink {
   void abort(CloseCause cause, Env& env, Instant now);
   // Options changed: what depends on them is looked at again.
   void on_options_changed(Env& env, Instant now);
+  // TCP_CORK. Here and not with the options that connections share: servers set and clear it around every answer.
+  bool corked() const { return corked_; }
+  void set_cork(bool on) { corked_ = on; }
   // TCP_NODELAY was set, or TCP_CORK cleared: what they held back leaves (Linux: tcp_push_pending_frames).
   void push_held();
   const SocketOptions& options() const { return *options_; }
@@ -487,6 +490,8 @@ class Connection : public TouchedLink {
   // There is an Activity to work with, or now is. False: no memory.
   bool wake(Env& env);
   bool has_unsent() const { return !busy_->unsent.empty(); }
+  bool cork_holds() const;
+  bool unsent_wanted() const;
 
   // Hot: what every segment touches.
   State state_ = State::kClosed;
@@ -504,6 +509,7 @@ class Connection : public TouchedLink {
   bool probe_owed_ : 1 = false;        // a window probe or keepalive
   bool probe_data_ : 1 = false;        // the probe may carry data: the window is open
   bool space_check_owed_ : 1 = false;  // an ACK may have made room: looked at once the output it allowed has left
+  bool corked_ : 1 = false;            // TCP_CORK
   bool corked_now_ : 1 = false;        // the last write said MSG_MORE, and nothing has happened since
   bool one_send_ : 1 = false;          // a write is under way: only the record at the head, and one segment of it, may leave
   bool one_sent_ : 1 = false;          // and it has

@@ -7,6 +7,13 @@
 
 namespace tapir::tcp {
 
+namespace {
+
+// What is remembered of a window that was used: a half and a quarter of it, each rounded down (Linux: tcp_current_ssthresh).
+std::uint32_t three_quarters(std::uint32_t cwnd) { return cwnd / 2 + cwnd / 4; }
+
+}  // namespace
+
 void Connection::validate_window(bool cwnd_limited, Env& env, Instant now) {
   const std::uint32_t out = busy_->scoreboard.packets_out();
   if (snd_.una >= cwnd_usage_seq_ || cwnd_limited || (!cwnd_limited_ && out > max_packets_out_)) {
@@ -24,10 +31,11 @@ void Connection::validate_window(bool cwnd_limited, Env& env, Instant now) {
   // Not the network, not the peer: the program's own buffer is too small for the path.
   if (!has_unsent() && no_space_ && (state_ == State::kEstablished || state_ == State::kCloseWait)) chronograph_.start(Chronograph::What::kSendBuffer, now);
   if (env.knobs.tcp_slow_start_after_idle == 0 || cwnd_stamp_.age(now) < rto_.value()) return;
-  if (busy_->recovery.state() == CaState::kOpen) {
+  // A program that waits for room in the send buffer is limited by that, and not for want of data.
+  if (busy_->recovery.state() == CaState::kOpen && !no_space_ && !orphan_) {
     const std::uint32_t used = std::max<std::uint32_t>(window_.cwnd_used, path_->initcwnd);
     if (used < window_.cwnd) {
-      window_.ssthresh = std::max(window_.ssthresh, window_.cwnd * 3 / 4);
+      window_.ssthresh = std::max(window_.ssthresh, three_quarters(window_.cwnd));
       window_.cwnd = (window_.cwnd + used) / 2;
     }
     window_.cwnd_used = 0;
@@ -42,7 +50,7 @@ void Connection::restart_after_idle(Env& env, Instant now) {
   if (idle <= rto_.value()) return;
   const std::uint32_t restart = std::min<std::uint32_t>(path_->initcwnd, window_.cwnd);
   control_->on_idle_restart(window_, now);
-  window_.ssthresh = std::max(window_.ssthresh, window_.cwnd * 3 / 4);
+  window_.ssthresh = std::max(window_.ssthresh, three_quarters(window_.cwnd));
   std::uint32_t cwnd = window_.cwnd;
   for (idle -= rto_.value(); idle > Duration::zero() && cwnd > restart; idle -= rto_.value()) cwnd /= 2;
   window_.cwnd = std::max(cwnd, restart);

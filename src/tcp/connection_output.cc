@@ -23,7 +23,22 @@ bool Connection::output_wanted() const {
   if (busy_->reset.owed || challenge_owed_ || syn_owed_ || ack_now_ || probe_owed_ || space_check_owed_ || busy_->tail_probe_owed) return true;
   if (state_ == State::kClosed) return false;
   if (busy_->recovery.resending()) return true;
-  return has_unsent() || fin_due();
+  return unsent_wanted() || fin_due();
+}
+
+// All that waits is less than a segment, held back until the program goes on: poll_new_data() would answer nothing, and change nothing.
+bool Connection::cork_holds() const {
+  if ((!corked_ && !corked_now_) || push_now_ || fin_due() || busy_->urgent.sending || busy_->unsent.count() != 1) return false;
+  const std::size_t waits = unsent_bytes();
+  return waits < mss_now_ && waits < snd_.mss && busy_->reassembly.empty() && busy_->dsack.empty() &&
+         snd_.nxt + static_cast<std::uint32_t>(waits) <= snd_.una + snd_.wnd && busy_->scoreboard.in_flight() < window_.cwnd;
+}
+
+// A server that corks its answers writes them in pieces, none of which is worth a look at the output. With nothing in flight the timer
+// that lets go of what is held must run first.
+bool Connection::unsent_wanted() const {
+  if (!has_unsent()) return false;
+  return !cork_holds() || (busy_->scoreboard.empty() && !armed(Timer::kProbe));
 }
 
 bool Connection::poll_segment(OutgoingFrame& out, Env& env, Instant now) {
@@ -139,6 +154,9 @@ void Connection::emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRa
   env.counters.add(Counter::kTcpOutSegs, segments);
   trace_segment(Event::kSegmentOut, segment, payload.length(), env, now);
   if ((flags & kAck) != 0) note_ack_sent(env);
+  if (payload.empty()) return;
+  last_sent_at_ = now;
+  ack_policy_.on_data_sent(now);
 }
 
 void Connection::note_ack_sent(Env& env) {
@@ -298,7 +316,7 @@ std::uint32_t Connection::max_segments_per_send(const Env& env) const {
 // RFC 9293 §3.7.4 with Minshall's change: a partial segment waits while another partial one is in flight, not while any is.
 bool Connection::nagle_holds(bool partial) const {
   if (!partial || push_now_ || busy_->urgent.sending) return false;
-  if (options_->cork || corked_now_) return true;
+  if (corked_ || corked_now_) return true;
   if (options_->no_delay || busy_->scoreboard.empty()) return false;
   return snd_.sml > snd_.una && snd_.sml <= snd_.nxt;
 }
@@ -429,8 +447,6 @@ bool Connection::send_new(OutgoingFrame& out, UnsentRecord& record, std::uint32_
 // New data, or a FIN, left; `first`: nothing else was in flight.
 void Connection::note_data_sent(SeqNum end, bool partial, bool first, Env& env, Instant now) {
   if (partial) snd_.sml = end;
-  last_sent_at_ = now;
-  ack_policy_.on_data_sent(now);
   note_queue_sent(first, env, now);
 }
 

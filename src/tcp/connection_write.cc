@@ -12,7 +12,8 @@ namespace tapir::tcp {
 namespace {
 
 // What a (super-)segment costs the send buffer besides its bytes: Linux's truesize of an empty skb for TCP (a cloned sk_buff
-// pair's share and a 1 KiB head). SO_SNDBUF's arithmetic, and so EAGAIN and POLLOUT, follow it.
+// pair's share and a 1 KiB head). SO_SNDBUF's arithmetic, and so EAGAIN and POLLOUT, follow it. Linux 6.18, whose heads are smaller,
+// charges 832 (SK_MEMINFO_WMEM_QUEUED tells it); Linux's scripts of edge-triggered writers want 1,116 at least.
 constexpr std::size_t kRecordCharge = 1280;
 
 // Linux: tcp_sndbuf_expand's estimate of what one segment costs: the MSS with headers, rounded up to a power of two, and the skb.
@@ -123,6 +124,7 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
     tail->push = true;
     snd_.pushed = busy_->send_buffer.end();
   }
+  if (cork_holds()) arm_probe_if_stuck(env, now);
   return copied;
 }
 

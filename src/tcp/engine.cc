@@ -197,7 +197,8 @@ Env& Engine::env() { return state_->env; }
 void Engine::force_iss(std::optional<SeqNum> iss) { state_->isns.force_iss(iss); }
 
 Instant Engine::next_timeout() const {
-  return std::min(state_->wheel.next_deadline(), state_->time_waits.next_deadline(state_->clock));
+  const Instant timers = state_->wheel.next_deadline();
+  return state_->time_waits.size() == 0 ? timers : std::min(timers, state_->time_waits.next_deadline(state_->clock));
 }
 
 void Engine::on_timeout(Instant now) {
@@ -427,6 +428,15 @@ void Engine::options_changed(ConnectionId id, Instant now) {
   if (c == nullptr) return;
   c->settle_options(state_->env);
   c->on_options_changed(state_->env, now);
+  state_->settle(*c, now);
+}
+
+void Engine::set_cork(ConnectionId id, bool on, Instant now) {
+  Connection* c = state_->owned(id);
+  if (c == nullptr) return;
+  c->set_cork(on);
+  if (on) return;
+  c->push_held();
   state_->settle(*c, now);
 }
 

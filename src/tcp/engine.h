@@ -162,6 +162,8 @@ class Engine {
   SocketOptions* edit_options(ConnectionId id);
   void settle_options(ConnectionId id);
   void options_changed(ConnectionId id, Instant now);
+  // TCP_CORK; its end pushes what it held back.
+  void set_cork(ConnectionId id, bool on, Instant now);
   // After the change of an option that held data back.
   void push_held(ConnectionId id, Instant now);
   void set_quickack(ConnectionId id, int value, Instant now);

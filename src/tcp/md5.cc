@@ -17,7 +17,10 @@ bool Md5Key::covers(const IpAddress& peer) const {
 
 // ---- the digest ----
 
-bool md5_available() { return md5_of != nullptr; }
+bool md5_available() {
+  Md5Digest digest;
+  return md5_of != nullptr && md5_of({}, {}, {}, digest);
+}
 
 Md5Digest md5_signature(const IpAddress& source, const IpAddress& destination, Bytes header, std::span<const Bytes> payload, const Md5Key& key) {
   std::size_t length = header.size();
@@ -30,7 +33,8 @@ Md5Digest md5_signature(const IpAddress& source, const IpAddress& destination, B
   std::copy_n(header.begin(), wire::kTcpHeaderMin, front.begin() + 12);
   store_be(front, 12 + wire::kTcpChecksumOffset, std::uint16_t{0});
   Md5Digest digest{};
-  if (md5_available()) md5_of(front, payload, Bytes(key.bytes).first(key.length), digest);
+  // Without memory there is no digest: the peer drops what it cannot verify, and it is sent again.
+  if (md5_of == nullptr || !md5_of(front, payload, Bytes(key.bytes).first(key.length), digest)) digest = {};
   return digest;
 }
 

@@ -34,7 +34,7 @@ struct Md5Key {
   bool covers(const IpAddress& peer) const;
 };
 
-// False: built without libcrypto.
+// False: built without libcrypto, or it is not on this machine (`tapir run`).
 bool md5_available();
 // RFC 2385 §2.0: pseudo-header, TCP header without its options and with checksum zero, payload, key. `header` is the whole TCP header,
 // options too: they count in the pseudo-header's length.

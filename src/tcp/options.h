@@ -32,7 +32,7 @@ struct SocketOptions {
   std::uint8_t hop_limit = 0;            // IP_TTL; 0 = the path's
   std::uint8_t mtu_discover = 1;         // IP_PMTUDISC_*
   bool no_delay = false;                 // TCP_NODELAY
-  bool cork = false;                     // TCP_CORK
+  bool cork = false;                     // TCP_CORK, as a connection begins (Connection::corked)
   bool keepalive = false;                // SO_KEEPALIVE
   bool urgent_inline = false;            // SO_OOBINLINE
   bool thin_linear_timeouts = false;

@@ -350,6 +350,9 @@ Transmission* Scoreboard::merge_sacked(Transmission& t, TransmissionPool& pool) 
 
 // Marks what `block` covers whole segments of (Linux: tcp_sacktag_walk, tcp_match_skb_to_sack).
 void Scoreboard::sack_block(SeqRange block, bool duplicate, Pass& pass) {
+  const auto cut_off = [&](Transmission& of, std::uint32_t bytes) {
+    return record_count_ >= kSplitRecordsMax ? nullptr : split(of, of.range.begin + bytes, pass.pool);
+  };
   Transmission* t = records_.floor(block.begin);
   if (t == nullptr) t = first();
   while (t != nullptr && t->range.begin < block.end) {
@@ -360,14 +363,14 @@ void Scoreboard::sack_block(SeqRange block, bool duplicate, Pass& pass) {
     if (!t->sacked && t->range.begin < block.begin) {
       // Whole segments only: the first one begins at or after the block.
       const std::uint32_t cut = (block.begin - t->range.begin + t->mss - 1) / t->mss * t->mss;
-      Transmission* rest = cut >= t->payload() || record_count_ >= kSplitRecordsMax ? nullptr : split(*t, t->range.begin + cut, pass.pool);
+      Transmission* rest = cut >= t->payload() ? nullptr : cut_off(*t, cut);
       t = rest != nullptr ? rest : next(*t);
       continue;
     }
     if (!t->sacked && t->range.end > block.end) {
       // Whole segments only: the last one ends at or before the block; a FIN belongs to the last of the record.
       const std::uint32_t whole = std::min((block.end - t->range.begin) / t->mss, t->segment_count - 1U);
-      if (whole == 0 || record_count_ >= kSplitRecordsMax || split(*t, t->range.begin + whole * t->mss, pass.pool) == nullptr) return;
+      if (whole == 0 || cut_off(*t, whole * t->mss) == nullptr) return;
     }
     if (!t->sacked) {
       sack(*t, pass);

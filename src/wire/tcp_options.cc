@@ -17,15 +17,15 @@ std::size_t fast_open_length(const FastOpenOption& option) {
   return static_cast<std::size_t>(option.experimental ? 4 : 2) + option.length;
 }
 
-// Linux's tcp_parse_fastopen_option: a cookie of a wrong size is as good as none.
-std::optional<FastOpenOption> fast_open_from(Bytes cookie, bool experimental) {
-  if (cookie.size() % 2 != 0) return std::nullopt;
-  if (!cookie.empty() && (cookie.size() < kFastOpenCookieMin || cookie.size() > kFastOpenCookieMax)) return std::nullopt;
-  FastOpenOption option;
+// Linux's tcp_parse_fastopen_option: of several the last counts, and a cookie of a wrong size is as good as none; an odd one says nothing.
+void take_fast_open(Bytes cookie, bool experimental, TcpOptions& options) {
+  if (cookie.size() % 2 != 0) return;
+  options.fast_open.reset();
+  if (!cookie.empty() && (cookie.size() < kFastOpenCookieMin || cookie.size() > kFastOpenCookieMax)) return;
+  FastOpenOption& option = options.fast_open.emplace();
   option.length = static_cast<std::uint8_t>(cookie.size());
   option.experimental = experimental;
   std::copy(cookie.begin(), cookie.end(), option.cookie.begin());
-  return option;
 }
 
 void take_syn_option(const TcpOptionItem& item, TcpOptions& options) {
@@ -40,11 +40,11 @@ void take_syn_option(const TcpOptionItem& item, TcpOptions& options) {
       if (item.data.empty()) options.sack_permitted = true;
       break;
     case kTcpOptionFastOpen:
-      if (const auto option = fast_open_from(item.data, false)) options.fast_open = option;
+      take_fast_open(item.data, false, options);
       break;
     case kTcpOptionExperimental:
       if (item.data.size() >= 2 && load_be<std::uint16_t>(item.data, 0) == kFastOpenExperiment)
-        if (const auto option = fast_open_from(item.data.subspan(2), true)) options.fast_open = option;
+        take_fast_open(item.data.subspan(2), true, options);
       break;
     default:
       break;

@@ -414,6 +414,7 @@ class Player {
         line_ = failure->at.line;
         throw Failure(failure->message + " (" + failure->got + ")");
       }
+    for (const std::string& line : code.output()) say("print: " + line);
     for (const auto& connection : connections_.all()) {
       if (!connection->remote_isn_known || connection->state == Connection::State::kListening) continue;
       const auto reset = build_reset(*connection);
@@ -447,13 +448,20 @@ struct Options {
   unsigned tolerance_ms = 0;  // 0: the script's own
 };
 
+// What a player works with. A thread of it may still be in its call when the script is over, and come back at any time: never destroyed.
+struct Stage {
+  Table table;
+  Script script;
+  Settings settings;
+};
+
 // In a process of its own.
 int play(const std::string& path, const Options& options) {
   std::ifstream in(path);
   std::stringstream text;
   text << in.rdbuf();
   Settings settings = default_settings();
-  const auto script = parse_script(text.str(), settings.definitions);
+  auto script = parse_script(text.str(), settings.definitions);
   if (!script) {
     std::printf("%s %s:%u %s\n", script.error().unsupported ? "SKIP" : "FAIL", path.c_str(),
                 script.error().at.line, script.error().message.c_str());
@@ -465,7 +473,8 @@ int play(const std::string& path, const Options& options) {
       return kSkipped;
     }
   if (options.tolerance_ms != 0) settings.tolerance = std::chrono::milliseconds(options.tolerance_ms);
-  Table table;
+  auto* const stage = new Stage{{}, std::move(*script), settings};
+  Table& table = stage->table;
   if (options.library.empty()) {
     KernelConfig config;
     config.local = settings.local.to_string() + "/" + std::to_string(settings.prefix_length);
@@ -479,8 +488,7 @@ int play(const std::string& path, const Options& options) {
         ",gateway=" + settings.gateway.to_string() + ",mtu=" + std::to_string(settings.mtu);
     table = load_library(options.library.c_str(), flags.c_str());
   }
-  auto* const player = new Player(table, *script, settings,
-                                  options.verbose);  // a thread of it may still wait: never destroyed
+  auto* const player = new Player(table, stage->script, stage->settings, options.verbose);
   try {
     player->run();
   } catch (const std::exception& failure) {
@@ -535,7 +543,9 @@ int main(int argc, char** argv) {
     if (child == 0) {
       const int status = play(script, options);
       std::fflush(stdout);
-      std::exit(status);
+      std::fflush(stderr);
+      remove_commands();
+      ::_exit(status);  // threads that still wait would find what std::exit() has destroyed
     }
     int status = 0;
     ::waitpid(child, &status, 0);

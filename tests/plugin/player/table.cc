@@ -24,6 +24,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <filesystem>
 #include <fstream>
 #include <mutex>
 #include <thread>
@@ -33,12 +34,20 @@ namespace tapir::player {
 
 namespace {
 
+std::string commands;  // the directory that lay_out_commands() made
+
 [[noreturn]] void give_up(const std::string& why) {
   std::fprintf(stderr, "drill_player: %s\n", why.c_str());
-  std::exit(2);
+  remove_commands();
+  ::_exit(2);
 }
 
 }  // namespace
+
+void remove_commands() {
+  std::error_code ignored;
+  if (!commands.empty()) std::filesystem::remove_all(commands, ignored);
+}
 
 Table load_library(const char* path, const char* flags) {
   void* const library = ::dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
@@ -183,15 +192,12 @@ void write_script(const std::string& path, const std::string& text) {
   if (::chmod(path.c_str(), 0755) != 0) give_up("cannot write " + path);
 }
 
-// What scripts call by path, whatever their depth; in a directory that is left behind empty when this process
-// ends.
+// What scripts call by path, whatever their depth; until remove_commands().
 void lay_out_commands() {
   char name[] = "/tmp/drill_player_XXXXXX";
   if (::mkdtemp(name) == nullptr) give_up("cannot make a directory in /tmp");
   const std::string root = name;
-  static std::string remove;
-  remove = "rm -r " + root;
-  std::atexit([] { (void)!std::system(remove.c_str()); });
+  commands = root;
   const std::string defaults =
       "#!/bin/sh\n"
       "for s in 'tcp_rmem=4096 540000 15728640' 'tcp_wmem=4096 262144 4194304' tcp_timestamps=1 "

@@ -78,5 +78,7 @@ struct KernelConfig {
       "cubic";  // a namespace may not be allowed to choose its default: a route names it
 };
 Table enter_kernel(const KernelConfig& config);
+// Before the process ends: removes the commands that enter_kernel() made for scripts to call.
+void remove_commands();
 
 }  // namespace tapir::player

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The protocol by which threads share the driving of a stack, tried in every interleaving. The model's steps
-// carry the names of stack_host.cc's functions and do to this state what those do to theirs: who changes the
+// carry the names of driver.cc's and waiters.cc's functions and do to this state what those do to theirs: who changes the
 // one changes the other.
 //
 // A step is what happens between taking the lock and releasing it, or one futex call. The lock is free
@@ -124,7 +124,7 @@ class Model {
     visit(s_);
   }
 
-  // ---- the steps, as stack_host.cc has them ----
+  // ---- the steps, as driver.cc and waiters.cc have them ----
 
   void wake(int i) {
     thread(i).posted = true;

@@ -387,6 +387,33 @@ TEST_F(StreamSocketTest, BlockingCallsGoOnWhereTheyWere) {
   EXPECT_EQ(Program::number(*sent), 3'000'000);
 }
 
+// A call that waits with MSG_FASTOPEN has the socket's only Fast Open; a signal, or its end, lets go of it.
+TEST_F(StreamSocketTest, OneBlockingFastOpenAtATime) {
+  const int fd = *a.sockets.socket(AF_INET, SOCK_STREAM, 0, pair.now);
+  const sockaddr_in to = testing::address_of(Pair::b_address, 80);
+  std::string text = "hello";
+  iovec piece{text.data(), text.size()};
+  msghdr message{};
+  message.msg_name = const_cast<sockaddr_in*>(&to);
+  message.msg_namelen = sizeof(to);
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  const auto answer = [&](BlockingSend& call) {
+    const auto said = call.step(a.sockets, pair.now);
+    return said ? Program::number(*said) : 0;
+  };
+  BlockingSend first(fd, message, MSG_FASTOPEN), second(fd, message, MSG_FASTOPEN), third(fd, message, MSG_FASTOPEN), fourth(fd, message, MSG_FASTOPEN);
+  EXPECT_EQ(answer(first), 0);
+  EXPECT_EQ(answer(second), -EALREADY);
+  EXPECT_EQ(Program::number(first.interrupted()), -EINTR);
+  EXPECT_EQ(answer(third), 0);
+  EXPECT_EQ(answer(fourth), -EALREADY);
+  pair.settle();  // nobody listens
+  EXPECT_EQ(answer(third), -ECONNREFUSED);
+  BlockingSend fifth(fd, message, MSG_FASTOPEN);
+  EXPECT_EQ(answer(fifth), 0);
+}
+
 TEST_F(StreamSocketTest, WhatMsgMoreHoldsLeavesWithNodelayOrCorkAlone) {
   establish();
   EXPECT_EQ(a.send(client, "held", MSG_MORE), 4);
