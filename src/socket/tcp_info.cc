@@ -15,6 +15,7 @@ constexpr std::uint8_t kOptWindowScale = 4;
 constexpr std::uint8_t kOptEcn = 8;
 constexpr std::uint8_t kOptEcnSeen = 16;
 constexpr std::uint8_t kOptSynData = 32;
+constexpr std::uint8_t kOptFastOpenChild = 128;
 
 std::uint32_t usec(Duration d) {
   return static_cast<std::uint32_t>(
@@ -40,6 +41,7 @@ TcpInfo tcp_info(const tcp::ConnectionInfo& info, std::uint64_t max_pacing_rate)
   if (info.ecn) out.options |= kOptEcn;
   if (info.ecn_seen) out.options |= kOptEcnSeen;
   if (info.syn_data_acked) out.options |= kOptSynData;
+  if (info.fast_open_child) out.options |= kOptFastOpenChild;
   out.delivery_flags = static_cast<std::uint8_t>(static_cast<unsigned>(info.fast_open_failure) << 1 | (info.delivery_rate_app_limited ? 1U : 0U));
   out.wscales = static_cast<std::uint8_t>(info.snd_wscale | info.rcv_wscale << 4);
   out.rto = usec(info.rto);

@@ -81,8 +81,21 @@ Result<int> get_info(State& state, SocketFile& s, void* value, socklen_t* length
   if (const tcp::Connection* connection = state.connection_of(stream(s))) {
     out = tcp_info(connection->info(now), rate);
   } else {
+    // What a connection would begin with, of which a listener tells less.
     out.state = static_cast<std::uint8_t>(state.tcp_state(stream(s)));
-    if (const auto listening = state.parts.tcp.listener_info(stream(s).listener)) {
+    out.snd_cwnd = 10;
+    out.reordering = static_cast<std::uint32_t>(state.parts.tcp_knobs.tcp_reordering);
+    out.pacing_rate = ~std::uint64_t{0};
+    out.max_pacing_rate = rate;
+    const auto listening = state.parts.tcp.listener_info(stream(s).listener);
+    if (!listening) {
+      out.delivery_flags = 1;  // limited by the program
+      out.rto = 1'000'000;
+      out.snd_mss = 536;
+      out.rttvar = 250'000;
+      out.snd_ssthresh = 0x7fffffff;
+      out.min_rtt = ~0U;
+    } else {
       out.unacked = listening->accept_queue;
       out.sacked = listening->backlog;
     }

@@ -22,6 +22,9 @@ inline constexpr std::uint8_t kPingPongThreshold = 1;
 // The least expected gap between segments (Linux: TCP_ATO_MIN).
 inline constexpr Duration kAtoMin = 40ms;
 
+// Bytes; the peer's segments are never taken for smaller (Linux: TCP_MIN_MSS).
+inline constexpr std::uint16_t kRcvMssMin = 88;
+
 class AckPolicy {
  public:
   // Data arrived, in order or not (Linux: tcp_measure_rcv_mss). `bytes`: payload of one segment (of a super-segment, its gso size), at

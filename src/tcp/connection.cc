@@ -151,7 +151,7 @@ void Connection::open_passive(const Handshake& handshake, const Path& path, Env&
 }
 
 void Connection::become_established(Env& env, Instant now) {
-  ack_policy_.set_initial_rcv_mss(static_cast<std::uint16_t>(std::clamp<std::uint32_t>(std::min<std::uint32_t>(rcv_.advmss, snd_.mss), 88, 536)));
+  ack_policy_.set_initial_rcv_mss(static_cast<std::uint16_t>(std::clamp<std::uint32_t>(std::min<std::uint32_t>(rcv_.advmss, snd_.mss), kRcvMssMin, 536)));
   // What the peer's segments can carry; one that connects has reckoned with it since the SYN-ACK (Linux: tcp_rcv_state_process).
   if (timestamps_ && passive_ && state_ == State::kEstablished) rcv_.advmss = static_cast<std::uint16_t>(rcv_.advmss - kTimestampBytes);
   sizing_.space = std::min<std::uint32_t>(rcv_.wnd, 10U * rcv_.advmss);
@@ -272,6 +272,7 @@ void Connection::finish(CloseCause cause, Env& env, Instant now) {
   syn_owed_ = fin_owed_ = probe_owed_ = ack_now_ = challenge_owed_ = false;
   send_shutdown_ = receive_shutdown_ = true;
   time_wait_owed_ = false;
+  backoff_ = 0;
   if (busy_) {
     busy_->deadlines.fill(kNever);
     busy_->scoreboard.clear(env.transmissions);

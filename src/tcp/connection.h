@@ -299,6 +299,7 @@ class Connection : public TouchedLink {
   // ---- connection_receive.cc: what the peer's bytes become ----
   void take_payload(const wire::TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now);
   void queue_in_order(Frame frame, std::uint32_t segment_size, bool push, Env& env, Instant now);
+  void append_in_order(Frame frame, Env& env);
   void drain_reassembly(Env& env, Instant now);
   void take_out_of_order(const wire::TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now);
   void note_ecn(Ecn ecn, Env& env, Instant now);
@@ -326,6 +327,7 @@ class Connection : public TouchedLink {
     kWriterWaits = 128,
     kFastOpenEnded = 256,    // a server's handshake is over and the engine has not been told
     kFastOpenReset = 512,    // by a RST
+    kFastOpenChild = 1024,   // begun by a SYN with the option (Linux: fastopen_child)
   };
   bool has_mark(Mark mark) const { return (marks_ & mark) != 0; }
   void set_mark(Mark mark) { marks_ = static_cast<std::uint16_t>(marks_ | mark); }

@@ -45,6 +45,7 @@ bool Connection::open_fast(const FastOpenRequest& request, std::uint32_t ts_offs
     set_mark(kSynDataAcked);
     kept.request.set_syn_data(size);
   }
+  set_mark(kFastOpenChild);
   rcv_.wup = rcv_.nxt;
   syn_owed_ = due_ = true;
   arm(Timer::kRetransmit, now + kSynAckTimeout, env, now);
@@ -65,7 +66,6 @@ bool Connection::emit_fast_open_syn_ack(OutgoingFrame& out, Env& env, Instant no
   const MutableBytes header = out.append_header(tcp_header_length(segment.options, true));
   emit_tcp(segment, header);
   out.checksum = {.wanted = true, .start = 0, .offset = static_cast<std::uint16_t>(kTcpChecksumOffset)};
-  ++segments_out_;
   env.counters.add(Counter::kTcpOutSegs);
   trace_segment(Event::kSegmentOut, segment, 0, env, now);
   if (rcv_.nxt == pending.request.rcv_nxt()) note_ack_sent(env);

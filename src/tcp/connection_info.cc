@@ -68,12 +68,18 @@ ConnectionInfo Connection::info(Instant now) const {
   i.receive_window_limited = chronograph_.of(Chronograph::What::kReceiveWindow, now);
   i.send_buffer_limited = chronograph_.of(Chronograph::What::kSendBuffer, now);
   i.syn_data_acked = has_mark(kSynDataAcked);
+  i.fast_open_child = has_mark(kFastOpenChild);
   i.fast_open_failure = fast_open_failure_;
   i.dsack_dups = dsack_dups_;
   i.snd_wnd = snd_.wnd;
   i.rcv_wnd = rcv_.wnd;
   i.total_rto = total_rto_;
   i.congestion_control = control_->name();
+  if (state_ != State::kSynSent) return i;
+  // Nothing is agreed yet, and of the peer no more is known than that it is TCP (RFC 9293 §3.7.1), if no earlier connection told it.
+  i.timestamps = i.sack = i.window_scaling = false;
+  i.rcv_mss = kRcvMssMin;
+  if (!has_mark(kSynData)) i.snd_mss = std::min<std::uint16_t>(i.snd_mss, static_cast<std::uint16_t>(536 - (timestamps_ ? kTimestampBytes : 0)));
   return i;
 }
 

@@ -27,7 +27,7 @@ struct ConnectionInfo {
   std::uint32_t total_retrans = 0;
   std::uint64_t pacing_rate = 0, bytes_acked = 0, bytes_received = 0, bytes_sent = 0, bytes_retrans = 0;
   std::uint32_t segs_out = 0, segs_in = 0, data_segs_in = 0, data_segs_out = 0, notsent_bytes = 0;
-  bool syn_data_acked = false;
+  bool syn_data_acked = false, fast_open_child = false;
   FastOpenFailure fast_open_failure = FastOpenFailure::kNone;
   std::uint32_t delivered = 0, dsack_dups = 0, snd_wnd = 0, rcv_wnd = 0, total_rto = 0;
   std::uint32_t delivered_ce = 0, reorderings_seen = 0, out_of_order_segments = 0, rto_recoveries = 0;

@@ -20,8 +20,11 @@ constexpr std::int32_t kPawsWindow = 1;
 }  // namespace
 
 void Connection::on_segment(const TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now) {
-  ++segments_in_;
-  trace_segment(Event::kSegmentIn, segment, static_cast<std::uint32_t>(segment.payload.size()), env, now);
+  const auto size = static_cast<std::uint32_t>(segment.payload.size());
+  const std::uint32_t pieces = context.gso_size == 0 ? 1 : std::max((size + context.gso_size - 1U) / context.gso_size, 1U);
+  segments_in_ += pieces;
+  if (size > 0) data_segments_in_ += pieces;  // whatever becomes of it (Linux: tcp_segs_in)
+  trace_segment(Event::kSegmentIn, segment, size, env, now);
   if (state_ == State::kClosed) return;
   if (!wake(env)) return drop(DropReason::kMemory, env, now);
   one_send_ = false;

@@ -190,7 +190,7 @@ bool Connection::poll_reset(OutgoingFrame& out, Env& env, Instant now) {
   const MutableBytes header = out.append_header(tcp_header_length(segment.options, false));
   emit_tcp(segment, header);
   out.checksum = {.wanted = true, .start = 0, .offset = static_cast<std::uint16_t>(kTcpChecksumOffset)};
-  ++segments_out_;
+  if (busy_->reset.with_ack) ++segments_out_;  // one that only answers a segment is not the connection's (Linux: tcp_v4_send_reset)
   env.counters.add(Counter::kTcpOutSegs);
   env.counters.add(Counter::kTcpOutRsts);
   trace_segment(Event::kSegmentOut, segment, 0, env, now);
@@ -490,6 +490,9 @@ bool Connection::poll_probe(OutgoingFrame& out, Env& env, Instant now) {
     if (end == record->end) busy_->unsent.pop_front(env.unsent);
     else record->begin = end;
     snd_.nxt = end;
+    // From here on it is data like any other (Linux: tcp_send_probe0).
+    probes_out_ = backoff_ = 0;
+    busy_->probes_began = {};
     emit(out, kAck | kPsh, begin, {begin, end}, env, now, true);
     ++data_segments_out_;
     bytes_sent_ += length;

@@ -35,7 +35,6 @@ void Connection::take_payload(const TcpSegment& segment, const SegmentContext& c
     if (segment.end() <= rcv_.nxt) owe_duplicate_ack(segment, env);
     return;
   }
-  if (size > 0) ++data_segments_in_;
   const SeqNum seq = segment.seq;
   const SeqNum text_end = seq + size;
   if (segment.end() <= rcv_.nxt) {  // all of it is old: a retransmission
@@ -94,12 +93,18 @@ void Connection::take_payload(const TcpSegment& segment, const SegmentContext& c
 void Connection::queue_in_order(Frame frame, std::uint32_t segment_size, bool push, Env& env, Instant now) {
   const auto size = static_cast<std::uint32_t>(frame.size());
   const std::size_t true_size = frame.meta().true_size;
-  rcv_.nxt += size;
-  bytes_received_ += size;
+  append_in_order(std::move(frame), env);
   measure_segment(segment_size, size, true_size, push);
   ack_policy_.on_data(rcv_.wnd, now, rtt_.srtt(), env.knobs);
   ack_policy_.schedule();
   grow_receive_window(size, true_size, env);
+}
+
+// What came out of order was measured when it came.
+void Connection::append_in_order(Frame frame, Env& env) {
+  const auto size = static_cast<std::uint32_t>(frame.size());
+  rcv_.nxt += size;
+  bytes_received_ += size;
   // A program that will read no more still has its peer acknowledged; the bytes are let go.
   if (!orphan_) busy_->receive_queue.push(std::move(frame), env.frames);
   touch(kTouchedReadable);
@@ -109,11 +114,7 @@ void Connection::drain_reassembly(Env& env, Instant now) {
   while (!busy_->reassembly.empty()) {
     Reassembly::Taken taken = busy_->reassembly.pop_at(rcv_.nxt);
     if (!taken.present) return;
-    const bool has_bytes = taken.payload && taken.payload.size() > 0;
-    if (has_bytes) {
-      const auto size = static_cast<std::uint32_t>(taken.payload.size());
-      queue_in_order(std::move(taken.payload), size, false, env, now);
-    }
+    if (taken.payload && taken.payload.size() > 0) append_in_order(std::move(taken.payload), env);
     if (taken.fin) return check_fin(rcv_.nxt, env, now);
   }
 }
@@ -212,6 +213,7 @@ bool Connection::make_room(std::size_t true_size, Env& env) {
 // RFC 9293 §3.10.7.4, eighth. `fin_seq` is the FIN's own sequence number, which is rcv.nxt.
 void Connection::check_fin(SeqNum fin_seq, Env& env, Instant now) {
   rcv_.nxt = fin_seq + 1;
+  ++bytes_received_;  // Linux counts sequence numbers
   fin_received_ = true;
   ack_policy_.schedule();
   ack_now_ = true;
