@@ -301,6 +301,7 @@ class Connection : public TouchedLink {
   void queue_in_order(Frame frame, std::uint32_t segment_size, bool push, Env& env, Instant now);
   void append_in_order(Frame frame, Env& env);
   void drain_reassembly(Env& env, Instant now);
+  void report_overlap(Env& env);
   void take_out_of_order(const wire::TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now);
   void note_ecn(Ecn ecn, Env& env, Instant now);
   void compress_ack(Env& env, Instant now);

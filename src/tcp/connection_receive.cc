@@ -110,7 +110,21 @@ void Connection::append_in_order(Frame frame, Env& env) {
   touch(kTouchedReadable);
 }
 
+// What is held and came again with what fills the hole before it (Linux: tcp_ofo_queue).
+void Connection::report_overlap(Env& env) {
+  const SeqRange held = busy_->reassembly.first_block();
+  if (held.empty() || held.begin >= rcv_.nxt || !sack_ || env.knobs.tcp_dsack == 0) return;
+  const SeqRange twice{held.begin, min(held.end, rcv_.nxt)};
+  if (busy_->dsack.empty()) {
+    busy_->dsack = twice;
+    env.counters.add(Counter::kTcpExtTCPDSACKOldSent);
+  } else if (twice.begin <= busy_->dsack.end && busy_->dsack.begin <= twice.end) {
+    busy_->dsack = {min(busy_->dsack.begin, twice.begin), max(busy_->dsack.end, twice.end)};
+  }
+}
+
 void Connection::drain_reassembly(Env& env, Instant now) {
+  report_overlap(env);
   while (!busy_->reassembly.empty()) {
     Reassembly::Taken taken = busy_->reassembly.pop_at(rcv_.nxt);
     if (!taken.present) return;

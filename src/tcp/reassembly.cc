@@ -54,6 +54,8 @@ bool Reassembly::only_the_last_segment() const {
   return block.last->fin;
 }
 
+SeqRange Reassembly::first_block() const { return body_ == nullptr ? SeqRange{} : body_->blocks.first()->range; }
+
 SeqNum Reassembly::highest_end() const { return body_ == nullptr ? SeqNum() : body_->blocks.last()->range.end; }
 
 void Reassembly::unlink_recent(Block& block) {
@@ -206,7 +208,11 @@ Reassembly::Inserted Reassembly::insert(SeqNum seq, Frame payload, bool fin, Fra
     block = absorb_next(*block, *next);
     next = body_->blocks.next(*block);
   }
-  if (block != nullptr && block->range.begin <= seq && block->range.end > seq) result.block = block->range;
+  if (block != nullptr && block->range.begin <= seq && block->range.end > seq) {
+    result.block = block->range;
+    // Also where nothing was new: it is what came last (RFC 2018 §4; Linux: tcp_sack_new_ofo_skb).
+    touch(*block);
+  }
   if (result.accepted) result.block = block->range;
   release_if_empty();
   return result;

@@ -44,7 +44,8 @@ class Reassembly {
   std::size_t true_size() const;
   std::size_t bytes() const;
   std::size_t count() const;
-  SeqNum highest_end() const;         // valid unless empty
+  SeqNum highest_end() const;
+  SeqRange first_block() const;  // the lowest interval held; empty: none         // valid unless empty
   // A single segment is held, and it ends with the FIN.
   bool only_the_last_segment() const;
   // Up to `max` intervals, most recently changed first (RFC 2018 §4), skipping those at or below rcv_nxt.

@@ -12,10 +12,9 @@ namespace tapir::scenarios {
 std::string sending(std::uint64_t seed, bool closely);
 // The stack receives segments with holes, overlaps and repetitions, and is read from now and then.
 std::string receiving(std::uint64_t seed, bool closely);
-// A peer that sends what it likes, near the numbers that matter, in every state of a connection.
-std::string hostile(std::uint64_t seed, bool closely);
 
-// Time of a scenario goes in steps of this: far more than real time is late by, so that no order depends on it.
+// Time of a scenario goes in steps of this: far more than real time is late by, so that no order depends on
+// it.
 inline constexpr std::int64_t kStepMs = 10;
 
 }  // namespace tapir::scenarios

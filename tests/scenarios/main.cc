@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes packetdrill scripts from seeds: what a random peer does, and what tapir answers, segment by segment. The
-// kernel plays them: `drill_player --kernel` (docs/drill.md).
+// Writes packetdrill scripts from seeds: what a random peer does, and what tapir answers, segment by segment.
+// The kernel plays them: `drill_player --kernel` (docs/drill.md).
 //
-//   scenarios sending|receiving|hostile FOLDER [--seed S] [--count N] [--closely 1]
+//   scenarios sending|receiving FOLDER [--seed S] [--count N] [--closely 1]
 #include <fmt/format.h>
 
 #include <charconv>
@@ -28,7 +28,7 @@ std::uint64_t number_of(std::string_view text) {
 int main(int argc, char** argv) try {
   using namespace tapir::scenarios;
   static const std::map<std::string_view, std::string (*)(std::uint64_t, bool)> kKinds = {
-      {"sending", sending}, {"receiving", receiving}, {"hostile", hostile}};
+      {"sending", sending}, {"receiving", receiving}};
   std::uint64_t seed = 1, count = 100, closely = 0;
   const auto kind = argc > 2 ? kKinds.find(argv[1]) : kKinds.end();
   for (int i = 3; i + 1 < argc; i += 2) {
@@ -37,7 +37,7 @@ int main(int argc, char** argv) try {
     if (std::string_view(argv[i]) == "--closely") closely = number_of(argv[i + 1]);
   }
   if (kind == kKinds.end()) {
-    std::fputs("usage: scenarios sending|receiving|hostile FOLDER [--seed S] [--count N] [--closely 1]\n", stderr);
+    std::fputs("usage: scenarios sending|receiving FOLDER [--seed S] [--count N] [--closely 1]\n", stderr);
     return 2;
   }
   const std::filesystem::path folder = argv[2];

@@ -18,11 +18,13 @@ Opening Opening::any(Rng& rng) {
   opening.shift = static_cast<std::uint8_t>(rng.below(2) == 0 ? 8 : 4);
   opening.rtt = kRoundTrips[rng.below(kRoundTrips.size())];
   opening.ecn = rng.below(8) == 0;
-  opening.commands = "sysctl -q -e net.ipv4.tcp_grow_segments=1\n";   // a kernel has no such knob, and no other way
+  opening.commands =
+      "sysctl -q -e net.ipv4.tcp_grow_segments=1\n";  // a kernel has no such knob, and no other way
   const auto set = [&](std::string_view name, std::uint64_t value) {
     opening.commands += "sysctl -q net.ipv4." + std::string(name) + "=" + std::to_string(value) + "\n";
   };
-  if (rng.below(2) == 0) opening.commands += "sysctl -q net.ipv4.tcp_congestion_control=reno\n";   // else CUBIC
+  if (rng.below(2) == 0)
+    opening.commands += "sysctl -q net.ipv4.tcp_congestion_control=reno\n";  // else CUBIC
   if (opening.ecn) set("tcp_ecn", 1);
   if (rng.below(6) == 0) set("tcp_early_retrans", 0);
   if (rng.below(6) == 0) set("tcp_recovery", 0);

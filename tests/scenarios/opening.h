@@ -16,7 +16,7 @@ struct Opening {
   bool sack = true;
   bool timestamps = false;
   bool ecn = false;
-  std::uint8_t shift = 8;      // of the peer's window
+  std::uint8_t shift = 8;  // of the peer's window
   bool scaled = true;
   Duration rtt{};
   std::string commands;

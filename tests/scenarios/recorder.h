@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A stack under test on virtual time, whose every event is written down as a line of a packetdrill script: what
-// was done to it, and what it did. The script passes on the stack it was written from; played on another, it
-// tells where the two part.
+// A stack under test on virtual time, whose every event is written down as a line of a packetdrill script:
+// what was done to it, and what it did. The script passes on the stack it was written from; played on
+// another, it tells where the two part.
 #pragma once
 
 #include <cstdint>
@@ -55,10 +55,12 @@ class Recorder {
 
   // From here on after everything that is done.
   void look_closely() { closely_ = true; }
+  // Windows hang on the true sizes of what a kernel's device hands up: they are not compared.
+  void without_windows() { with_window_ = false; }
 
   const std::string& text() const { return text_; }
   bool broken() const { return !machine_.broken().empty(); }
-  // Bytes of the last segment's window field, of the option TS val the last segment had.
+  // TS val of the stack's last segment.
   std::uint32_t last_timestamp() const { return last_timestamp_; }
 
  private:

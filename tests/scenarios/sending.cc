@@ -22,8 +22,8 @@ namespace {
 constexpr unsigned kArrivalsMax = 160;
 constexpr Duration kEnd = 6s;
 
-// RFC 9293 and 2018, as a careful receiver does it: an ACK for every second segment, at once for what is out of
-// order or fills a hole; SACK blocks newest first, D-SACK for what came twice.
+// RFC 9293 and 2018, as a careful receiver does it: an ACK for every second segment, at once for what is out
+// of order or fills a hole; SACK blocks newest first, D-SACK for what came twice.
 class Receiver {
  public:
   Receiver(const Opening& opening, Rng& rng) : opening_(opening), rng_(rng), window_(opening.window_max()) {
@@ -35,7 +35,9 @@ class Receiver {
     if (marked) echo_ = true;
     if (from <= last_acknowledged_) recent_ = timestamp;
     ++waiting_;
-    const bool seen = to <= next_ || std::any_of(held_.begin(), held_.end(), [&](const auto& h) { return h.first <= from && to <= h.second; });
+    const bool seen = to <= next_ || std::any_of(held_.begin(), held_.end(), [&](const auto& h) {
+                        return h.first <= from && to <= h.second;
+                      });
     if (seen) {
       twice_ = {from, to};
       return true;
@@ -63,7 +65,8 @@ class Receiver {
     ack.seq = 1;
     ack.ack = next_;
     last_acknowledged_ = next_;
-    ack.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(window_ >> (opening_.scaled ? opening_.shift : 0), 65535));
+    ack.window = static_cast<std::uint16_t>(
+        std::min<std::uint32_t>(window_ >> (opening_.scaled ? opening_.shift : 0), 65535));
     if (opening_.timestamps) {
       ack.options.nop();
       ack.options.nop();
@@ -124,10 +127,20 @@ struct Path {
 
 class Sending {
  public:
-  Sending(std::uint64_t seed, bool closely) : closely_(closely), rng_(seed), opening_(Opening::any(rng_)), receiver_(opening_, rng_), recorder_(opening_.commands) {
+  Sending(std::uint64_t seed, bool closely)
+      : closely_(closely),
+        rng_(seed),
+        opening_(Opening::any(rng_)),
+        receiver_(opening_, rng_),
+        recorder_(opening_.commands) {
     static constexpr std::uint32_t kRates[] = {0, 0, 20'000, 50'000, 100'000, 200'000, 400'000};
     const auto rate = [&] { return kRates[rng_.below(std::size(kRates))]; };
-    path_ = {rate(), rate() / 2, rate() / 4, rate() / 2, opening_.ecn ? rate() / 4 : 0, 1 + static_cast<unsigned>(rng_.below(4))};
+    path_ = {rate(),
+             rate() / 2,
+             rate() / 4,
+             rate() / 2,
+             opening_.ecn ? rate() / 4 : 0,
+             1 + static_cast<unsigned>(rng_.below(4))};
   }
 
   std::string script() {
@@ -162,7 +175,8 @@ class Sending {
   }
 
   void sent(const SeenSegment& seen) {
-    if ((seen.flags & wire::kCwr) != 0) reduced_at_ = std::min(reduced_at_, seen.at - sim::drill::Machine::kStart + opening_.rtt / 2);
+    if ((seen.flags & wire::kCwr) != 0)
+      reduced_at_ = std::min(reduced_at_, seen.at - sim::drill::Machine::kStart + opening_.rtt / 2);
     const std::uint32_t unit = seen.segment_size != 0 ? seen.segment_size : std::max(seen.length, 1U);
     const Duration at = seen.at - sim::drill::Machine::kStart;
     for (std::uint32_t done = 0; done < seen.length; done += unit) {
@@ -174,7 +188,8 @@ class Sending {
       Duration there = at + opening_.rtt / 2;
       // A kernel's timer is late: so is what it sent, and the answer.
       if (recorder_.by_itself()) there += slack_of(at - recorder_.last_event());
-      if (rng_.chance_ppm(path_.late_ppm)) there += opening_.rtt * static_cast<std::int64_t>(rng_.between(1, 8)) / 8;
+      if (rng_.chance_ppm(path_.late_ppm))
+        there += opening_.rtt * static_cast<std::int64_t>(rng_.between(1, 8)) / 8;
       // Round trips of what was sent again are judged against the shortest one: never to be just that.
       if (seen.seq + done < sent_) there += opening_.rtt / 8;
       const bool marked = (seen.tos & 3U) != 0 && rng_.chance_ppm(path_.mark_ppm);
@@ -251,7 +266,7 @@ class Sending {
   Receiver receiver_;
   Recorder recorder_;
   Path path_{};
-  std::uint32_t sent_ = 1;   // up to where
+  std::uint32_t sent_ = 1;  // up to where
   unsigned burst_left_ = 0;
   unsigned arrivals_ = 0;
   std::multimap<Duration, Arrival> arriving_;
