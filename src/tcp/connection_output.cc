@@ -496,7 +496,8 @@ bool Connection::poll_probe(OutgoingFrame& out, Env& env, Instant now) {
     emit(out, kAck | kPsh, begin, {begin, end}, env, now, true);
     ++data_segments_out_;
     bytes_sent_ += length;
-    note_data_sent(end, length < mss_now_, first, env, now);
+    // What a timer let go does not hold back what is written next (Linux: tcp_write_wakeup keeps snd_sml).
+    note_queue_sent(first, env, now);
     return true;
   }
   emit(out, kAck, snd_.una - 1, {}, env, now);

@@ -72,7 +72,7 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
   const std::uint32_t goal = size_goal();
   if (tail != nullptr && (tail->end_of_record || tail->end - tail->begin >= goal)) tail = nullptr;
   const bool fresh = tail == nullptr;
-  const bool starved = unsent_bytes() < snd_.mss && std::as_const(busy_)->scoreboard.in_flight() < window_.cwnd &&
+  const bool starved = !mid_write_ && unsent_bytes() < snd_.mss && std::as_const(busy_)->scoreboard.in_flight() < window_.cwnd &&
                        busy_->scoreboard.lost_out() <= busy_->scoreboard.retrans_out();
   if (starved) rate_.on_application_limited(busy_->scoreboard.in_flight());
   if (fresh) {

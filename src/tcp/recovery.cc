@@ -363,7 +363,8 @@ Recovery::Verdict Recovery::on_ack(const Sender& sender, const Ack& ack) {
   const std::uint32_t lost_before = sender.scoreboard.lost_total();
   resending_ = new_data_first_ = false;
   rack_.on_ack(summary);
-  if (summary.reordering_seen > 0 && (state_ != CaState::kLoss || may_undo_)) note_reordering(sender, summary.reordering_seen, Counter::kTcpExtTCPSACKReorder);
+  if (summary.reordering_sacked > 0 && (state_ != CaState::kLoss || may_undo_)) note_reordering(sender, summary.reordering_sacked, Counter::kTcpExtTCPSACKReorder);
+  if (summary.reordering_acked > 0) note_reordering(sender, summary.reordering_acked, Counter::kTcpExtTCPSACKReorder);
   if (ack.dsack) count_dsack(sender, ack);
   verdict.delivered = summary.delivered + (ack.dsack ? ack.dsack_segments : 0);
   // Of a connection without SACK, the segments whose duplicate ACKs were counted arrived before.

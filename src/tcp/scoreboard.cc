@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <utility>
 
 #include "base/assert.h"
 #include "tcp/paws.h"
@@ -290,10 +291,18 @@ struct Scoreboard::Pass {
   void note_original(const Transmission& t, SeqNum end, SeqNum highest) {
     if (!summary.original_acked || end < summary.original_acked_end) summary.original_acked_end = end;
     summary.original_acked = true;
-    if (t.range.begin >= highest || (reordered && lowest_reordered <= t.range.begin)) return;
+    if (t.range.begin < highest) note_reordered(t.range.begin, t.mss);
+  }
+  void note_reordered(SeqNum begin, std::uint16_t mss) {
+    if (reordered && lowest_reordered <= begin) return;
     reordered = true;
-    lowest_reordered = t.range.begin;
-    reordered_mss = t.mss;
+    lowest_reordered = begin;
+    reordered_mss = mss;
+  }
+  // By how many segments what was noted so far came late; 0: nothing was.
+  std::uint32_t take_reordering(SeqNum highest) {
+    if (!std::exchange(reordered, false)) return 0;
+    return (highest - lowest_reordered + reordered_mss - 1) / reordered_mss;
   }
 };
 
@@ -389,15 +398,15 @@ void Scoreboard::sack_block(SeqRange block, bool duplicate, Pass& pass) {
 // overtaken: that is reordering.
 void Scoreboard::note_duplicate(const wire::SackBlock& block, Pass& pass) {
   Transmission* t = records_.floor(block.begin);
-  if (t == nullptr || t->range.begin < block.begin) t = t == nullptr ? first() : next(*t);
-  for (; t != nullptr && t->range.end <= block.end; t = next(*t)) {
-    if (!t->ever_retransmitted) continue;
-    pass.summary.dsack_retransmitted += t->segment_count;
-    if (t->sacked && t->range.begin < highest_sacked_ && (!pass.reordered || t->range.begin < pass.lowest_reordered)) {
-      pass.reordered = true;
-      pass.lowest_reordered = t->range.begin;
-      pass.reordered_mss = t->mss;
-    }
+  if (t == nullptr || t->range.end <= block.begin) t = t == nullptr ? first() : next(*t);
+  for (; t != nullptr && t->range.begin < block.end; t = next(*t)) {
+    const SeqNum begin = max(t->range.begin, block.begin);
+    const SeqNum end = min(t->range.end, block.end);
+    // What was SACKed may have been joined with its neighbours since.
+    const bool whole = begin == t->range.begin && end == t->range.end;
+    if (!t->ever_retransmitted || (!whole && !t->sacked)) continue;
+    pass.summary.dsack_retransmitted += whole ? t->segment_count : segments_of(end - begin, t->mss);
+    if (t->sacked && begin < highest_sacked_) pass.note_reordered(begin, t->mss);
   }
 }
 
@@ -471,13 +480,14 @@ AckSummary Scoreboard::apply(SeqNum ack, std::span<const wire::SackBlock> blocks
   summary.sack_seen = count != 0;
   const std::span<wire::SackBlock> valid(sorted.data(), count);
   for (const wire::SackBlock& block : valid) sack_block({block.begin, block.end}, summary.dsack && block == blocks.front(), pass);
+  summary.reordering_sacked = pass.take_reordering(highest_sacked_);
 
   if (ack > first()->range.begin) {
     summary.una_moved = true;
     acknowledge(ack, pass);
   }
   if (sacked_ == 0) highest_sacked_ = max(ack, highest_sacked_);
-  if (pass.reordered) summary.reordering_seen = (highest_sacked_ - pass.lowest_reordered + pass.reordered_mss - 1) / pass.reordered_mss;
+  summary.reordering_acked = pass.take_reordering(highest_sacked_);
   summary.reneged = first() != nullptr && first()->sacked;
   summary.delivered = summary.newly_acked + summary.newly_sacked;
   return summary;

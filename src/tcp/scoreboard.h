@@ -84,7 +84,10 @@ struct AckSummary {
   bool fin_acked = false;
   bool syn_acked = false;
   bool reneged = false;                 // the head was SACKed before, and the cumulative ACK did not pass it
-  std::uint32_t reordering_seen = 0;    // segments of reordering distance (0: none)
+  // Something never sent again, or a needless retransmission, was delivered below what was SACKed: by so many segments (0: nothing was;
+  // Linux: tcp_check_sack_reordering), as SACK blocks tell, and as the cumulative ACK does.
+  std::uint32_t reordering_sacked = 0;
+  std::uint32_t reordering_acked = 0;
   Duration rtt{-1};                     // of the cumulative ACK: since the first never-retransmitted record it covers was
                                         // sent; < 0: none, also when it covers anything retransmitted (Karn)
   Duration sack_rtt{-1};                // since the first never-retransmitted record newly SACKed was sent

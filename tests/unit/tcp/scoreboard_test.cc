@@ -194,17 +194,17 @@ TEST_P(ScoreboardTest, DsackEndsACopyInFlight) {
 
 TEST_P(ScoreboardTest, ReorderingIsSeen) {
   for (std::uint32_t i = 0; i < 10; ++i) send(i * 100, i * 100 + 100);
-  EXPECT_EQ(ack(0, {{500, 600}}).reordering_seen, 0U);
-  EXPECT_EQ(ack(0, {{200, 300}, {500, 600}}).reordering_seen, 4U);   // 200 .. 600
-  EXPECT_EQ(ack(100, {{200, 300}, {500, 600}}).reordering_seen, 6U);  // the hole before was filled by the original
+  EXPECT_EQ(ack(0, {{500, 600}}).reordering_sacked, 0U);
+  EXPECT_EQ(ack(0, {{200, 300}, {500, 600}}).reordering_sacked, 4U);   // 200 .. 600
+  EXPECT_EQ(ack(100, {{200, 300}, {500, 600}}).reordering_acked, 6U);  // the hole before was filled by the original
   // A SACK and an ACK that arrive together say nothing about order.
   board.clear(pool);
   for (std::uint32_t i = 0; i < 10; ++i) send(i * 100, i * 100 + 100);
-  EXPECT_EQ(ack(200, {{500, 600}}).reordering_seen, 0U);
+  EXPECT_EQ(ack(200, {{500, 600}}).reordering_acked, 0U);
   // What was sent again proves nothing.
   board.mark_lost(*board.find(at(200)));
   resend(200, 300, 10);
-  EXPECT_EQ(ack(300, {{500, 600}}).reordering_seen, 0U);
+  EXPECT_EQ(ack(300, {{500, 600}}).reordering_acked, 0U);
 }
 
 TEST_P(ScoreboardTest, Reneging) {
