@@ -26,7 +26,7 @@ constexpr Duration kEnd = 6s;
 // of order or fills a hole; SACK blocks newest first, D-SACK for what came twice.
 class Receiver {
  public:
-  Receiver(const Opening& opening, Rng& rng) : opening_(opening), rng_(rng), window_(opening.window_max()) {
+  Receiver(const Opening& opening, Rng& rng) : opening_(opening), window_(opening.window_max()) {
     if (rng.below(5) == 0) window_ = static_cast<std::uint32_t>(rng.between(4, 40)) * opening.mss;
   }
 
@@ -108,7 +108,6 @@ class Receiver {
   }
 
   const Opening& opening_;
-  Rng& rng_;
   std::uint32_t window_;
   std::uint32_t next_ = 1;
   std::uint32_t last_acknowledged_ = 1;
