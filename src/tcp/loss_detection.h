@@ -37,7 +37,7 @@ class LossDetection {
   Detected detect(Scoreboard& scoreboard, Duration reordering_window, Instant now, bool by_timer = false);
   // Round trip of what was delivered last (RACK.rtt); zero: nothing was.
   Duration rtt() const { return rtt_; }
-  // An undo: what was judged is judged again (Linux: rack.advanced = 1 in tcp_undo_cwnd_reduction).
+  // An undo: what was not marked is looked at again (Linux: rack.advanced = 1 in tcp_undo_cwnd_reduction).
   void examine_again() { advanced_ = true; }
 
   // Linux's tcp_rack_reo_wnd: none once in recovery, or with enough SACKed, as long as no reordering was seen.
