@@ -81,7 +81,7 @@ Result<int> get_info(State& state, SocketFile& s, void* value, socklen_t* length
   if (const tcp::Connection* connection = state.connection_of(stream(s))) {
     out = tcp_info(connection->info(now), rate);
   } else {
-    // What a connection would begin with, of which a listener tells less.
+    // What a connection would begin with (Linux: tcp_init_sock), of which a listener tells less.
     out.state = static_cast<std::uint8_t>(state.tcp_state(stream(s)));
     out.snd_cwnd = 10;
     out.reordering = static_cast<std::uint32_t>(state.parts.tcp_knobs.tcp_reordering);

@@ -114,13 +114,10 @@ void Connection::append_in_order(Frame frame, Env& env) {
 void Connection::report_overlap(Env& env) {
   const SeqRange held = busy_->reassembly.first_block();
   if (held.empty() || held.begin >= rcv_.nxt || !sack_ || env.knobs.tcp_dsack == 0) return;
-  const SeqRange twice{held.begin, min(held.end, rcv_.nxt)};
-  if (busy_->dsack.empty()) {
-    busy_->dsack = twice;
-    env.counters.add(Counter::kTcpExtTCPDSACKOldSent);
-  } else if (twice.begin <= busy_->dsack.end && busy_->dsack.begin <= twice.end) {
-    busy_->dsack = {min(busy_->dsack.begin, twice.begin), max(busy_->dsack.end, twice.end)};
-  }
+  // A report that is owed already stays: its range ends before the hole, so the two are never one.
+  if (!busy_->dsack.empty()) return;
+  busy_->dsack = {held.begin, min(held.end, rcv_.nxt)};
+  env.counters.add(Counter::kTcpExtTCPDSACKOldSent);
 }
 
 void Connection::drain_reassembly(Env& env, Instant now) {

@@ -196,22 +196,6 @@ void Recorder::set_option(std::string_view level, int level_number, std::string_
   settle();
 }
 
-void Recorder::shutdown(int how) {
-  if (fd_ < 0) return;
-  const auto done = as_long(machine_.sockets().shutdown(fd_, how, machine_.now()));
-  static constexpr std::string_view kHow[] = {"SHUT_RD", "SHUT_WR", "SHUT_RDWR"};
-  line(fmt::format("shutdown(4, {}) = {}", kHow[how], result_text(done)));
-  settle();
-}
-
-void Recorder::close() {
-  if (fd_ < 0) return;
-  const auto done = as_long(machine_.sockets().close(fd_, machine_.now()));
-  fd_ = -1;
-  line("close(4) = " + result_text(done));
-  settle();
-}
-
 void Recorder::assert_info() {
   if (fd_ < 0) return;
   std::vector<std::uint8_t> info(sim::drill::kTcpInfoSize);

@@ -47,9 +47,6 @@ class Recorder {
   void write(std::uint32_t size, int flags = 0);
   void read(std::uint32_t size);
   void set_option(std::string_view level, int level_number, std::string_view name, int number, int value);
-  void shutdown(int how);
-  void close();
-  bool closed() const { return fd_ < 0; }
   // Asserts that TCP_INFO says what it says now.
   void assert_info();
 

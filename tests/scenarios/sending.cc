@@ -86,8 +86,6 @@ class Receiver {
     return ack;
   }
   void congestion_reduced() { echo_ = false; }
-  void set_window(std::uint32_t bytes) { window_ = bytes; }
-  std::uint32_t window() const { return window_; }
   void set_recent(std::uint32_t timestamp) { recent_ = timestamp; }
 
  private:
