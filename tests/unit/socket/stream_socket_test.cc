@@ -409,6 +409,8 @@ TEST_F(StreamSocketTest, OneBlockingFastOpenAtATime) {
   EXPECT_EQ(answer(third), 0);
   EXPECT_EQ(answer(fourth), -EALREADY);
   pair.settle();  // nobody listens
+  BlockingSend late(fd, message, MSG_FASTOPEN);
+  EXPECT_EQ(answer(late), -EALREADY);  // what became of the handshake is for the call that waits for it
   EXPECT_EQ(answer(third), -ECONNREFUSED);
   BlockingSend fifth(fd, message, MSG_FASTOPEN);
   EXPECT_EQ(answer(fifth), 0);
