@@ -18,11 +18,12 @@
 namespace tapir::drivers {
 namespace {
 
-// Bits of one word of a mask, as linux/lib/bitmap-str.c reads and writes them: words from the highest on, a comma between.
+// Bits of one word of a mask, as linux/lib/bitmap-str.c reads and writes them: words from the highest on, a
+// comma between.
 constexpr int kWordBits = 32;
 
-// Opens the mask of NAME's receive queue; empty with errno set when it may not be. sysfs shows the network namespace of who mounted
-// it, so it is mounted anew, nowhere, for as long as it is looked at.
+// Opens the mask of NAME's receive queue; empty with errno set when it may not be. sysfs shows the network
+// namespace of who mounted it, so it is mounted anew, nowhere, for as long as it is looked at.
 KernelDescriptor open_mask(const std::string& name, int access) {
   const KernelDescriptor context(::fsopen("sysfs", FSOPEN_CLOEXEC));
   if (!context || ::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) return {};

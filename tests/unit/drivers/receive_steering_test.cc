@@ -12,7 +12,8 @@ namespace {
 int processors_in(const std::string& mask) {
   int count = 0;
   for (const char digit : mask) {
-    if (digit != ',') count += __builtin_popcount(static_cast<unsigned>(std::stoul(std::string(1, digit), nullptr, 16)));
+    if (digit != ',')
+      count += __builtin_popcount(static_cast<unsigned>(std::stoul(std::string(1, digit), nullptr, 16)));
   }
   return count;
 }
