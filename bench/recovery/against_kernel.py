@@ -11,7 +11,7 @@ only, with the same seeds. Runs of both alternate. Everything happens in two net
 With --fairness both send at once through that bottleneck, cubic both, without loss.
 
   against_kernel.py [--tapir BIN] [--seeds N] [--seconds S] [--loss 0,0.1,1,5] [--responses N] [--reorder] [--fairness RUNS]
-                    [--rtt MS] [--control reno,cubic] [--small] [--each]
+                    [--rtt MS] [--control reno,cubic] [--each]
 
 Prints a table of medians, and how tapir stands to the kernel.
 """
@@ -223,14 +223,13 @@ def shares(addresses, settle, seconds):
     return counts
 
 
-def measure(kind, control, impair, work, serve=(), divisor=3):
-    """`work(address of the sender)` in the reader's namespace; `serve`: what the router serves itself; `divisor`: the sender's tcp_tso_win_divisor."""
+def measure(kind, control, impair, work, serve=()):
+    """`work(address of the sender)` in the reader's namespace; `serve`: what the router serves itself."""
     with namespaces():
         if kind == "tapir":
             with tempfile.TemporaryDirectory() as pages:
                 pathlib.Path(pages, "ten").write_bytes(bytes(RESPONSE_BYTES))
-                with stack(["--serve", f"chargen:19,http:80={pages}", "--sysctl", f"net.ipv4.tcp_congestion_control={control}",
-                            "--sysctl", f"net.ipv4.tcp_tso_win_divisor={divisor}"], impair):
+                with stack(["--serve", f"chargen:19,http:80={pages}", "--sysctl", f"net.ipv4.tcp_congestion_control={control}"], impair):
                     return in_namespace(READER, lambda: work("10.0.0.1"))
         with stack(["--also", "tap1=10.1.0.1/24", "--sysctl", "net.ipv4.ip_forward=1", "--sysctl", f"net.ipv4.tcp_congestion_control={control}", *serve],
                    impair):
@@ -238,7 +237,6 @@ def measure(kind, control, impair, work, serve=(), divisor=3):
             run("ip", "-n", SENDER, "addr", "add", "10.1.0.2/24", "dev", "tap1")
             run("ip", "-n", SENDER, "link", "set", "tap1", "up")
             run("ip", "-n", SENDER, "route", "add", "10.0.0.0/24", "via", "10.1.0.1")
-            run("ip", "netns", "exec", SENDER, "sh", "-c", f"echo {divisor} > /proc/sys/net/ipv4/tcp_tso_win_divisor")
             run("ip", "-n", READER, "route", "add", "10.1.0.0/24", "via", "10.0.0.1")
             services = KernelServices(control)
             try:
@@ -262,7 +260,6 @@ def main():
     parser.add_argument("--reorder", action="store_true", help="5 %% reordering by up to half a round trip, too")
     parser.add_argument("--rtt", type=int, default=20, help="of the path, ms")
     parser.add_argument("--control", default="reno,cubic", help="congestion controls, separated by commas")
-    parser.add_argument("--small", action="store_true", help="each loss with small super-segments, too: tcp_tso_win_divisor = 20")
     parser.add_argument("--each", action="store_true", help="every run's figure to standard error")
     parser.add_argument("--fairness", type=int, default=0, help="so many runs of both at once")
     options = parser.parse_args()
@@ -275,18 +272,16 @@ def main():
     conditions = []
     for loss in options.loss.split(","):
         if loss:
-            conditions.append((f"{loss} % loss{at}", loss, False, 3))
-        if loss and options.small:
-            conditions.append((f"{loss} % loss, small super-segments{at}", loss, False, 20))
+            conditions.append((f"{loss} % loss{at}", loss, False))
     if options.reorder:
-        conditions.append((f"5 % reordered{at}", "0", True, 3))
-    for name, loss, reorder, divisor in conditions:
+        conditions.append((f"5 % reordered{at}", "0", True))
+    for name, loss, reorder in conditions:
         for control in options.control.split(","):
             figures = {"kernel": [], "tapir": []}
             for seed in range(1, options.seeds + 1):
                 for kind, all_of_kind in figures.items():
                     impair = describe(loss if loss != "0" else "", seed, reorder)
-                    all_of_kind.append(measure(kind, control, impair, lambda address: goodput(address, options.seconds), divisor=divisor))
+                    all_of_kind.append(measure(kind, control, impair, lambda address: goodput(address, options.seconds)))
             kernel, tapir = (statistics.median(figures[kind]) for kind in ("kernel", "tapir"))
             if options.each:
                 for kind, all_of_kind in figures.items():

@@ -101,7 +101,7 @@ constexpr Condition kConditions[] = {
     {"2 % loss", "loss 2%", ""},   {"5 % loss", "loss 5%", ""},     {"10 % loss", "loss 10%", ""},
     {"30 % loss", "loss 30%", ""}, {"bursts", "burst 0.1% 8", ""},  {"5 % reordered", "", "", true},
     {"1 % of ACKs lost", "", "loss 1%"},
-    {"no loss, small super-segments", "", "", false, "net.ipv4.tcp_tso_win_divisor", "20"},
+    {"no loss, small windows gather as in Linux", "", "", false, "net.ipv4.tcp_tso_defer_cwnd", "0"},
     {"5 % reordered, PAWS as in Linux", "", "", true, "net.ipv4.tcp_paws_window", "1"},
 };
 constexpr int kRoundTrips[] = {1, 20, 100};   // ms

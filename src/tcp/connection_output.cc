@@ -326,6 +326,8 @@ bool Connection::should_defer(std::uint32_t record_left, bool last_record, std::
                               Instant now, bool& cwnd_limited) const {
   if (busy_->recovery.state() >= CaState::kRecovery) return false;
   if (now - last_sent_at_ >= kDeferMax) return false;
+  // A small window that gathers lets the line run dry.
+  if (window_.cwnd < static_cast<std::uint32_t>(env.knobs.tcp_tso_defer_cwnd)) return false;
   const std::uint64_t send_window = snd_.una + snd_.wnd - snd_.nxt;
   const std::uint64_t congestion_window = std::uint64_t{window_.cwnd - busy_->scoreboard.in_flight()} * mss_now_;
   const std::uint64_t limit = std::min(send_window, congestion_window);

@@ -127,6 +127,7 @@ constexpr Row kRows[] = {
     byte<&Knobs::tcp_syncookies>("net.ipv4.tcp_syncookies"),
     byte<&Knobs::tcp_thin_linear_timeouts>("net.ipv4.tcp_thin_linear_timeouts"),
     byte<&Knobs::tcp_timestamps>("net.ipv4.tcp_timestamps"),
+    number<&Knobs::tcp_tso_defer_cwnd>("net.ipv4.tcp_tso_defer_cwnd", 0, 255),
     byte<&Knobs::tcp_tso_rtt_log>("net.ipv4.tcp_tso_rtt_log"),
     byte<&Knobs::tcp_tso_win_divisor>("net.ipv4.tcp_tso_win_divisor"),
     byte<&Knobs::tcp_tw_reuse>("net.ipv4.tcp_tw_reuse", 2),
