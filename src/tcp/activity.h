@@ -79,6 +79,7 @@ struct Activity {
   SeqNum compressed_at;            // rcv.nxt when the duplicate ACKs below were counted
   std::uint8_t duplicate_acks = 0; // sent at once for that hole: the first three tell the peer of it
   std::uint8_t compressed_acks = 0;  // not sent since, for the timer's sake
+  std::uint16_t record_charge = 0; // bytes that a record takes of the send buffer besides its payload (tcp_record_charge)
   bool tail_probe_owed = false;
 };
 

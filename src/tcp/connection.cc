@@ -36,6 +36,7 @@ bool Connection::take_memory(const SocketOptions& options, const Path& path, Env
 bool Connection::wake(Env& env) {
   if (busy_) return true;
   if (!busy_.make(env.activities)) return false;
+  busy_->record_charge = static_cast<std::uint16_t>(env.knobs.tcp_record_charge);
   busy_->send_buffer.start(stream_end_);
   return true;
 }

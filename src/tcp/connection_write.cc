@@ -11,11 +11,6 @@ namespace tapir::tcp {
 
 namespace {
 
-// What a (super-)segment costs the send buffer besides its bytes: Linux's truesize of an empty skb for TCP (a cloned sk_buff
-// pair's share and a 1 KiB head). SO_SNDBUF's arithmetic, and so EAGAIN and POLLOUT, follow it. Linux 6.18, whose heads are smaller,
-// charges 832 (SK_MEMINFO_WMEM_QUEUED tells it); Linux's scripts of edge-triggered writers want 1,116 at least.
-constexpr std::size_t kRecordCharge = 1280;
-
 // Linux: tcp_sndbuf_expand's estimate of what one segment costs: the MSS with headers, rounded up to a power of two, and the skb.
 std::int64_t send_buffer_per_segment(std::uint32_t mss) {
   return static_cast<std::int64_t>(std::bit_ceil(mss + 640)) + 256;
@@ -23,8 +18,9 @@ std::int64_t send_buffer_per_segment(std::uint32_t mss) {
 
 }  // namespace
 
+// SO_SNDBUF's arithmetic, and so EAGAIN and POLLOUT, follow it (Linux: sk_wmem_queued, a sum of truesizes).
 std::size_t Connection::send_charge() const {
-  return busy_->send_buffer.size() + kRecordCharge * (busy_->scoreboard.record_count() + busy_->unsent.count());
+  return busy_->send_buffer.size() + busy_->record_charge * (busy_->scoreboard.record_count() + busy_->unsent.count());
 }
 
 bool Connection::may_write() const {

@@ -83,6 +83,7 @@ struct Knobs {
   int tcp_tso_win_divisor = 3;
   int tcp_tso_rtt_log = 9;
   int tcp_grow_segments = 1;            // tapir's own: a super-segment takes from the next write what completes it, as Linux does since 6.10
+  int tcp_record_charge = 832;          // tapir's own: bytes of the send buffer that a record costs besides its payload, Linux's truesize
   int tcp_pacing_ss_ratio = 200;
   int tcp_pacing_ca_ratio = 120;
   std::uint32_t tcp_notsent_lowat = 0xffffffff;
@@ -90,6 +91,7 @@ struct Knobs {
   int tcp_autocorking = 1;
   // limits against abuse
   Duration tcp_invalid_ratelimit = 500ms;
+  int tcp_paws_window = 1000;           // tapir's own: ms that a reordered segment's timestamp may be behind; Linux: 1 (TCP_PAWS_WINDOW)
   int tcp_challenge_ack_limit = 0x7fffffff;
   // acknowledging
   Duration tcp_comp_sack_delay = 1ms;

@@ -44,8 +44,11 @@ constexpr DefaultSetting kDefaults[] = {
     {"net.ipv4.tcp_fastopen", "0x70403"},
     {"net.ipv4.tcp_fastopen_key", "a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4"},
     {"net.ipv4.tcp_syncookies", "1"},
-    // The suite's scripts see where each write's super-segments end, as they did before Linux 6.10.
+    // Knobs of tapir's own. The suite's scripts see where each write's super-segments end, as they did before Linux 6.10, and how much
+    // a send buffer takes, as it did when a record cost more; and a reordered segment's timestamp is what it is to Linux.
     {"net.ipv4.tcp_grow_segments", "0"},
+    {"net.ipv4.tcp_record_charge", "1280"},
+    {"net.ipv4.tcp_paws_window", "1"},
 };
 
 // Settings of defaults.sh that a stack without the feature may lack or refuse: then they change nothing, and the scripts
