@@ -618,6 +618,16 @@ def case_private_namespace():
     expect(b"new user and network namespace" in done.stderr and b"tapir0" in done.stdout, "%s" % done)
 
 
+def case_receive_steering():
+    """What the program sends is handled by all processors, each connection on one, where that may be set."""
+    look = "mount -t sysfs none /sys && cat /sys/class/net/tapir0/queues/rx-0/rps_cpus"
+    done = run(["unshare", "-m", "sh", "-c", "mount -t sysfs none /sys && echo 0 > /sys/class/net/lo/queues/rx-0/rps_cpus"], check=False)
+    if done.returncode != 0:
+        skip("sysfs may not be mounted, or not be written: %s" % done.stderr.decode())
+    mask = int(run(tapir("unshare", "-m", "sh", "-c", look)).stdout.replace(b",", b""), 16)
+    expect(bin(mask).count("1") == os.sysconf("SC_NPROCESSORS_CONF"), "mask %x" % mask)
+
+
 def case_static_program():
     need("gcc")
     with Folder() as folder:
