@@ -132,7 +132,8 @@ std::expected<void, std::string> Services::listen(const ServiceSpec& spec, std::
     };
     const auto fd = sockets.socket(AF_INET, type | SOCK_NONBLOCK, 0, now);
     if (!fd) return failed(fd.error());
-    Endpoint* const added = endpoints_.get(endpoints_.emplace(stream ? Role::kListener : Role::kDatagram, spec.kind, folder, *fd));
+    Endpoint* const added = endpoints_.get(
+        endpoints_.emplace(stream ? Role::kListener : Role::kDatagram, spec.kind, folder, *fd));
     if (added == nullptr) {
       (void)sockets.close(*fd, now);
       return failed(socket::Errno{ENOBUFS});
@@ -165,7 +166,8 @@ void Services::run(const volatile std::sig_atomic_t& stop) {
         const Sockets::OutputHeld held(sockets);
         for (; i < count && moved_ < kBytesPerLock; ++i) {
           // Nothing before it in this batch can have closed it: each descriptor is in a batch once.
-          if (Endpoint* endpoint = endpoints_.get(Handle<Endpoint>::unpack(events[i].data.u64)); endpoint != nullptr)
+          if (Endpoint* endpoint = endpoints_.get(Handle<Endpoint>::unpack(events[i].data.u64));
+              endpoint != nullptr)
             serve(sockets, *endpoint, events[i].events, now);
         }
       });
@@ -224,7 +226,8 @@ void Services::accept_streams(Sockets& sockets, Endpoint& listener, Instant now)
       paused_.push_back(endpoints_.handle_of(listener));
       return;
     }
-    Endpoint* const stream = endpoints_.get(endpoints_.emplace(Role::kStream, listener.kind, listener.folder, *fd));
+    Endpoint* const stream =
+        endpoints_.get(endpoints_.emplace(Role::kStream, listener.kind, listener.folder, *fd));
     if (stream == nullptr) {
       (void)sockets.close(*fd, now);
       continue;
@@ -235,7 +238,8 @@ void Services::accept_streams(Sockets& sockets, Endpoint& listener, Instant now)
 }
 
 void Services::resume_accepting(Sockets& sockets, Instant now) {
-  for (const Handle<Endpoint> listener : std::exchange(paused_, {})) watch(sockets, *endpoints_.get(listener), EPOLLIN, now);
+  for (const Handle<Endpoint> listener : std::exchange(paused_, {}))
+    watch(sockets, *endpoints_.get(listener), EPOLLIN, now);
 }
 
 // ---- datagrams

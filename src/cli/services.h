@@ -86,10 +86,10 @@ class Services {
     Role role;
     ServiceKind kind;
     bool input_ended : 1 = false;
-    bool answering : 1 = false;      // http: the answer is not sent whole
-    bool draining : 1 = false;       // http: all said; reads until the client has closed
-    std::uint8_t interest : 3 = 0;   // what the epoll set watches: EPOLLIN, EPOLLOUT
-    std::uint8_t folder;             // kHttp: index in folders_
+    bool answering : 1 = false;     // http: the answer is not sent whole
+    bool draining : 1 = false;      // http: all said; reads until the client has closed
+    std::uint8_t interest : 3 = 0;  // what the epoll set watches: EPOLLIN, EPOLLOUT
+    std::uint8_t folder;            // kHttp: index in folders_
     runtime::Descriptor fd;
     std::uint64_t position = 0;      // chargen: bytes sent; kDrain: bytes thrown away
     std::unique_ptr<Outbox> outbox;  // echo: while the client does not read; http: until all is said
@@ -114,11 +114,11 @@ class Services {
   runtime::Descriptor set_ = -1;  // the epoll set
   std::vector<ServiceSpec> specs_;
   std::vector<std::unique_ptr<HttpFolder>> folders_;
-  Slab<Endpoint> endpoints_{kEndpointsMax};   // the set's events carry their handles
-  std::vector<Handle<Endpoint>> paused_;      // listeners that found no descriptor or memory for a connection
-  std::vector<char> buffer_;                  // kChunk, for whatever is being moved
-  std::vector<char> pattern_;                 // chargen's, kCycle longer than kChunk
-  std::size_t moved_ = 0;                     // bytes since the lock was taken
+  Slab<Endpoint> endpoints_{kEndpointsMax};  // the set's events carry their handles
+  std::vector<Handle<Endpoint>> paused_;     // listeners that found no descriptor or memory for a connection
+  std::vector<char> buffer_;                 // kChunk, for whatever is being moved
+  std::vector<char> pattern_;                // chargen's, kCycle longer than kChunk
+  std::size_t moved_ = 0;                    // bytes since the lock was taken
 };
 
 }  // namespace tapir::cli

@@ -293,6 +293,50 @@ int main(void) {
         run(tapir(folder / "jumps"))
 
 
+def case_jumps_from_fast_open():
+    """A Fast Open call that a handler left by a jump is no more the socket's: the next is not told EALREADY."""
+    need("gcc")
+    with Folder() as folder:
+        source = write(folder / "fast.c", r"""
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+static sigjmp_buf back;
+static void on_alarm(int signal) { (void)signal; siglongjmp(back, 1); }
+static int late;
+static struct sockaddr_in name = {.sin_family = AF_INET};
+static void __attribute__((noinline)) open_fast(void) {
+  struct itimerval soon = {{0, 0}, {0, 200000}};
+  setitimer(ITIMER_REAL, &soon, 0);
+  sendto(late, "x", 1, MSG_FASTOPEN, (void*)&name, sizeof name);
+  _exit(9);
+}
+int main(void) {
+  name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof name;
+  int listener = socket(AF_INET, SOCK_STREAM, 0), first = socket(AF_INET, SOCK_STREAM, 0);
+  late = socket(AF_INET, SOCK_STREAM, 0);
+  bind(listener, (void*)&name, size); listen(listener, 0); getsockname(listener, (void*)&name, &size);
+  if (connect(first, (void*)&name, size) != 0) return 1;
+  signal(SIGALRM, on_alarm);
+  if (sigsetjmp(back, 1) == 0) open_fast();
+  struct pollfd one = {late, POLLOUT, 0};
+  if (poll(&one, 1, 0) != 0) return 2;
+  if (accept(listener, 0, 0) < 0 || poll(&one, 1, 10000) != 1) return 3;
+  return sendto(late, "y", 1, MSG_FASTOPEN | MSG_DONTWAIT, (void*)&name, size) == 1 ? 0 : 4;
+}
+""")
+        run(["gcc", "-O2", "-o", folder / "fast", source])
+        run([folder / "fast"])
+        run(tapir(folder / "fast"))
+
+
 def case_cancelled_threads():
     """Threads that are cancelled at any moment leave the stack whole."""
     need("gcc")
