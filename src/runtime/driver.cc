@@ -66,7 +66,7 @@ void StackHost::hand_over() {
 bool StackHost::turn(Instant now) {
   ++stats_.turns;
   last_turn_ = now;
-  turn_processor_.store(::sched_getcpu(), std::memory_order_relaxed);
+  if (driver_ != &service_) turn_processor_.store(::sched_getcpu(), std::memory_order_relaxed);
   const bool more = stack_.turn(now);
   send_bytes_at_turn_ = send_bytes();
   if (complete_ready(now)) settle(now);

@@ -452,7 +452,7 @@ class StackHost {
   HostStats stats_;
   std::uint64_t calls_ = 0;              // that the program made
 
-  std::atomic<int> turn_processor_ = -1;   // where the last turn ran
+  std::atomic<int> turn_processor_ = -1;   // where a thread of the program's ran the last turn
   std::optional<drivers::ReceiveSteering> steering_;   // the service thread's, once steers_
   std::atomic<bool> steers_ = false;
   int steered_off_ = -1;                 // the processor that the kernel's side leaves alone
