@@ -33,11 +33,12 @@ struct Running {
   CaptureHub& captures;     // under the stack's lock
   trace::TeeProbe& probes;  // under the stack's lock; attached to the stack while it has somebody
   std::atomic<std::uint16_t> pingers = 0;  // ids given out
-  std::map<std::string, ip::MemberId> groups = {};  // by interface and address: what `ip maddr add` joined; under the stack's lock
+  std::map<std::string, ip::MemberId> groups =
+      {};  // by interface and address: what `ip maddr add` joined; under the stack's lock
 };
 
-// Waits until `ready(stack)`, asked under the stack's lock after all that happens there, is true (or `deadline`), and the client
-// is still there: false when it has gone or the server ends.
+// Waits until `ready(stack)`, asked under the stack's lock after all that happens there, is true (or
+// `deadline`), and the client is still there: false when it has gone or the server ends.
 template <typename Ready>
 bool wait_for_stack(Running& running, runtime::ControlReply& reply, Instant deadline, Ready ready) {
   // A call of StackHost::run().

@@ -20,10 +20,11 @@ int complain(std::string_view name, std::string_view sentence, int status = 1);
 std::optional<nlohmann::json> ask_table(std::string_view name, const ControlOptions& options,
                                         const nlohmann::json& question);
 
-// Asks for a stream; `take` answers false to end it, `input` is what is said meanwhile. Returns the exit status: 0 also when SIGINT or SIGTERM
-// ended it.
+// Asks for a stream; `take` answers false to end it, `input` is what is said meanwhile. Returns the exit
+// status: 0 also when SIGINT or SIGTERM ended it.
 int ask_stream(std::string_view name, const ControlOptions& options, const nlohmann::json& question,
-               const std::function<bool(const nlohmann::json& data)>& take, runtime::ControlInput* input = nullptr);
+               const std::function<bool(const nlohmann::json& data)>& take,
+               runtime::ControlInput* input = nullptr);
 
 // Prints JSON as the commands do: indented, whatever bytes its strings hold.
 void print_json(const nlohmann::ordered_json& value);

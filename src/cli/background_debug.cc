@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/background_debug.h"
 
+#include <sys/eventfd.h>
+
 #include <csignal>
 #include <nlohmann/json.hpp>
-#include <sys/eventfd.h>
 
 #include "cli/commands.h"
 #include "runtime/control_client.h"
@@ -50,13 +51,16 @@ std::expected<void, std::string> BackgroundDebug::set(const std::string& control
     const auto begun = [&] {
       if (!std::exchange(told, true)) ::eventfd_write(listens.get(), 1);
     };
-    (void)at.ask(debug_question(topics, false, colour_), [&](const json& data) {
-      begun();
-      std::string lines;
-      for (const json& record : data["records"]) lines += record.get<std::string>() + '\n';
-      if (!lines.empty()) show_(lines);
-      return true;
-    }, &input);
+    (void)at.ask(
+        debug_question(topics, false, colour_),
+        [&](const json& data) {
+          begun();
+          std::string lines;
+          for (const json& record : data["records"]) lines += record.get<std::string>() + '\n';
+          if (!lines.empty()) show_(lines);
+          return true;
+        },
+        &input);
     begun();
   });
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);

@@ -29,7 +29,8 @@ class BackgroundDebug {
 
   void show_with(Show show, bool colour);
   observe::Topics topics() const { return topics_; }
-  // Listens to these of the stack at `control` from now on; what was said of those before is told first. Error: one sentence.
+  // Listens to these of the stack at `control` from now on; what was said of those before is told first.
+  // Error: one sentence.
   std::expected<void, std::string> set(const std::string& control, observe::Topics topics);
 
  private:

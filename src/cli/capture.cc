@@ -128,7 +128,7 @@ class Output {
                                       {"direction", in ? "in" : "out"},
                                       {"length", length},
                                       {"text", line},
-                                     {"comment", packet.value("comment", "")}}
+                                      {"comment", packet.value("comment", "")}}
                              .dump());
     } else {
       fmt::print("{} {} {} {}\n", time_text(unix_nsec), interface.name, in ? "<" : ">", line);
@@ -166,11 +166,13 @@ void answer_capture(Running& running, const json& question, runtime::ControlRepl
   if (!known)
     return reply.fail("the stack has no interface '" + *filter.interface + "' that can be captured");
 
-  // An expression may make sense on one kind of link only ("ether host …"): it must for those that are captured.
+  // An expression may make sense on one kind of link only ("ether host …"): it must for those that are
+  // captured.
   for (const CaptureHub::Interface& interface : running.captures.interfaces()) {
     if (filter.expression.empty() || (filter.interface && *filter.interface != interface.name)) continue;
     if (const auto compiled = FrameFilter::compile(filter.expression, interface.type); !compiled)
-      return reply.fail(fmt::format("the filter '{}' is not understood: {}", filter.expression, compiled.error()));
+      return reply.fail(
+          fmt::format("the filter '{}' is not understood: {}", filter.expression, compiled.error()));
   }
   Attached attached(running, std::move(filter));
   reply.send({{"interfaces", std::move(interfaces)}});
@@ -205,7 +207,8 @@ int capture_main(const CaptureOptions& options) {
     return complain("capture", "--json and -w exclude each other: a file is pcapng", 2);
   Output output(options);
   json question = {{"command", "capture"}};
-  if (!options.expression.empty()) question["expression"] = fmt::format("{}", fmt::join(options.expression, " "));
+  if (!options.expression.empty())
+    question["expression"] = fmt::format("{}", fmt::join(options.expression, " "));
   if (options.interface) question["interface"] = *options.interface;
   if (options.port) question["port"] = *options.port;
   if (!options.file) question["snap"] = kTextSnap;

@@ -56,17 +56,23 @@ class CapturePoint final : public link::Device {
   std::uint32_t interface_;
 };
 
-// The connection that a TCP segment belongs to, our end first; of what is not one, or a later fragment, nothing.
+// The connection that a TCP segment belongs to, our end first; of what is not one, or a later fragment,
+// nothing.
 std::optional<FourTuple> tuple_of(link::LinkType type, link::CaptureDirection direction, Bytes front) {
   const std::size_t network = type == link::LinkType::kEthernet ? wire::kEthernetHeaderLength : 0;
   if (front.size() < network + 20) return std::nullopt;
   if (network != 0 && load_be<std::uint16_t>(front, 12) != wire::kEtherTypeIpv4) return std::nullopt;
   const std::size_t transport = network + (front[network] & 15U) * 4U;
   const bool later_fragment = (load_be<std::uint16_t>(front, network + 6) & 0x1fff) != 0;
-  if (static_cast<IpProtocol>(front[network + 9]) != IpProtocol::kTcp || later_fragment || front.size() < transport + 4) return std::nullopt;
-  const Endpoint source{IpAddress::v4(load_be<std::uint32_t>(front, network + 12)), load_be<std::uint16_t>(front, transport)};
-  const Endpoint destination{IpAddress::v4(load_be<std::uint32_t>(front, network + 16)), load_be<std::uint16_t>(front, transport + 2)};
-  return direction == link::CaptureDirection::kOut ? FourTuple{source, destination} : FourTuple{destination, source};
+  if (static_cast<IpProtocol>(front[network + 9]) != IpProtocol::kTcp || later_fragment ||
+      front.size() < transport + 4)
+    return std::nullopt;
+  const Endpoint source{IpAddress::v4(load_be<std::uint32_t>(front, network + 12)),
+                        load_be<std::uint16_t>(front, transport)};
+  const Endpoint destination{IpAddress::v4(load_be<std::uint32_t>(front, network + 16)),
+                             load_be<std::uint16_t>(front, transport + 2)};
+  return direction == link::CaptureDirection::kOut ? FourTuple{source, destination}
+                                                   : FourTuple{destination, source};
 }
 
 }  // namespace
@@ -80,11 +86,14 @@ struct FrameFilter::Program {
 FrameFilter::FrameFilter(std::unique_ptr<Program> program) : program_(std::move(program)) {}
 FrameFilter::~FrameFilter() { ::pcap_freecode(&program_->code); }
 
-std::expected<std::unique_ptr<FrameFilter>, std::string> FrameFilter::compile(const std::string& expression, link::LinkType type) {
-  const std::unique_ptr<pcap_t, void (*)(pcap_t*)> pcap(::pcap_open_dead(type == link::LinkType::kEthernet ? DLT_EN10MB : DLT_RAW, 262'144), ::pcap_close);
+std::expected<std::unique_ptr<FrameFilter>, std::string> FrameFilter::compile(const std::string& expression,
+                                                                              link::LinkType type) {
+  const std::unique_ptr<pcap_t, void (*)(pcap_t*)> pcap(
+      ::pcap_open_dead(type == link::LinkType::kEthernet ? DLT_EN10MB : DLT_RAW, 262'144), ::pcap_close);
   if (pcap == nullptr) return std::unexpected("the filter's compiler cannot be had");
   auto program = std::make_unique<Program>();
-  if (::pcap_compile(pcap.get(), &program->code, expression.c_str(), 1, PCAP_NETMASK_UNKNOWN) != 0) return std::unexpected(::pcap_geterr(pcap.get()));
+  if (::pcap_compile(pcap.get(), &program->code, expression.c_str(), 1, PCAP_NETMASK_UNKNOWN) != 0)
+    return std::unexpected(::pcap_geterr(pcap.get()));
   return std::unique_ptr<FrameFilter>(new FrameFilter(std::move(program)));
 }
 
@@ -111,13 +120,16 @@ void CaptureHub::pass(std::uint32_t interface, link::CaptureDirection direction,
     const auto tuple = describe_ ? tuple_of(from.type, direction, pieces.front()) : std::nullopt;
     recorder_->packet(interface, unix_nsec, direction, pieces, tuple ? describe_(*tuple) : std::string());
   }
-  for (CaptureFeed* feed : feeds_) feed->add(interface, from.name, from.type, direction, unix_nsec, pieces, describe_);
+  for (CaptureFeed* feed : feeds_)
+    feed->add(interface, from.name, from.type, direction, unix_nsec, pieces, describe_);
 }
 
 CaptureFeed::CaptureFeed(CaptureFilter filter) : filter_(std::move(filter)) {
   if (filter_.expression.empty()) return;
-  if (auto compiled = FrameFilter::compile(filter_.expression, link::LinkType::kEthernet)) ethernet_ = std::move(*compiled);
-  if (auto compiled = FrameFilter::compile(filter_.expression, link::LinkType::kRawIp)) raw_ip_ = std::move(*compiled);
+  if (auto compiled = FrameFilter::compile(filter_.expression, link::LinkType::kEthernet))
+    ethernet_ = std::move(*compiled);
+  if (auto compiled = FrameFilter::compile(filter_.expression, link::LinkType::kRawIp))
+    raw_ip_ = std::move(*compiled);
 }
 
 bool CaptureFeed::wants(const std::string& name, link::LinkType type, Bytes front) const {
@@ -143,7 +155,8 @@ void CaptureFeed::add(std::uint32_t interface, const std::string& name, link::Li
                       std::span<const Bytes> pieces, const Describe& describe) {
   if (!wants(name, type, pieces.front())) return;
   // An expression that makes no sense on this kind of link fits none of its frames.
-  if (!filter_.expression.empty() && (type == link::LinkType::kEthernet ? ethernet_ : raw_ip_) == nullptr) return;
+  if (!filter_.expression.empty() && (type == link::LinkType::kEthernet ? ethernet_ : raw_ip_) == nullptr)
+    return;
   std::size_t length = 0;
   for (const Bytes piece : pieces) length += piece.size();
   const FrameFilter* filter = type == link::LinkType::kEthernet ? ethernet_.get() : raw_ip_.get();
@@ -163,7 +176,9 @@ void CaptureFeed::add(std::uint32_t interface, const std::string& name, link::Li
   const bool wanted = filter == nullptr || filter->wants(Bytes(waiting_.bytes).subspan(begin, length));
   waiting_.bytes.resize(begin + (wanted ? kept : 0));
   if (!wanted) return;
-  Packet packet{unix_nsec, interface, direction, static_cast<std::uint32_t>(length), static_cast<std::uint32_t>(kept), begin, {}};
+  Packet packet{
+      unix_nsec, interface, direction, static_cast<std::uint32_t>(length), static_cast<std::uint32_t>(kept),
+      begin,     {}};
   if (describe)
     if (const auto tuple = tuple_of(type, direction, pieces.front())) packet.comment = describe(*tuple);
   waiting_.packets.push_back(std::move(packet));

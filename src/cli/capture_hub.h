@@ -37,7 +37,8 @@ struct CaptureFilter {
 class FrameFilter {
  public:
   // Error: what the compiler says.
-  static std::expected<std::unique_ptr<FrameFilter>, std::string> compile(const std::string& expression, link::LinkType type);
+  static std::expected<std::unique_ptr<FrameFilter>, std::string> compile(const std::string& expression,
+                                                                          link::LinkType type);
   ~FrameFilter();
   FrameFilter(const FrameFilter&) = delete;
   FrameFilter& operator=(const FrameFilter&) = delete;
@@ -104,7 +105,8 @@ class CaptureHub {
   // Every packet's comment, from now on.
   void describe_with(Describe describe) { describe_ = std::move(describe); }
 
-  // Every frame of interfaces that are wrapped from now on goes to the file too, commented. `writer` has begun, and outlives the hub.
+  // Every frame of interfaces that are wrapped from now on goes to the file too, commented. `writer` has
+  // begun, and outlives the hub.
   void record_to(link::PcapngWriter& writer) { recorder_ = &writer; }
 
   // The feed outlives its stay.

@@ -60,11 +60,10 @@ class Reader {
       note(name, std::to_string(*number), value);
       return {};
     }
-    return wrong(
-        value,
-        fmt::format(
-            "there is no option '{}' (dev, addr, also, peer, gateway, topology, uplink, vlan, detect-conflicts, mtu, serve, pcap, impair, sysctl, control)",
-            name));
+    return wrong(value,
+                 fmt::format("there is no option '{}' (dev, addr, also, peer, gateway, topology, uplink, "
+                             "vlan, detect-conflicts, mtu, serve, pcap, impair, sysctl, control)",
+                             name));
   }
 
   Outcome one(std::string_view name, const toml::node& value, std::optional<std::string>& into) {

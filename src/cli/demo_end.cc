@@ -52,7 +52,8 @@ class KernelEnd final : public DemoEnd {
     const int on = 1;
     ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     const sockaddr_in address = to_sockaddr(at);
-    if (!fd || ::bind(fd.get(), generic(address), sizeof address) != 0 || ::listen(fd.get(), kBacklog) != 0) return std::unexpected(errno);
+    if (!fd || ::bind(fd.get(), generic(address), sizeof address) != 0 || ::listen(fd.get(), kBacklog) != 0)
+      return std::unexpected(errno);
     return fd.release();
   }
   Result<int> accept(int listener) override {
@@ -67,8 +68,12 @@ class KernelEnd final : public DemoEnd {
     if (!fd || ::connect(fd.get(), generic(address), sizeof address) != 0) return std::unexpected(errno);
     return fd.release();
   }
-  Result<std::size_t> send(int socket, std::span<const char> data) override { return count(::send(socket, data.data(), data.size(), MSG_NOSIGNAL)); }
-  Result<std::size_t> receive(int socket, std::span<char> into) override { return count(::recv(socket, into.data(), into.size(), 0)); }
+  Result<std::size_t> send(int socket, std::span<const char> data) override {
+    return count(::send(socket, data.data(), data.size(), MSG_NOSIGNAL));
+  }
+  Result<std::size_t> receive(int socket, std::span<char> into) override {
+    return count(::recv(socket, into.data(), into.size(), 0));
+  }
   void shutdown_send(int socket) override { ::shutdown(socket, SHUT_WR); }
   void close(int socket) override { ::close(socket); }
   tcp::State state(int socket) override {
@@ -110,7 +115,8 @@ class StackEnd final : public DemoEnd {
     auto fd = open();
     if (!fd) return fd;
     const sockaddr_in address = to_sockaddr(at);
-    if (auto bound = host_.bind(*fd, generic(address), sizeof address); !bound) return failed(*fd, bound.error());
+    if (auto bound = host_.bind(*fd, generic(address), sizeof address); !bound)
+      return failed(*fd, bound.error());
     if (auto listening = host_.listen(*fd, kBacklog); !listening) return failed(*fd, listening.error());
     return fd;
   }
@@ -124,11 +130,16 @@ class StackEnd final : public DemoEnd {
     auto fd = open();
     if (!fd) return fd;
     const sockaddr_in address = to_sockaddr(to);
-    if (auto connected = host_.connect(*fd, generic(address), sizeof address); !connected) return failed(*fd, connected.error());
+    if (auto connected = host_.connect(*fd, generic(address), sizeof address); !connected)
+      return failed(*fd, connected.error());
     return fd;
   }
-  Result<std::size_t> send(int socket, std::span<const char> data) override { return count(host_.send(socket, data.data(), data.size(), MSG_NOSIGNAL)); }
-  Result<std::size_t> receive(int socket, std::span<char> into) override { return count(host_.recv(socket, into.data(), into.size())); }
+  Result<std::size_t> send(int socket, std::span<const char> data) override {
+    return count(host_.send(socket, data.data(), data.size(), MSG_NOSIGNAL));
+  }
+  Result<std::size_t> receive(int socket, std::span<char> into) override {
+    return count(host_.recv(socket, into.data(), into.size()));
+  }
   void shutdown_send(int socket) override { static_cast<void>(host_.shutdown(socket, SHUT_WR)); }
   void close(int socket) override { static_cast<void>(host_.close(socket)); }
   tcp::State state(int socket) override {
@@ -175,7 +186,9 @@ class StackEnd final : public DemoEnd {
 }  // namespace
 
 std::unique_ptr<DemoEnd> make_kernel_end() { return std::make_unique<KernelEnd>(); }
-std::unique_ptr<DemoEnd> make_stack_end(runtime::StackHost& host, std::string name) { return std::make_unique<StackEnd>(host, std::move(name)); }
+std::unique_ptr<DemoEnd> make_stack_end(runtime::StackHost& host, std::string name) {
+  return std::make_unique<StackEnd>(host, std::move(name));
+}
 
 bool DemoSocket::send(std::string_view text) {
   while (!text.empty()) {
@@ -197,7 +210,8 @@ std::string DemoSocket::receive_until(std::string_view enough) {
   return text;
 }
 
-// ---- echo requests -------------------------------------------------------------------------------------------------
+// ---- echo requests
+// -------------------------------------------------------------------------------------------------
 
 DemoPing ping_from_stack(runtime::StackHost& host, const IpAddress& to, int count) {
   static constexpr std::uint16_t kId = 0x7a91;
@@ -217,7 +231,9 @@ DemoPing ping_from_stack(runtime::StackHost& host, const IpAddress& to, int coun
     ++ping.sent;
     std::optional<stack::PingResult> result;
     while (!result) {
-      result = host.with([&](stack::Stack& stack, socket::Sockets&, Instant) { return stack.parts().pings.take_result(kId); });
+      result = host.with([&](stack::Stack& stack, socket::Sockets&, Instant) {
+        return stack.parts().pings.take_result(kId);
+      });
       if (!result) std::this_thread::sleep_for(std::chrono::microseconds(200));
     }
     if (result->outcome != stack::PingOutcome::kReply || !result->payload_intact) continue;
@@ -240,7 +256,8 @@ DemoPing ping_from_kernel(const IpAddress& to, int count) {
     const auto sequence = static_cast<std::uint16_t>(i + 1);
     std::array<std::uint8_t, wire::kIcmpHeaderLength + kPayload> packet{};
     wire::emit_icmp(wire::IcmpMessage::echo(false, kId, sequence), packet);
-    for (std::size_t b = 0; b < kPayload; ++b) packet[wire::kIcmpHeaderLength + b] = static_cast<std::uint8_t>(b);
+    for (std::size_t b = 0; b < kPayload; ++b)
+      packet[wire::kIcmpHeaderLength + b] = static_cast<std::uint8_t>(b);
     wire::seal_icmp(packet);
     const Instant sent_at = runtime::monotonic_now();
     if (::sendto(fd.get(), packet.data(), packet.size(), 0, generic(address), sizeof address) < 0) break;
@@ -251,8 +268,12 @@ DemoPing ping_from_kernel(const IpAddress& to, int count) {
       const Bytes bytes(buffer.data(), static_cast<std::size_t>(got));
       const auto ip = wire::parse_ipv4(bytes);
       const auto icmp = ip ? wire::parse_icmp(bytes.subspan(ip->header_length)) : std::nullopt;
-      if (!icmp || icmp->type != wire::IcmpType::kEchoReply || icmp->id() != kId || icmp->sequence() != sequence) continue;
-      if (!std::equal(icmp->payload.begin(), icmp->payload.end(), packet.begin() + wire::kIcmpHeaderLength, packet.end())) continue;
+      if (!icmp || icmp->type != wire::IcmpType::kEchoReply || icmp->id() != kId ||
+          icmp->sequence() != sequence)
+        continue;
+      if (!std::equal(icmp->payload.begin(), icmp->payload.end(), packet.begin() + wire::kIcmpHeaderLength,
+                      packet.end()))
+        continue;
       ++ping.answered;
       ping.fastest = std::min(ping.fastest, Duration(runtime::monotonic_now() - sent_at));
       break;
@@ -261,7 +282,8 @@ DemoPing ping_from_kernel(const IpAddress& to, int count) {
   return ping;
 }
 
-// ---- programs ------------------------------------------------------------------------------------------------------
+// ---- programs
+// ------------------------------------------------------------------------------------------------------
 
 ProgramRun run_program(const std::vector<std::string>& arguments) {
   ProgramRun run;
@@ -287,7 +309,8 @@ ProgramRun run_program(const std::vector<std::string>& arguments) {
 
   run.found = true;
   std::array<char, 4096> buffer;
-  for (ssize_t got; (got = ::read(reader.get(), buffer.data(), buffer.size())) > 0;) run.output.append(buffer.data(), static_cast<std::size_t>(got));
+  for (ssize_t got; (got = ::read(reader.get(), buffer.data(), buffer.size())) > 0;)
+    run.output.append(buffer.data(), static_cast<std::size_t>(got));
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }

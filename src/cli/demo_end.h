@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two ends of the demo's wire as programs see them: blocking TCP sockets, the kernel's or a stack's, with the same words.
+// The two ends of the demo's wire as programs see them: blocking TCP sockets, the kernel's or a stack's, with
+// the same words.
 #pragma once
 
 #include <cstdint>
@@ -63,8 +64,12 @@ class DemoSocket {
   }
   ~DemoSocket() { close(); }
 
-  static DemoEnd::Result<DemoSocket> listen(DemoEnd& end, const Endpoint& at) { return wrap(end, end.listen(at)); }
-  static DemoEnd::Result<DemoSocket> connect(DemoEnd& end, const Endpoint& to) { return wrap(end, end.connect(to)); }
+  static DemoEnd::Result<DemoSocket> listen(DemoEnd& end, const Endpoint& at) {
+    return wrap(end, end.listen(at));
+  }
+  static DemoEnd::Result<DemoSocket> connect(DemoEnd& end, const Endpoint& to) {
+    return wrap(end, end.connect(to));
+  }
   DemoEnd::Result<DemoSocket> accept() { return wrap(*end_, end_->accept(number_)); }
   DemoEnd::Result<std::size_t> receive(std::span<char> into) { return end_->receive(number_, into); }
   DemoEnd::Result<std::size_t> send_some(std::span<const char> data) { return end_->send(number_, data); }
@@ -94,7 +99,7 @@ class DemoSocket {
 struct DemoPing {
   int sent = 0;
   int answered = 0;
-  Duration fastest = Duration::max();   // round trip
+  Duration fastest = Duration::max();  // round trip
 };
 // `count` echo requests to `to`, one after the other.
 DemoPing ping_from_stack(runtime::StackHost& host, const IpAddress& to, int count);
@@ -104,9 +109,9 @@ DemoPing ping_from_kernel(const IpAddress& to, int count);
 // ---- programs ----
 
 struct ProgramRun {
-  bool found = false;      // there is such a program
-  int status = -1;         // of exit(3); -1: a signal
-  std::string output;      // standard output and error
+  bool found = false;  // there is such a program
+  int status = -1;     // of exit(3); -1: a signal
+  std::string output;  // standard output and error
 };
 // Runs a program of $PATH to its end.
 ProgramRun run_program(const std::vector<std::string>& arguments);

@@ -63,7 +63,9 @@ bool DemoReport::check(bool ok, const std::string& what) {
   nlohmann::ordered_json& step = steps_.back();
   step["checks"].push_back({{"ok", ok}, {"what", what}});
   if (!ok) step["ok"] = false;
-  const char* const mark = ok ? colour_ ? "\033[32m[ok]\033[0m" : "[ok]" : colour_ ? "\033[31m[FAIL]\033[0m" : "[FAIL]";
+  const char* const mark = ok        ? colour_ ? "\033[32m[ok]\033[0m" : "[ok]"
+                           : colour_ ? "\033[31m[FAIL]\033[0m"
+                                     : "[FAIL]";
   print(fmt::format("   {} {}\n", mark, what));
   return ok;
 }
@@ -75,7 +77,9 @@ void DemoReport::show(const std::string& text, const char* key, nlohmann::ordere
   print('\n' + text + '\n');
 }
 
-void DemoReport::record(const char* key, nlohmann::ordered_json value) { (steps_.empty() ? facts_ : steps_.back())[key] = std::move(value); }
+void DemoReport::record(const char* key, nlohmann::ordered_json value) {
+  (steps_.empty() ? facts_ : steps_.back())[key] = std::move(value);
+}
 
 bool DemoReport::finish(unsigned long milliseconds) {
   const bool ok = failed_ == 0 && checks_ != 0;
@@ -87,7 +91,8 @@ bool DemoReport::finish(unsigned long milliseconds) {
     facts_["ok"] = ok;
     fmt::print("{}\n", facts_.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   } else if (ok) {
-    print(fmt::format("\nAll {} checks held, in {}.{} s.\n", checks_, milliseconds / 1000, milliseconds % 1000 / 100));
+    print(fmt::format("\nAll {} checks held, in {}.{} s.\n", checks_, milliseconds / 1000,
+                      milliseconds % 1000 / 100));
   } else {
     print(fmt::format("\n{} of {} checks FAILED.\n", failed_, checks_));
   }

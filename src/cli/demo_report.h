@@ -37,7 +37,7 @@ class DemoReport {
   bool json_;
   bool colour_;
   std::size_t width_ = 100;
-  bool after_blank_ = true;   // nothing, or an empty line, was printed last
+  bool after_blank_ = true;  // nothing, or an empty line, was printed last
   std::size_t checks_ = 0;
   std::size_t failed_ = 0;
   nlohmann::ordered_json steps_ = nlohmann::ordered_json::array();

@@ -48,10 +48,14 @@ void make_memory(DemoPlace& place) {
 
 const char* to_string(DemoWire wire) {
   switch (wire) {
-    case DemoWire::kAuto: return "auto";
-    case DemoWire::kTap: return "tap";
-    case DemoWire::kPacket: return "packet";
-    case DemoWire::kMemory: return "memory";
+    case DemoWire::kAuto:
+      return "auto";
+    case DemoWire::kTap:
+      return "tap";
+    case DemoWire::kPacket:
+      return "packet";
+    case DemoWire::kMemory:
+      return "memory";
   }
   return "?";
 }
@@ -66,7 +70,9 @@ std::expected<DemoPlace, std::string> make_demo_place(DemoWire wanted) {
       with_kernel = false;
       place.told = entered.error() + ". ";
     } else {
-      place.told = *entered == drivers::Namespace::kNetwork ? "In a network namespace of its own: " : "In a user and a network namespace of its own: ";
+      place.told = *entered == drivers::Namespace::kNetwork
+                       ? "In a network namespace of its own: "
+                       : "In a user and a network namespace of its own: ";
     }
   }
   place.host = std::make_unique<runtime::StackHost>();
@@ -81,13 +87,16 @@ std::expected<DemoPlace, std::string> make_demo_place(DemoWire wanted) {
   };
   bool done = false;
   if (with_kernel && (wanted == DemoWire::kAuto || wanted == DemoWire::kTap)) {
-    const Made made = attempt(DemoWire::kTap, make_tap, "a TAP device, the kernel at 10.0.0.2, tapir at 10.0.0.1.");
+    const Made made =
+        attempt(DemoWire::kTap, make_tap, "a TAP device, the kernel at 10.0.0.2, tapir at 10.0.0.1.");
     if (!made && wanted == DemoWire::kTap) return std::unexpected(made.error());
     if (!made) place.told += "no TAP device (" + made.error() + "); so ";
     done = made.has_value();
   }
   if (with_kernel && !done && wanted != DemoWire::kTap) {
-    const Made made = attempt(DemoWire::kPacket, make_packet, "a packet socket on one end of a veth pair, the kernel with 10.0.0.2 on the other, tapir at 10.0.0.1.");
+    const Made made = attempt(DemoWire::kPacket, make_packet,
+                              "a packet socket on one end of a veth pair, the kernel with 10.0.0.2 on the "
+                              "other, tapir at 10.0.0.1.");
     if (!made && wanted == DemoWire::kPacket) return std::unexpected(made.error());
     if (!made) place.told += "no veth pair (" + made.error() + "); so ";
     done = made.has_value();
@@ -95,7 +104,8 @@ std::expected<DemoPlace, std::string> make_demo_place(DemoWire wanted) {
   if (!done) {
     make_memory(place);
     place.wire = DemoWire::kMemory;
-    place.told += "Two tapir stacks and a cable in memory, at 10.0.0.1 and 10.0.0.2; the kernel takes no part.";
+    place.told +=
+        "Two tapir stacks and a cable in memory, at 10.0.0.1 and 10.0.0.2; the kernel takes no part.";
   }
   place.ours = make_stack_end(*place.host, "tapir");
   place.peers = place.kernel() ? make_kernel_end() : make_stack_end(*place.peer_host, "peer");

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/drill.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <thread>
-
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "sim/drill/runner.h"
 
@@ -44,8 +44,10 @@ std::optional<std::string> collect(const std::vector<std::string>& paths, std::v
       continue;
     }
     std::vector<std::string> found;
-    for (auto it = fs::recursive_directory_iterator(path, error); !error && it != fs::recursive_directory_iterator(); it.increment(error))
-      if (it->path().extension() == ".pkt" && it->is_regular_file(error)) found.push_back(it->path().string());
+    for (auto it = fs::recursive_directory_iterator(path, error);
+         !error && it != fs::recursive_directory_iterator(); it.increment(error))
+      if (it->path().extension() == ".pkt" && it->is_regular_file(error))
+        found.push_back(it->path().string());
     if (error) return path + ": " + error.message();
     if (found.empty()) return path + ": no script (*.pkt) in this folder";
     std::sort(found.begin(), found.end());
@@ -89,7 +91,8 @@ drill::Outcome run_file(const std::string& path, const drill::RunOptions& option
 void run_all(std::vector<ScriptRun>& scripts, const drill::RunOptions& options, unsigned jobs) {
   std::atomic<std::size_t> next{0};
   const auto work = [&] {
-    for (std::size_t i = next++; i < scripts.size(); i = next++) scripts[i].outcome = run_file(scripts[i].path, options);
+    for (std::size_t i = next++; i < scripts.size(); i = next++)
+      scripts[i].outcome = run_file(scripts[i].path, options);
   };
   std::vector<std::jthread> threads;
   for (unsigned i = 1; i < std::clamp(jobs, 1U, kJobsMax); ++i) threads.emplace_back(work);
@@ -98,9 +101,12 @@ void run_all(std::vector<ScriptRun>& scripts, const drill::RunOptions& options, 
 
 const char* verdict_name(drill::Verdict verdict) {
   switch (verdict) {
-    case drill::Verdict::kPass: return "PASS";
-    case drill::Verdict::kFail: return "FAIL";
-    case drill::Verdict::kSkip: return "SKIP";
+    case drill::Verdict::kPass:
+      return "PASS";
+    case drill::Verdict::kFail:
+      return "FAIL";
+    case drill::Verdict::kSkip:
+      return "SKIP";
   }
   return "?";
 }
@@ -120,7 +126,8 @@ void print_text(const ScriptRun& script, const DrillOptions& options) {
     fmt::print("PASS {}\n", script.path);
   else
     fmt::print("{} {} {}\n", verdict_name(outcome.verdict), place(script), outcome.reason);
-  if (outcome.verdict == drill::Verdict::kFail) fmt::print("{}", options.diff ? drill::failure_diff(outcome) : drill::failure_text(outcome));
+  if (outcome.verdict == drill::Verdict::kFail)
+    fmt::print("{}", options.diff ? drill::failure_diff(outcome) : drill::failure_text(outcome));
 }
 
 nlohmann::ordered_json to_json(const ScriptRun& script) {
@@ -133,8 +140,10 @@ nlohmann::ordered_json to_json(const ScriptRun& script) {
   if (!outcome.expected.empty()) object["expected"] = outcome.expected;
   if (!outcome.got.empty()) object["got"] = outcome.got;
   for (const drill::LadderStep& step : outcome.ladder)
-    object["segments"].push_back(
-        {{"time_ns", step.at.count()}, {"direction", step.inbound ? "in" : "out"}, {"segment", step.text}, {"remark", step.remark}});
+    object["segments"].push_back({{"time_ns", step.at.count()},
+                                  {"direction", step.inbound ? "in" : "out"},
+                                  {"segment", step.text},
+                                  {"remark", step.remark}});
   if (!outcome.tcb.empty()) object["tcb"] = outcome.tcb;
   if (!outcome.log.empty()) object["log"] = outcome.log;
   return object;
@@ -149,7 +158,8 @@ int drill_main(const DrillOptions& options) {
   const drill::RunOptions run = run_options(options);
   drill::Settings settings = drill::default_settings();
   for (const auto& [name, value] : run.options)
-    if (const auto problem = drill::apply_option(settings, name, value); problem && !problem->unsupported) return usage_error(problem->message);
+    if (const auto problem = drill::apply_option(settings, name, value); problem && !problem->unsupported)
+      return usage_error(problem->message);
 
   std::vector<ScriptRun> scripts;
   if (const auto problem = collect(options.paths, scripts)) return usage_error(*problem);
@@ -173,7 +183,8 @@ int drill_main(const DrillOptions& options) {
   }
   const auto [passed, failed, skipped] = counts;
   if (options.json) {
-    const nlohmann::ordered_json whole = {{"scripts", results}, {"passed", passed}, {"failed", failed}, {"skipped", skipped}};
+    const nlohmann::ordered_json whole = {
+        {"scripts", results}, {"passed", passed}, {"failed", failed}, {"skipped", skipped}};
     fmt::print("{}\n", whole.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   } else {
     fmt::print("{} passed, {} failed, {} skipped\n", passed, failed, skipped);

@@ -6,8 +6,8 @@
 
 namespace tapir::cli {
 
-// From now on the first of each signal sets the flag and ends every system call that waits (EINTR). A second ends the
-// process at once: it may be writing to somebody who does not read. SIGPIPE is ignored.
+// From now on the first of each signal sets the flag and ends every system call that waits (EINTR). A second
+// ends the process at once: it may be writing to somebody who does not read. SIGPIPE is ignored.
 void catch_interrupts();
 // The signal that came last; 0 = none.
 const volatile std::sig_atomic_t& interrupted();

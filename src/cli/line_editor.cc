@@ -41,7 +41,7 @@ struct LineEditor::Terminal {
   std::string prompt;
   std::string history_file;
   Complete complete;
-  drivers::KernelDescriptor shown;      // eventfd; readable: lines were shown, what is typed is to be drawn again
+  drivers::KernelDescriptor shown;  // eventfd; readable: lines were shown, what is typed is to be drawn again
   std::atomic<bool> at_prompt = false;
 
   static Terminal& of(EditLine* editor) {
@@ -56,7 +56,8 @@ struct LineEditor::Terminal {
     Terminal& terminal = of(editor);
     std::mbstate_t state{};
     for (;;) {
-      std::array<pollfd, 2> waiting = {pollfd{STDIN_FILENO, POLLIN, 0}, pollfd{terminal.shown.get(), POLLIN, 0}};
+      std::array<pollfd, 2> waiting = {pollfd{STDIN_FILENO, POLLIN, 0},
+                                       pollfd{terminal.shown.get(), POLLIN, 0}};
       const int ready = ::poll(waiting.data(), waiting.size(), -1);
       if (interrupted() != 0) {
         errno = EINTR;
@@ -111,7 +112,8 @@ struct LineEditor::Terminal {
   }
 };
 
-LineEditor::LineEditor(std::string prompt, std::string history, Complete complete) : terminal_(std::make_unique<Terminal>()) {
+LineEditor::LineEditor(std::string prompt, std::string history, Complete complete)
+    : terminal_(std::make_unique<Terminal>()) {
   Terminal& t = *terminal_;
   t.prompt = std::move(prompt);
   t.history_file = std::move(history);
@@ -144,14 +146,16 @@ LineEditor::LineEditor(std::string prompt, std::string history, Complete complet
 
 LineEditor::~LineEditor() {
   HistEvent event;
-  if (!terminal_->history_file.empty()) ::history(terminal_->history, &event, H_SAVE, terminal_->history_file.c_str());
+  if (!terminal_->history_file.empty())
+    ::history(terminal_->history, &event, H_SAVE, terminal_->history_file.c_str());
   history_end(terminal_->history);
   el_end(terminal_->editor);
 }
 
 LineEditor::Outcome LineEditor::read(std::string& line) {
   Terminal& t = *terminal_;
-  // el_gets() itself leaves the terminal's line mode only after it drew the prompt: a Ctrl-D typed at once would be lost.
+  // el_gets() itself leaves the terminal's line mode only after it drew the prompt: a Ctrl-D typed at once
+  // would be lost.
   el_set(t.editor, EL_PREP_TERM, 1);
   t.at_prompt = true;
   int length = 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A line from a terminal, with editing, history and completion (libedit). The one file of the command that knows it.
+// A line from a terminal, with editing, history and completion (libedit). The one file of the command that
+// knows it.
 #pragma once
 
 #include <atomic>
@@ -19,7 +20,8 @@ class LineEditor {
   // What may stand for the last word of `line`, which ends at the cursor; whole words.
   using Complete = std::function<std::vector<std::string>(std::string_view line)>;
 
-  // On standard input and output, which are a terminal. `history`: a file that lines are kept in; empty: none.
+  // On standard input and output, which are a terminal. `history`: a file that lines are kept in; empty:
+  // none.
   LineEditor(std::string prompt, std::string history, Complete complete);
   ~LineEditor();
   LineEditor(const LineEditor&) = delete;

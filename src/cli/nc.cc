@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// `tapir nc` and `tapir snc`. The sockets are the stack's, in its process; bytes of our standard input and output cross the control
-// connection. Input waits for {"taken": true} before more of it is said, so that TCP's flow control reaches the terminal.
+// `tapir nc` and `tapir snc`. The sockets are the stack's, in its process; bytes of our standard input and
+// output cross the control connection. Input waits for {"taken": true} before more of it is said, so that
+// TCP's flow control reaches the terminal.
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
@@ -34,8 +35,12 @@ sockaddr_in socket_address(const Endpoint& at) {
   address.sin_addr.s_addr = htonl(at.address.is_v4() ? at.address.v4_bits() : 0);
   return address;
 }
-const sockaddr* as_sockaddr(const sockaddr_in& address) { return reinterpret_cast<const sockaddr*>(&address); }
-std::string text_of(const sockaddr_in& address) { return Endpoint{IpAddress::v4(ntohl(address.sin_addr.s_addr)), ntohs(address.sin_port)}.to_string(); }
+const sockaddr* as_sockaddr(const sockaddr_in& address) {
+  return reinterpret_cast<const sockaddr*>(&address);
+}
+std::string text_of(const sockaddr_in& address) {
+  return Endpoint{IpAddress::v4(ntohl(address.sin_addr.s_addr)), ntohs(address.sin_port)}.to_string();
+}
 
 // A descriptor of the stack, closed when it goes.
 class StackSocket {
@@ -74,7 +79,9 @@ class Conversation {
   }
 
  private:
-  bool fail(std::string_view what, socket::Errno error) { return fail(fmt::format("{}: {}", what, std::strerror(static_cast<int>(error)))); }
+  bool fail(std::string_view what, socket::Errno error) {
+    return fail(fmt::format("{}: {}", what, std::strerror(static_cast<int>(error))));
+  }
   // The sockets are closed before the client hears of the end: what it asks next finds them gone.
   bool fail(const std::string& why) {
     socket_.reset();
@@ -117,13 +124,15 @@ class Conversation {
     }
   }
 
-  // Until the socket has one of `events`, the client says something or goes, or `deadline`. True: the socket has.
+  // Until the socket has one of `events`, the client says something or goes, or `deadline`. True: the socket
+  // has.
   bool wait_once(runtime::Descriptor fd, short events, Instant deadline) {
     std::array<pollfd, 1> ours = {pollfd{events == 0 ? -1 : fd, events, 0}};
     std::array<pollfd, 2> client = reply_.ends(POLLIN | POLLRDHUP);
     (void)::poll(client.data(), client.size(), 0);
     const Instant now = runtime::monotonic_now();
-    const std::optional<Duration> limit = deadline == kNever ? std::nullopt : std::optional(std::max(deadline - now, Duration::zero()));
+    const std::optional<Duration> limit =
+        deadline == kNever ? std::nullopt : std::optional(std::max(deadline - now, Duration::zero()));
     runtime::MixedPoll wait(ours, client, limit, nullptr);
     (void)host_.run(wait, -1);
     return ours[0].revents != 0;
@@ -132,15 +141,18 @@ class Conversation {
   bool connect(const Endpoint& remote) {
     const sockaddr_in address = socket_address(remote);
     const auto begun = host_.connect(socket_.get(), as_sockaddr(address), sizeof address);
-    if (!begun && begun.error() != socket::Errno{EINPROGRESS}) return fail(fmt::format("no connection to {}", remote.to_string()), begun.error());
+    if (!begun && begun.error() != socket::Errno{EINPROGRESS})
+      return fail(fmt::format("no connection to {}", remote.to_string()), begun.error());
     if (!begun) {
       if (!wait_for(socket_.get(), POLLOUT, wait_)) {
-        return reply_.open() && fail(fmt::format("no connection to {}: nobody answered in time", remote.to_string()));
+        return reply_.open() &&
+               fail(fmt::format("no connection to {}: nobody answered in time", remote.to_string()));
       }
       int error = 0;
       socklen_t length = sizeof error;
       (void)host_.getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &error, &length);
-      if (error != 0) return fail(fmt::format("no connection to {}", remote.to_string()), socket::Errno{error});
+      if (error != 0)
+        return fail(fmt::format("no connection to {}", remote.to_string()), socket::Errno{error});
     }
     return reply_.send({{"connected", remote.to_string()}});
   }
@@ -149,7 +161,8 @@ class Conversation {
     if (!open(udp_ ? socket_ : listener_, local)) return;
     sockaddr_in address{};
     socklen_t length = sizeof address;
-    (void)host_.getsockname(udp_ ? socket_.get() : listener_.get(), reinterpret_cast<sockaddr*>(&address), &length);
+    (void)host_.getsockname(udp_ ? socket_.get() : listener_.get(), reinterpret_cast<sockaddr*>(&address),
+                            &length);
     if (udp_) {
       reply_.send({{"listening", text_of(address)}});
       return talk();
@@ -163,7 +176,8 @@ class Conversation {
       if (!wait_for(listener_.get(), POLLIN, Duration::zero())) return;
       sockaddr_in from{};
       socklen_t from_length = sizeof from;
-      const auto accepted = host_.accept(listener_.get(), reinterpret_cast<sockaddr*>(&from), &from_length, SOCK_NONBLOCK);
+      const auto accepted =
+          host_.accept(listener_.get(), reinterpret_cast<sockaddr*>(&from), &from_length, SOCK_NONBLOCK);
       if (!accepted) continue;
       if (!question_.value("keep", false)) listener_.reset();
       socket_.reset(*accepted);
@@ -187,7 +201,8 @@ class Conversation {
 
   // Bytes both ways until both ends have had enough.
   void talk() {
-    const bool half_close = question_.value("half_close", false), no_output = question_.value("no_output", false);
+    const bool half_close = question_.value("half_close", false),
+               no_output = question_.value("no_output", false);
     const bool interactive = question_.value("interactive", false), quits = question_.contains("quit_ms");
     const Duration quit = std::chrono::milliseconds(question_.value("quit_ms", 0U));
     bool closed = false;  // our direction
@@ -220,15 +235,18 @@ class Conversation {
       if (moved) continue;
       const short events = static_cast<short>((input_over_ ? 0 : POLLIN) | (pending_.empty() ? 0 : POLLOUT));
       const Instant quits_at = quits && ended_at != kNever ? ended_at + quit : kNever;
-      (void)wait_once(socket_.get(), events, std::min(quits_at, wait_ != Duration::zero() ? last + wait_ : kNever));
+      (void)wait_once(socket_.get(), events,
+                      std::min(quits_at, wait_ != Duration::zero() ? last + wait_ : kNever));
     }
   }
 
   bool send_pending(bool& moved) {
     // A UDP listener knows its peer by the peer's first datagram.
     if (pending_.empty() || (udp_ && question_.value("listen", false) && !peer_)) return true;
-    const auto sent = peer_ ? host_.sendto(socket_.get(), pending_.data() + sent_, pending_.size() - sent_, MSG_NOSIGNAL, as_sockaddr(*peer_), sizeof *peer_)
-                            : host_.send(socket_.get(), pending_.data() + sent_, pending_.size() - sent_, MSG_NOSIGNAL);
+    const auto sent =
+        peer_ ? host_.sendto(socket_.get(), pending_.data() + sent_, pending_.size() - sent_, MSG_NOSIGNAL,
+                             as_sockaddr(*peer_), sizeof *peer_)
+              : host_.send(socket_.get(), pending_.data() + sent_, pending_.size() - sent_, MSG_NOSIGNAL);
     if (!sent) {
       if (sent.error() == socket::Errno{EAGAIN}) return true;
       return fail("nothing more can be sent", sent.error());
@@ -245,7 +263,8 @@ class Conversation {
     if (input_over_) return Received::kEnd;
     sockaddr_in from{};
     socklen_t length = sizeof from;
-    const auto got = host_.recvfrom(socket_.get(), buffer_.data(), buffer_.size(), 0, reinterpret_cast<sockaddr*>(&from), &length);
+    const auto got = host_.recvfrom(socket_.get(), buffer_.data(), buffer_.size(), 0,
+                                    reinterpret_cast<sockaddr*>(&from), &length);
     if (!got) {
       if (got.error() == socket::Errno{EAGAIN}) return Received::kNothing;
       fail("the connection is lost", got.error());
@@ -329,25 +348,32 @@ int converse(std::string_view name, const NcOptions& options, json question) {
   if (options.quit) question["quit_ms"] = static_cast<std::uint32_t>(*options.quit * 1000);
   question["interactive"] = options.no_input || ::isatty(STDIN_FILENO) == 1;
   StandardInput standard(!options.no_input && !options.scan);
-  return ask_stream(name, options, question, [&](const json& data) {
-    if (const auto out = data.find("out"); out != data.end()) {
-      const std::vector<std::uint8_t> bytes = from_base64(out->get_ref<const std::string&>());
-      std::fwrite(bytes.data(), 1, bytes.size(), stdout);
-      std::fflush(stdout);
-    }
-    if (data.contains("taken")) standard.taken();
-    if (options.verbose || options.scan) {
-      if (data.contains("listening")) fmt::print(stderr, "Listening on {}\n", data.value("listening", ""));
-      if (data.contains("connected"))
-        fmt::print(stderr, "Connection {} {}{}\n", options.listen ? "received from" : "to", data.value("connected", ""), options.listen ? "" : " succeeded!");
-    }
-    return true;
-  }, &standard.input);
+  return ask_stream(
+      name, options, question,
+      [&](const json& data) {
+        if (const auto out = data.find("out"); out != data.end()) {
+          const std::vector<std::uint8_t> bytes = from_base64(out->get_ref<const std::string&>());
+          std::fwrite(bytes.data(), 1, bytes.size(), stdout);
+          std::fflush(stdout);
+        }
+        if (data.contains("taken")) standard.taken();
+        if (options.verbose || options.scan) {
+          if (data.contains("listening"))
+            fmt::print(stderr, "Listening on {}\n", data.value("listening", ""));
+          if (data.contains("connected"))
+            fmt::print(stderr, "Connection {} {}{}\n", options.listen ? "received from" : "to",
+                       data.value("connected", ""), options.listen ? "" : " succeeded!");
+        }
+        return true;
+      },
+      &standard.input);
 }
 
 }  // namespace
 
-void answer_nc(Running& running, const json& question, runtime::ControlReply& reply) { Conversation(running, question, reply).run(); }
+void answer_nc(Running& running, const json& question, runtime::ControlReply& reply) {
+  Conversation(running, question, reply).run();
+}
 
 int nc_main(const NcOptions& options) {
   json question;
@@ -365,11 +391,16 @@ int nc_main(const NcOptions& options) {
     if (!port) return complain("nc", "say the port to listen at: nc -l PORT", 2);
     question["source"] = words.empty() ? options.source.value_or("") : words.front();
     question["source_port"] = *port;
-    if (!question["source"].get<std::string>().empty() && !is_address(question["source"])) return complain("nc", fmt::format("'{}' is no IPv4 address; names are not looked up", question["source"].get<std::string>()), 2);
+    if (!question["source"].get<std::string>().empty() && !is_address(question["source"]))
+      return complain("nc",
+                      fmt::format("'{}' is no IPv4 address; names are not looked up",
+                                  question["source"].get<std::string>()),
+                      2);
     return converse("nc", options, question);
   }
   if (words.size() != 2) return complain("nc", "say where to: nc ADDRESS PORT, or listen: nc -l PORT", 2);
-  if (!is_address(words[0])) return complain("nc", fmt::format("'{}' is no IPv4 address; names are not looked up", words[0]), 2);
+  if (!is_address(words[0]))
+    return complain("nc", fmt::format("'{}' is no IPv4 address; names are not looked up", words[0]), 2);
   const auto port = port_of(words[1]);
   if (!port || *port == 0) return complain("nc", fmt::format("'{}' is no port", words[1]), 2);
   question["host"] = words[0];
@@ -380,11 +411,15 @@ int nc_main(const NcOptions& options) {
 }
 
 int snc_main(const SncOptions& options) {
-  if (options.bind.has_value() == options.connect.has_value()) return complain("snc", "either -b ADDRESS:PORT, to listen and print, or -c ADDRESS:PORT, to connect and send", 2);
+  if (options.bind.has_value() == options.connect.has_value())
+    return complain(
+        "snc", "either -b ADDRESS:PORT, to listen and print, or -c ADDRESS:PORT, to connect and send", 2);
   const std::string& text = options.bind ? *options.bind : *options.connect;
   const std::size_t colon = text.rfind(':');
-  const auto port = colon == std::string::npos ? std::nullopt : port_of(std::string_view(text).substr(colon + 1));
-  if (!port || *port == 0 || !is_address(text.substr(0, colon))) return complain("snc", fmt::format("'{}' is no ADDRESS:PORT, like 10.0.0.1:8080", text), 2);
+  const auto port =
+      colon == std::string::npos ? std::nullopt : port_of(std::string_view(text).substr(colon + 1));
+  if (!port || *port == 0 || !is_address(text.substr(0, colon)))
+    return complain("snc", fmt::format("'{}' is no ADDRESS:PORT, like 10.0.0.1:8080", text), 2);
   NcOptions nc;
   nc.control = options.control;
   nc.udp = options.udp;

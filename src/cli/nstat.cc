@@ -15,7 +15,9 @@ namespace tapir::cli {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-void answer_nstat(Running& running, const json&, runtime::ControlReply& reply) { runtime::answer_counters(running.host, reply); }
+void answer_nstat(Running& running, const json&, runtime::ControlReply& reply) {
+  runtime::answer_counters(running.host, reply);
+}
 
 int nstat_main(const NstatOptions& options) {
   const auto answer = ask_table("nstat", options, {{"command", "nstat"}});

@@ -35,8 +35,8 @@ class Planner {
   explicit Planner(const Configured& configured) : configured_(configured), options_(configured.options) {}
 
   std::expected<Plan, std::string> plan() {
-    for (const auto step :
-         {&Planner::device, &Planner::topology, &Planner::addresses, &Planner::peer, &Planner::gateway, &Planner::others})
+    for (const auto step : {&Planner::device, &Planner::topology, &Planner::addresses, &Planner::peer,
+                            &Planner::gateway, &Planner::others})
       if (auto done = (this->*step)(); !done) return std::unexpected(done.error());
     return std::move(plan_);
   }
@@ -74,10 +74,11 @@ class Planner {
     if (options_.topology) {
       const std::string& text = *options_.topology;
       if (text != "local" && text != "bridge")
-        return wrong("topology", text,
-                     fmt::format("'{}' is no topology: local makes the kernel the stack's gateway, bridge puts "
-                                 "the stack in the kernel's place",
-                                 text));
+        return wrong(
+            "topology", text,
+            fmt::format("'{}' is no topology: local makes the kernel the stack's gateway, bridge puts "
+                        "the stack in the kernel's place",
+                        text));
       if (plan_.wire != Wire::kTap)
         return wrong("topology", text, "it takes a TAP interface (--dev tap:NAME)");
       plan_.topology = text == "local" ? Topology::kLocal : Topology::kBridge;
@@ -169,10 +170,13 @@ class Planner {
     const std::size_t dot = device.rfind('.');
     if (dot == std::string::npos) return false;
     const std::string trunk = device.substr(0, dot);
-    const bool known = trunk == plan_.device || std::ranges::any_of(plan_.also, [&](const Plan::Another& each) { return each.device == trunk; });
+    const bool known =
+        trunk == plan_.device ||
+        std::ranges::any_of(plan_.also, [&](const Plan::Another& each) { return each.device == trunk; });
     std::uint16_t id = 0;
     const auto [end, error] = std::from_chars(device.data() + dot + 1, device.data() + device.size(), id);
-    if (!known || error != std::errc() || end != device.data() + device.size() || id == 0 || id > 4094) return false;
+    if (!known || error != std::errc() || end != device.data() + device.size() || id == 0 || id > 4094)
+      return false;
     another.device = device;
     another.trunk = trunk;
     another.vlan = id;
@@ -190,13 +194,16 @@ class Planner {
     }
     for (const std::string& text : options_.also) {
       const std::size_t equals = text.find('=');
-      const auto address = equals == std::string::npos ? std::nullopt : IpPrefix::parse(text.substr(equals + 1));
+      const auto address =
+          equals == std::string::npos ? std::nullopt : IpPrefix::parse(text.substr(equals + 1));
       if (!address || !address->address.is_v4() || !fits_a_host(*address))
-        return wrong("also", text, fmt::format("'{}' is no DEVICE=ADDRESS/LENGTH, like tapB=10.2.0.1/24", text));
+        return wrong("also", text,
+                     fmt::format("'{}' is no DEVICE=ADDRESS/LENGTH, like tapB=10.2.0.1/24", text));
       Plan::Another another;
       another.address = *address;
       if (!is_vlan(text.substr(0, equals), another))
-        if (auto named = device_of("also", text.substr(0, equals), another.wire, another.device); !named) return named;
+        if (auto named = device_of("also", text.substr(0, equals), another.wire, another.device); !named)
+          return named;
       plan_.also.push_back(std::move(another));
     }
     if (options_.vlan) {

@@ -7,9 +7,9 @@
 
 namespace tapir::cli {
 
-// One sentence when the program's sockets will stay the kernel's whatever we do: it is statically linked, of Go, or
-// the loader takes no LD_PRELOAD for it. `name` is looked up as execvp(3) does. Nothing when all seems well,
-// or the file cannot be read.
+// One sentence when the program's sockets will stay the kernel's whatever we do: it is statically linked, of
+// Go, or the loader takes no LD_PRELOAD for it. `name` is looked up as execvp(3) does. Nothing when all seems
+// well, or the file cannot be read.
 std::optional<std::string> why_not_preloadable(const std::string& name);
 
 }  // namespace tapir::cli

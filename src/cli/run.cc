@@ -26,6 +26,7 @@
 #include "cli/program_file.h"
 #include "drivers/netdev.h"
 #include "drivers/netns.h"
+#include "drivers/receive_steering.h"
 #include "drivers/tap.h"
 #include "runtime/control_socket.h"
 
@@ -147,6 +148,8 @@ class Runner {
     if (plan_.peer) {
       if (auto added = drivers::add_address(device_->name(), *plan_.peer); !added) return added;
     }
+    // Spares time where it may be done; nothing depends on it.
+    (void)drivers::spread_received(device_->name());
     return drivers::set_link_up(device_->name());
   }
 

@@ -91,8 +91,7 @@ Services::Services(runtime::StackHost& host) : host_(host), buffer_(kChunk), pat
 
 Services::~Services() {
   host_.with([this](stack::Stack&, Sockets& sockets, Instant now) {
-    for (const auto& endpoint : endpoints_)
-      if (endpoint) (void)sockets.close(endpoint->fd, now);
+    endpoints_.for_each([&](const Endpoint& endpoint) { (void)sockets.close(endpoint.fd, now); });
     if (set_ >= 0) (void)sockets.close(set_, now);
   });
 }
@@ -133,12 +132,12 @@ std::expected<void, std::string> Services::listen(const ServiceSpec& spec, std::
     };
     const auto fd = sockets.socket(AF_INET, type | SOCK_NONBLOCK, 0, now);
     if (!fd) return failed(fd.error());
-    auto endpoint = std::make_unique<Endpoint>();
-    endpoint->role = stream ? Role::kListener : Role::kDatagram;
-    endpoint->kind = spec.kind;
-    endpoint->folder = folder;
-    endpoint->fd = *fd;
-    Endpoint& added = add_endpoint(std::move(endpoint));
+    Endpoint* const added = endpoints_.get(
+        endpoints_.emplace(stream ? Role::kListener : Role::kDatagram, spec.kind, folder, *fd));
+    if (added == nullptr) {
+      (void)sockets.close(*fd, now);
+      return failed(socket::Errno{ENOBUFS});
+    }
     const sockaddr_in address = any_address(spec.port);
     if (const auto bound =
             sockets.bind(*fd, reinterpret_cast<const sockaddr*>(&address), sizeof address, now);
@@ -148,16 +147,9 @@ std::expected<void, std::string> Services::listen(const ServiceSpec& spec, std::
       if (const auto listening = sockets.listen(*fd, SOMAXCONN, now); !listening)
         return failed(listening.error());
     }
-    watch(sockets, added, EPOLLIN, now);
+    watch(sockets, *added, EPOLLIN, now);
     return {};
   });
-}
-
-Services::Endpoint& Services::add_endpoint(std::unique_ptr<Endpoint> endpoint) {
-  const auto index = static_cast<std::size_t>(endpoint->fd);
-  if (index >= endpoints_.size()) endpoints_.resize(std::max<std::size_t>(64, index * 2));
-  endpoints_[index] = std::move(endpoint);
-  return *endpoints_[index];
 }
 
 // ---- the loop
@@ -174,7 +166,7 @@ void Services::run(const volatile std::sig_atomic_t& stop) {
         const Sockets::OutputHeld held(sockets);
         for (; i < count && moved_ < kBytesPerLock; ++i) {
           // Nothing before it in this batch can have closed it: each descriptor is in a batch once.
-          if (Endpoint* endpoint = endpoints_[static_cast<std::size_t>(events[i].data.fd)].get();
+          if (Endpoint* endpoint = endpoints_.get(Handle<Endpoint>::unpack(events[i].data.u64));
               endpoint != nullptr)
             serve(sockets, *endpoint, events[i].events, now);
         }
@@ -208,7 +200,7 @@ void Services::watch(Sockets& sockets, Endpoint& endpoint, std::uint32_t interes
   if (endpoint.interest == interest) return;
   epoll_event event{};
   event.events = interest;
-  event.data.fd = endpoint.fd;
+  event.data.u64 = endpoints_.handle_of(endpoint).packed();
   (void)sockets.epoll_ctl(set_, endpoint.interest == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, endpoint.fd, &event,
                           now);
   endpoint.interest = interest & 7U;
@@ -216,7 +208,7 @@ void Services::watch(Sockets& sockets, Endpoint& endpoint, std::uint32_t interes
 
 void Services::remove(Sockets& sockets, Endpoint& endpoint, Instant now) {
   const Descriptor fd = endpoint.fd;
-  endpoints_[static_cast<std::size_t>(fd)].reset();
+  endpoints_.erase(endpoint);
   (void)sockets.close(fd, now);
   resume_accepting(sockets, now);
 }
@@ -231,22 +223,23 @@ void Services::accept_streams(Sockets& sockets, Endpoint& listener, Instant now)
       epoll_event none{};
       (void)sockets.epoll_ctl(set_, EPOLL_CTL_DEL, listener.fd, &none, now);
       listener.interest = 0;
-      paused_.push_back(listener.fd);
+      paused_.push_back(endpoints_.handle_of(listener));
       return;
     }
-    auto stream = std::make_unique<Endpoint>();
-    stream->kind = listener.kind;
-    stream->folder = listener.folder;
-    stream->fd = *fd;
+    Endpoint* const stream =
+        endpoints_.get(endpoints_.emplace(Role::kStream, listener.kind, listener.folder, *fd));
+    if (stream == nullptr) {
+      (void)sockets.close(*fd, now);
+      continue;
+    }
     if (listener.kind == ServiceKind::kHttp) stream->outbox = std::make_unique<Outbox>();
-    watch(sockets, add_endpoint(std::move(stream)),
-          listener.kind == ServiceKind::kChargen ? EPOLLIN | EPOLLOUT : EPOLLIN, now);
+    watch(sockets, *stream, listener.kind == ServiceKind::kChargen ? EPOLLIN | EPOLLOUT : EPOLLIN, now);
   }
 }
 
 void Services::resume_accepting(Sockets& sockets, Instant now) {
-  for (const Descriptor fd : std::exchange(paused_, {}))
-    watch(sockets, *endpoints_[static_cast<std::size_t>(fd)], EPOLLIN, now);
+  for (const Handle<Endpoint> listener : std::exchange(paused_, {}))
+    watch(sockets, *endpoints_.get(listener), EPOLLIN, now);
 }
 
 // ---- datagrams

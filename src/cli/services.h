@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/slab.h"
 #include "cli/http.h"
 #include "runtime/stack_host.h"
 
@@ -57,6 +58,8 @@ class Services {
   // Bytes read from a file at a time: about what a send buffer takes.
   static constexpr std::size_t kFileChunk = 128 * 1024;
   static constexpr std::size_t kEventsMax = 256;
+  // Listeners, datagram sockets and clients; the stack's descriptors are used up before.
+  static constexpr std::uint32_t kEndpointsMax = 1u << 20;
   // http services; an Endpoint names its folder in a byte.
   static constexpr std::size_t kFoldersMax = 255;
   // Connections taken, or datagrams answered, per event; the set reports what is left again.
@@ -77,14 +80,17 @@ class Services {
   };
   // One descriptor of the stack; small, as a server has one per idle client.
   struct Endpoint {
-    Role role = Role::kStream;
-    ServiceKind kind = ServiceKind::kEcho;
+    Endpoint(Role role_, ServiceKind kind_, std::uint8_t folder_, runtime::Descriptor fd_)
+        : role(role_), kind(kind_), folder(folder_), fd(fd_) {}
+
+    Role role;
+    ServiceKind kind;
     bool input_ended : 1 = false;
-    bool answering : 1 = false;      // http: the answer is not sent whole
-    bool draining : 1 = false;       // http: all said; reads until the client has closed
-    std::uint8_t interest : 3 = 0;   // what the epoll set watches: EPOLLIN, EPOLLOUT
-    std::uint8_t folder = 0;         // kHttp: index in folders_
-    runtime::Descriptor fd = -1;
+    bool answering : 1 = false;     // http: the answer is not sent whole
+    bool draining : 1 = false;      // http: all said; reads until the client has closed
+    std::uint8_t interest : 3 = 0;  // what the epoll set watches: EPOLLIN, EPOLLOUT
+    std::uint8_t folder;            // kHttp: index in folders_
+    runtime::Descriptor fd;
     std::uint64_t position = 0;      // chargen: bytes sent; kDrain: bytes thrown away
     std::unique_ptr<Outbox> outbox;  // echo: while the client does not read; http: until all is said
   };
@@ -101,7 +107,6 @@ class Services {
   bool send_answer(socket::Sockets& sockets, Endpoint& stream, Instant now);
   bool drain(socket::Sockets& sockets, Endpoint& stream, Instant now);
   void watch(socket::Sockets& sockets, Endpoint& endpoint, std::uint32_t interest, Instant now);
-  Endpoint& add_endpoint(std::unique_ptr<Endpoint> endpoint);
   void remove(socket::Sockets& sockets, Endpoint& endpoint, Instant now);
   void resume_accepting(socket::Sockets& sockets, Instant now);
 
@@ -109,8 +114,8 @@ class Services {
   runtime::Descriptor set_ = -1;  // the epoll set
   std::vector<ServiceSpec> specs_;
   std::vector<std::unique_ptr<HttpFolder>> folders_;
-  std::vector<std::unique_ptr<Endpoint>> endpoints_;  // index = descriptor
-  std::vector<runtime::Descriptor> paused_;  // listeners that found no descriptor or memory for a connection
+  Slab<Endpoint> endpoints_{kEndpointsMax};  // the set's events carry their handles
+  std::vector<Handle<Endpoint>> paused_;     // listeners that found no descriptor or memory for a connection
   std::vector<char> buffer_;                 // kChunk, for whatever is being moved
   std::vector<char> pattern_;                // chargen's, kCycle longer than kChunk
   std::size_t moved_ = 0;                    // bytes since the lock was taken

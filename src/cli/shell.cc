@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `tapir shell`: the commands of `tapir`, one after the other, on one stack: a running one, or its own in a process beside.
+// `tapir shell`: the commands of `tapir`, one after the other, on one stack: a running one, or its own in a
+// process beside.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/prctl.h>
@@ -27,7 +28,8 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-// `tapir up` in a process of its own, so that Ctrl-C at the shell does not reach it. It ends with the shell, however that ends.
+// `tapir up` in a process of its own, so that Ctrl-C at the shell does not reach it. It ends with the shell,
+// however that ends.
 class OwnStack {
  public:
   OwnStack() = default;
@@ -39,7 +41,8 @@ class OwnStack {
   OwnStack(const OwnStack&) = delete;
   OwnStack& operator=(const OwnStack&) = delete;
 
-  // Waits until it is up; 0, or the status with which it ended after complaining. `banner`: what it says of itself.
+  // Waits until it is up; 0, or the status with which it ended after complaining. `banner`: what it says of
+  // itself.
   int start(const UpOptions& options, std::string& banner) {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return complain("shell", "no pipe can be made");
@@ -111,7 +114,8 @@ class Shell {
 
   int run_terminal() {
     const char* home = std::getenv("HOME");
-    LineEditor editor("tapir> ", home != nullptr ? std::string(home) + "/.tapir_history" : std::string(), [this](std::string_view line) { return complete(line); });
+    LineEditor editor("tapir> ", home != nullptr ? std::string(home) + "/.tapir_history" : std::string(),
+                      [this](std::string_view line) { return complete(line); });
     debug_.show_with([&editor](const std::string& lines) { editor.show(lines); }, true);
     ::signal(SIGQUIT, SIG_IGN);
     while (!over_) {
@@ -151,7 +155,8 @@ class Shell {
       fmt::print("\x1b[H\x1b[2J");
       return 0;
     }
-    if (find(name) == nullptr) return complain("shell", fmt::format("there is no command '{}'; `help` lists them", name), 127);
+    if (find(name) == nullptr)
+      return complain("shell", fmt::format("there is no command '{}'; `help` lists them", name), 127);
     return table_.run(words);
   }
 
@@ -161,18 +166,22 @@ class Shell {
   };
 
   int help(const std::vector<std::string>& words) {
-    static constexpr CommandHelp kOwn[] = {{"help", "this list; help COMMAND tells its options"}, {"clear", "an empty screen"}, {"exit", "leaves, as Ctrl-D does"}};
+    static constexpr CommandHelp kOwn[] = {{"help", "this list; help COMMAND tells its options"},
+                                           {"clear", "an empty screen"},
+                                           {"exit", "leaves, as Ctrl-D does"}};
     if (words.size() > 1) {
       if (const auto* own = std::ranges::find(kOwn, words[1], &CommandHelp::name); own != std::end(kOwn)) {
         fmt::print("{}: {}\n", own->name, own->summary);
         return 0;
       }
-      if (find(words[1]) == nullptr) return complain("shell", fmt::format("there is no command '{}'; `help` lists them", words[1]), 2);
+      if (find(words[1]) == nullptr)
+        return complain("shell", fmt::format("there is no command '{}'; `help` lists them", words[1]), 2);
       return table_.run({words[1], "--help"});
     }
     std::size_t width = 0;
     for (const CommandName& each : table_.commands) width = std::max(width, each.name.size());
-    for (const CommandName& each : table_.commands) fmt::print("  {:{}}  {}\n", each.name, width, each.summary);
+    for (const CommandName& each : table_.commands)
+      fmt::print("  {:{}}  {}\n", each.name, width, each.summary);
     for (const CommandHelp& each : kOwn) fmt::print("  {:{}}  {}\n", each.name, width, each.summary);
     fmt::print("Commands may follow one another after ';'. Ctrl-C ends the command that runs.\n");
     return 0;
@@ -206,7 +215,8 @@ class Shell {
       if (const CommandName* known = find(name)) candidates = known->completions;
       if (name == "help")
         for (const CommandName& each : table_.commands) candidates.push_back(each.name);
-      if (name == "sysctl" && !typed.empty() && typed.front() != '-') candidates = names_of({{"command", "sysctl"}, {"all", true}}, "name");
+      if (name == "sysctl" && !typed.empty() && typed.front() != '-')
+        candidates = names_of({{"command", "sysctl"}, {"all", true}}, "name");
       if (name == "ip" || name == "arping" || name == "capture")
         for (std::string& interface : interface_names()) candidates.push_back(std::move(interface));
     }
@@ -229,7 +239,8 @@ class Shell {
     auto client = runtime::ControlClient::connect(default_control_path());
     if (!client) return names;
     if (const auto text = client->ask({{"command", "ip"}, {"object", "link"}, {"action", "show"}}))
-      for (const ordered_json& row : ordered_json::parse(text->get<std::string>())) names.push_back(row.value("ifname", ""));
+      for (const ordered_json& row : ordered_json::parse(text->get<std::string>()))
+        names.push_back(row.value("ifname", ""));
     return names;
   }
 
@@ -247,7 +258,8 @@ int shell_main(const ShellOptions& options, BackgroundDebug& debug, const ShellT
   OwnStack own;
   UpOptions up = options.up;
   // Without a word about which: the one that is there, as for every other command.
-  if (up == UpOptions{} && runtime::ControlClient::connect(default_control_path())) up.control = default_control_path();
+  if (up == UpOptions{} && runtime::ControlClient::connect(default_control_path()))
+    up.control = default_control_path();
   if (!up.control) {
     up.control = free_control_path();
     std::string banner;

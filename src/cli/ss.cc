@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "cli/answering.h"
@@ -13,7 +14,9 @@ namespace tapir::cli {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-void answer_ss(Running& running, const json&, runtime::ControlReply& reply) { runtime::answer_sockets(running.host, reply); }
+void answer_ss(Running& running, const json&, runtime::ControlReply& reply) {
+  runtime::answer_sockets(running.host, reply);
+}
 
 int ss_main(const SsOptions& options) {
   const auto filter = observe::SocketFilter::parse(options.filter);

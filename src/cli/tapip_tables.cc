@@ -22,7 +22,8 @@ std::optional<ordered_json> ask_ip(std::string_view name, const ControlOptions& 
   return ordered_json::parse(answer->get<std::string>());
 }
 
-int print_table(std::string_view name, const ControlOptions& options, const char* object, std::string (*text)(const ordered_json&)) {
+int print_table(std::string_view name, const ControlOptions& options, const char* object,
+                std::string (*text)(const ordered_json&)) {
   const auto rows = ask_ip(name, options, object);
   if (!rows) return 1;
   if (options.json)
@@ -99,7 +100,8 @@ constexpr std::array<Sentence, 58> kSentences = {{
     {"TcpExt", "TcpExtTCPRcvCoalesce", "TCPRcvCoalesce: %u"},
 }};
 
-// Counters that netstat has no sentence for stand by their names, as with netstat itself, when they are not 0.
+// Counters that netstat has no sentence for stand by their names, as with netstat itself, when they are not
+// 0.
 int print_statistics(const NetstatOptions& options) {
   const auto answer = ask_table("netstat", options, {{"command", "nstat"}});
   if (!answer) return 1;
@@ -125,24 +127,28 @@ int print_statistics(const NetstatOptions& options) {
       counters.erase(found);
     }
     for (const auto& [name, value] : counters.items())
-      if (std::string_view(section) == "TcpExt" && name.starts_with("TcpExt") && value.get<std::uint64_t>() != 0)
+      if (std::string_view(section) == "TcpExt" && name.starts_with("TcpExt") &&
+          value.get<std::uint64_t>() != 0)
         fmt::print("    {}: {}\n", name.substr(6), value.get<std::uint64_t>());
   }
   return 0;
 }
 
 std::string interface_table_text(const ordered_json& links) {
-  std::string text = fmt::format("{:<16}{:>6}{:>9}{:>7}{:>7}{:>9}{:>7}{:>7} Flg\n", "Iface", "MTU", "RX-OK", "RX-ERR", "RX-DRP", "TX-OK", "TX-ERR", "TX-DRP");
+  std::string text = fmt::format("{:<16}{:>6}{:>9}{:>7}{:>7}{:>9}{:>7}{:>7} Flg\n", "Iface", "MTU", "RX-OK",
+                                 "RX-ERR", "RX-DRP", "TX-OK", "TX-ERR", "TX-DRP");
   for (const ordered_json& link : links) {
     const auto& rx = link["stats64"]["rx"];
     const auto& tx = link["stats64"]["tx"];
     std::string flags;
-    for (const auto& [name, letter] : {std::pair{"BROADCAST", 'B'}, {"LOOPBACK", 'L'}, {"MULTICAST", 'M'}, {"UP", 'U'}})
+    for (const auto& [name, letter] :
+         {std::pair{"BROADCAST", 'B'}, {"LOOPBACK", 'L'}, {"MULTICAST", 'M'}, {"UP", 'U'}})
       for (const ordered_json& flag : link["flags"])
         if (flag == name) flags += letter;
     const auto count = [](const ordered_json& row, const char* key) { return row[key].get<std::uint64_t>(); };
-    text += fmt::format("{:<16}{:>6}{:>9}{:>7}{:>7}{:>9}{:>7}{:>7} {}\n", link["ifname"].get<std::string>(), count(link, "mtu"), count(rx, "packets"),
-                        count(rx, "errors"), count(rx, "dropped"), count(tx, "packets"), count(tx, "errors"), count(tx, "dropped"), flags);
+    text += fmt::format("{:<16}{:>6}{:>9}{:>7}{:>7}{:>9}{:>7}{:>7} {}\n", link["ifname"].get<std::string>(),
+                        count(link, "mtu"), count(rx, "packets"), count(rx, "errors"), count(rx, "dropped"),
+                        count(tx, "packets"), count(tx, "errors"), count(tx, "dropped"), flags);
   }
   return text;
 }
@@ -152,7 +158,10 @@ std::string interface_table_text(const ordered_json& links) {
 void answer_stat(Running& running, const json&, runtime::ControlReply& reply) {
   auto holdings = running.host.with([&](stack::Stack& stack, socket::Sockets& sockets, Instant) {
     ordered_json rows = observe::holdings_json(stack);
-    rows.insert(rows.begin(), ordered_json{{"name", "sockets"}, {"value", sockets.size()}, {"unit", ""}, {"what", "descriptors that programs hold"}});
+    rows.insert(rows.begin(), ordered_json{{"name", "sockets"},
+                                           {"value", sockets.size()},
+                                           {"unit", ""},
+                                           {"what", "descriptors that programs hold"}});
     return rows;
   });
   reply.send(holdings.dump());

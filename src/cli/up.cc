@@ -47,9 +47,9 @@ class Instance {
 
   // Each step in turn; error: one sentence.
   Outcome start() {
-    for (const auto step :
-         {&Instance::enter_namespace, &Instance::open_pcap, &Instance::make_host, &Instance::make_interface,
-          &Instance::make_others, &Instance::set_up_topology, &Instance::set_knobs, &Instance::start_services, &Instance::open_control})
+    for (const auto step : {&Instance::enter_namespace, &Instance::open_pcap, &Instance::make_host,
+                            &Instance::make_interface, &Instance::make_others, &Instance::set_up_topology,
+                            &Instance::set_knobs, &Instance::start_services, &Instance::open_control})
       if (auto done = (this->*step)(); !done) return done;
     return {};
   }
@@ -163,7 +163,9 @@ class Instance {
     host_.emplace();
     running_.emplace(*host_, captures_, probes_);
     host_->with([this](stack::Stack& stack, socket::Sockets&, Instant) {
-      captures_.describe_with([&stack](const FourTuple& tuple) { return observe::connection_comment(stack, tuple, runtime::monotonic_now()); });
+      captures_.describe_with([&stack](const FourTuple& tuple) {
+        return observe::connection_comment(stack, tuple, runtime::monotonic_now());
+      });
     });
     return {};
   }
@@ -205,8 +207,10 @@ class Instance {
       if (!device) return std::unexpected(device.error());
       if (is_tap(another.wire))
         if (auto up = drivers::set_link_up(another.device); !up) return up;
-      if (host_->add_interface(std::move(config), captures_.wrap(std::move(*device), another.device)) == kNoInterface)
-        return std::unexpected(fmt::format("the stack cannot have another interface named {}", another.device));
+      if (host_->add_interface(std::move(config), captures_.wrap(std::move(*device), another.device)) ==
+          kNoInterface)
+        return std::unexpected(
+            fmt::format("the stack cannot have another interface named {}", another.device));
     }
     return {};
   }
@@ -218,14 +222,18 @@ class Instance {
     });
     if (!added)
       return std::unexpected(
-          fmt::format("{} cannot be had: {} is no Ethernet interface of this stack, or has VLAN {} already", another.device, another.trunk, another.vlan));
+          fmt::format("{} cannot be had: {} is no Ethernet interface of this stack, or has VLAN {} already",
+                      another.device, another.trunk, another.vlan));
     return {};
   }
 
-  // The driver of a wire, counting its drops into the stack's counters; `name` becomes what the kernel calls it.
-  std::expected<std::unique_ptr<link::Device>, std::string> open_wire(Wire wire, std::string& name, std::uint32_t mtu) {
+  // The driver of a wire, counting its drops into the stack's counters; `name` becomes what the kernel calls
+  // it.
+  std::expected<std::unique_ptr<link::Device>, std::string> open_wire(Wire wire, std::string& name,
+                                                                      std::uint32_t mtu) {
     const auto count_drops = [this](auto& device) {
-      host_->with([&](stack::Stack& stack, socket::Sockets&, Instant) { device.count_into(&stack.counters()); });
+      host_->with(
+          [&](stack::Stack& stack, socket::Sockets&, Instant) { device.count_into(&stack.counters()); });
     };
     if (wire == Wire::kPacket) {
       auto packet = drivers::open_packet({.interface = name});
@@ -234,7 +242,10 @@ class Instance {
       name = (*packet)->name();
       return std::move(*packet);
     }
-    auto tap = drivers::open_tap({.type = wire == Wire::kTun ? link::LinkType::kRawIp : link::LinkType::kEthernet, .name = name, .mtu = mtu});
+    auto tap =
+        drivers::open_tap({.type = wire == Wire::kTun ? link::LinkType::kRawIp : link::LinkType::kEthernet,
+                           .name = name,
+                           .mtu = mtu});
     if (!tap) return std::unexpected(tap.error());
     count_drops(**tap);
     name = (*tap)->name();
@@ -257,7 +268,8 @@ class Instance {
     if (!device) return device;
     if (plan_.wire == Wire::kPacket) return device;
     if (plan_.peer)
-      if (auto added = drivers::add_address(device_name_, *plan_.peer); !added) return std::unexpected(added.error());
+      if (auto added = drivers::add_address(device_name_, *plan_.peer); !added)
+        return std::unexpected(added.error());
     if (auto up = drivers::set_link_up(device_name_); !up) return std::unexpected(up.error());
     return device;
   }

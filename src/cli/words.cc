@@ -22,11 +22,13 @@ std::expected<std::vector<std::vector<std::string>>, std::string> split_commands
   };
   for (std::size_t at = 0; at < line.size(); ++at) {
     const char c = line[at];
-    if (command.size() >= kWordsMax) return std::unexpected(fmt::format("too many arguments: a command has at most {} words", kWordsMax));
+    if (command.size() >= kWordsMax)
+      return std::unexpected(fmt::format("too many arguments: a command has at most {} words", kWordsMax));
     if (quote != 0) {
       if (c == quote)
         quote = 0;
-      else if (c == '\\' && quote == '"' && at + 1 < line.size() && (line[at + 1] == '"' || line[at + 1] == '\\'))
+      else if (c == '\\' && quote == '"' && at + 1 < line.size() &&
+               (line[at + 1] == '"' || line[at + 1] == '\\'))
         word += line[++at];
       else
         word += c;

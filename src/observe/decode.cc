@@ -36,21 +36,31 @@ std::string address_text(std::uint64_t word) {
 
 std::string ethertype_text(std::uint64_t type) {
   switch (type) {
-    case wire::kEtherTypeIpv4: return "IPv4";
-    case wire::kEtherTypeArp: return "ARP";
-    case wire::kEtherTypeVlan: return "VLAN";
-    case wire::kEtherTypeIpv6: return "IPv6";
-    case 0: return "bare IP";
-    default: return fmt::format("{:#06x}", type);
+    case wire::kEtherTypeIpv4:
+      return "IPv4";
+    case wire::kEtherTypeArp:
+      return "ARP";
+    case wire::kEtherTypeVlan:
+      return "VLAN";
+    case wire::kEtherTypeIpv6:
+      return "IPv6";
+    case 0:
+      return "bare IP";
+    default:
+      return fmt::format("{:#06x}", type);
   }
 }
 
 std::string protocol_text(std::uint64_t protocol) {
   switch (static_cast<IpProtocol>(protocol)) {
-    case IpProtocol::kIcmp: return "ICMP";
-    case IpProtocol::kTcp: return "TCP";
-    case IpProtocol::kUdp: return "UDP";
-    default: return fmt::to_string(protocol);
+    case IpProtocol::kIcmp:
+      return "ICMP";
+    case IpProtocol::kTcp:
+      return "TCP";
+    case IpProtocol::kUdp:
+      return "UDP";
+    default:
+      return fmt::to_string(protocol);
   }
 }
 
@@ -59,24 +69,30 @@ std::string arp_text(std::uint64_t operation) {
 }
 
 std::string reason_text(std::uint64_t word) {
-  return word < trace::kDropReasons ? std::string(trace::to_string(static_cast<trace::DropReason>(word))) : fmt::to_string(word);
+  return word < trace::kDropReasons ? std::string(trace::to_string(static_cast<trace::DropReason>(word)))
+                                    : fmt::to_string(word);
 }
 
 const char* timer_name(std::uint64_t timer) {
-  static constexpr std::array<const char*, tcp::kTimerCount> kNames = {"retransmit", "probe", "delayed ack", "keepalive",
-                                                                       "reorder", "tail probe", "pace", "compressed ack"};
+  static constexpr std::array<const char*, tcp::kTimerCount> kNames = {
+      "retransmit", "probe", "delayed ack", "keepalive", "reorder", "tail probe", "pace", "compressed ack"};
   return timer < kNames.size() ? kNames[timer] : "?";
 }
 
 const char* cause_name(std::uint64_t cause) {
-  static constexpr std::array<const char*, 13> kNames = {"closed", "reset", "reset after FIN", "refused", "timed out", "net unreachable",
-                                                         "host unreachable", "protocol unreachable", "port unreachable",
-                                                         "message too long", "prohibited", "aborted", "out of memory"};
+  static constexpr std::array<const char*, 13> kNames = {"closed",           "reset",
+                                                         "reset after FIN",  "refused",
+                                                         "timed out",        "net unreachable",
+                                                         "host unreachable", "protocol unreachable",
+                                                         "port unreachable", "message too long",
+                                                         "prohibited",       "aborted",
+                                                         "out of memory"};
   return cause < kNames.size() ? kNames[cause] : "?";
 }
 
 const char* half_open_end_name(std::uint64_t end) {
-  static constexpr std::array<const char*, 5> kNames = {"completed", "reset", "timed out", "listener closed", "delivery error"};
+  static constexpr std::array<const char*, 5> kNames = {"completed", "reset", "timed out", "listener closed",
+                                                        "delivery error"};
   return end < kNames.size() ? kNames[end] : "?";
 }
 
@@ -87,23 +103,34 @@ const char* time_wait_end_name(std::uint64_t end) {
 
 std::string tcp_subject(trace::Subject subject) {
   switch (tcp::subject_kind(subject)) {
-    case tcp::SubjectKind::kNone: return {};
-    case tcp::SubjectKind::kConnection: return fmt::format("connection {}", tcp::subject_index(subject));
-    case tcp::SubjectKind::kHalfOpen: return fmt::format("half-open {}", tcp::subject_index(subject));
-    case tcp::SubjectKind::kTimeWait: return fmt::format("time-wait {}", tcp::subject_index(subject));
-    case tcp::SubjectKind::kListener: return fmt::format("listener {}", tcp::subject_index(subject));
+    case tcp::SubjectKind::kNone:
+      return {};
+    case tcp::SubjectKind::kConnection:
+      return fmt::format("connection {}", tcp::subject_index(subject));
+    case tcp::SubjectKind::kHalfOpen:
+      return fmt::format("half-open {}", tcp::subject_index(subject));
+    case tcp::SubjectKind::kTimeWait:
+      return fmt::format("time-wait {}", tcp::subject_index(subject));
+    case tcp::SubjectKind::kListener:
+      return fmt::format("listener {}", tcp::subject_index(subject));
   }
   return {};
 }
 
-std::string interface_subject(trace::Subject subject) { return subject == 0 ? std::string() : fmt::format("interface {}", subject); }
+std::string interface_subject(trace::Subject subject) {
+  return subject == 0 ? std::string() : fmt::format("interface {}", subject);
+}
 
 // "10.0.0.1:80" of the words that *Born events have.
-std::string end_text(std::uint64_t address, std::uint64_t port) { return fmt::format("{}:{}", address_text(address), port & 0xffff); }
+std::string end_text(std::uint64_t address, std::uint64_t port) {
+  return fmt::format("{}:{}", address_text(address), port & 0xffff);
+}
 
-// The value of `event` as a room's enumerator, and the record's words under short names, for the tables below.
+// The value of `event` as a room's enumerator, and the record's words under short names, for the tables
+// below.
 struct Words {
-  explicit Words(const trace::Record& record) : a(record.words[0]), b(record.words[1]), c(record.words[2]), d(record.words[3]) {}
+  explicit Words(const trace::Record& record)
+      : a(record.words[0]), b(record.words[1]), c(record.words[2]), d(record.words[3]) {}
   std::uint64_t a, b, c, d;
 };
 
@@ -147,12 +174,17 @@ void decode_ip(const trace::Record& record, Decoded& out) {
   const Words w(record);
   out.subject = interface_subject(record.subject);
   const auto neighbor_state = [](std::uint64_t state) {
-    return state <= static_cast<std::uint64_t>(ip::NeighborState::kPermanent) ? std::string(ip::to_string(static_cast<ip::NeighborState>(state))) : "?";
+    return state <= static_cast<std::uint64_t>(ip::NeighborState::kPermanent)
+               ? std::string(ip::to_string(static_cast<ip::NeighborState>(state)))
+               : "?";
   };
   switch (static_cast<ip::Event>(record.event)) {
     case ip::Event::kReceived:
       out.event = "datagram in";
-      out.fields = {{"from", address_text(w.a)}, {"to", address_text(w.b)}, {"protocol", protocol_text(w.c)}, {"bytes", w.d}};
+      out.fields = {{"from", address_text(w.a)},
+                    {"to", address_text(w.b)},
+                    {"protocol", protocol_text(w.c)},
+                    {"bytes", w.d}};
       return;
     case ip::Event::kDropped:
       out.event = "drop";
@@ -176,7 +208,8 @@ void decode_ip(const trace::Record& record, Decoded& out) {
       return;
     case ip::Event::kNeighborState:
       out.event = "neighbour";
-      out.fields = {{"address", address_text(w.a)}, {"before", neighbor_state(w.b)}, {"after", neighbor_state(w.c)}};
+      out.fields = {
+          {"address", address_text(w.a)}, {"before", neighbor_state(w.b)}, {"after", neighbor_state(w.c)}};
       return;
     case ip::Event::kArpSent:
       out.event = "arp out";
@@ -203,7 +236,9 @@ void decode_udp(const trace::Record& record, Decoded& out) {
       return;
     case udp::Event::kError:
       out.event = "error";
-      out.fields = {{"kind", std::string(to_string(static_cast<DeliveryErrorKind>(w.a)))}, {"icmp_type", w.b}, {"icmp_code", w.c}};
+      out.fields = {{"kind", std::string(to_string(static_cast<DeliveryErrorKind>(w.a)))},
+                    {"icmp_type", w.b},
+                    {"icmp_code", w.c}};
       return;
   }
 }
@@ -248,7 +283,8 @@ void decode_socket(const trace::Record& record, Decoded& out) {
 std::vector<Field> segment_fields(const trace::Record& record) {
   const tcp::SegmentWords words = words_of(record);
   const wire::TcpSegment segment = tcp::unpack_segment(words);
-  return {{"ports", fmt::format("{} > {}", segment.src_port, segment.dst_port)}, {"segment", segment_parts(words).text()}};
+  return {{"ports", fmt::format("{} > {}", segment.src_port, segment.dst_port)},
+          {"segment", segment_parts(words).text()}};
 }
 
 std::vector<Field> born_fields(const Words& w) {
@@ -258,7 +294,9 @@ std::vector<Field> born_fields(const Words& w) {
 void decode_tcp(const trace::Record& record, Decoded& out) {
   const Words w(record);
   out.subject = tcp_subject(record.subject);
-  const auto state = [](std::uint64_t word) { return std::string(tcp::to_string(static_cast<tcp::State>(word))); };
+  const auto state = [](std::uint64_t word) {
+    return std::string(tcp::to_string(static_cast<tcp::State>(word)));
+  };
   switch (static_cast<tcp::Event>(record.event)) {
     case tcp::Event::kState:
       out.event = "state";
@@ -308,7 +346,8 @@ void decode_tcp(const trace::Record& record, Decoded& out) {
       return;
     case tcp::Event::kCookieSent:
     case tcp::Event::kCookieAccepted:
-      out.event = record.event == static_cast<std::uint16_t>(tcp::Event::kCookieSent) ? "cookie sent" : "cookie accepted";
+      out.event = record.event == static_cast<std::uint16_t>(tcp::Event::kCookieSent) ? "cookie sent"
+                                                                                      : "cookie accepted";
       out.fields = {{"cookie", w.a}};
       return;
     case tcp::Event::kHalfOpenBorn:
@@ -367,7 +406,8 @@ std::string value_text(const Field& field) {
 
 // Values that speak for themselves stand without their names.
 bool names_itself(std::string_view name) {
-  static constexpr std::array<std::string_view, 8> kPlain = {"segment", "ports", "reason", "timer", "why", "operation", "type", "connection"};
+  static constexpr std::array<std::string_view, 8> kPlain = {"segment", "ports",     "reason", "timer",
+                                                             "why",     "operation", "type",   "connection"};
   return std::find(kPlain.begin(), kPlain.end(), name) != kPlain.end();
 }
 
@@ -391,50 +431,76 @@ std::string fields_text(const std::vector<Field>& fields) {
 
 std::string_view layer_of(const trace::Record& record) {
   switch (base_of(record.event)) {
-    case base(trace::EventBase::kFrame): return "frame";
-    case base(trace::EventBase::kIp): return "ip";
-    case base(trace::EventBase::kUdp): return "udp";
-    case base(trace::EventBase::kTcp): return "tcp";
-    case base(trace::EventBase::kStack): return "stack";
-    case base(trace::EventBase::kRaw): return "raw";
-    case base(trace::EventBase::kSocket): return "socket";
-    default: return "other";
+    case base(trace::EventBase::kFrame):
+      return "frame";
+    case base(trace::EventBase::kIp):
+      return "ip";
+    case base(trace::EventBase::kUdp):
+      return "udp";
+    case base(trace::EventBase::kTcp):
+      return "tcp";
+    case base(trace::EventBase::kStack):
+      return "stack";
+    case base(trace::EventBase::kRaw):
+      return "raw";
+    case base(trace::EventBase::kSocket):
+      return "socket";
+    default:
+      return "other";
   }
 }
 
-bool is_layer(std::string_view name) { return std::find(kLayers.begin(), kLayers.end(), name) != kLayers.end(); }
+bool is_layer(std::string_view name) {
+  return std::find(kLayers.begin(), kLayers.end(), name) != kLayers.end();
+}
 
 Decoded decode(const trace::Record& record) {
   Decoded out;
   out.layer = layer_of(record);
   switch (base_of(record.event)) {
     case base(trace::EventBase::kFrame):
-    case base(trace::EventBase::kStack): decode_stack(record, out); break;
-    case base(trace::EventBase::kIp): decode_ip(record, out); break;
-    case base(trace::EventBase::kUdp): decode_udp(record, out); break;
-    case base(trace::EventBase::kTcp): decode_tcp(record, out); break;
-    case base(trace::EventBase::kRaw): decode_raw(record, out); break;
-    case base(trace::EventBase::kSocket): decode_socket(record, out); break;
-    default: break;
+    case base(trace::EventBase::kStack):
+      decode_stack(record, out);
+      break;
+    case base(trace::EventBase::kIp):
+      decode_ip(record, out);
+      break;
+    case base(trace::EventBase::kUdp):
+      decode_udp(record, out);
+      break;
+    case base(trace::EventBase::kTcp):
+      decode_tcp(record, out);
+      break;
+    case base(trace::EventBase::kRaw):
+      decode_raw(record, out);
+      break;
+    case base(trace::EventBase::kSocket):
+      decode_socket(record, out);
+      break;
+    default:
+      break;
   }
   if (!out.event.empty()) return out;
   out.event = fmt::format("event {:#06x}", record.event);
   out.subject = record.subject == 0 ? std::string() : fmt::format("{:x}", record.subject);
-  out.fields = {{"a", record.words[0]}, {"b", record.words[1]}, {"c", record.words[2]}, {"d", record.words[3]}};
+  out.fields = {
+      {"a", record.words[0]}, {"b", record.words[1]}, {"c", record.words[2]}, {"d", record.words[3]}};
   return out;
 }
 
 std::string decode_text(const trace::Record& record, Instant begin, std::string_view who) {
   const Decoded d = decode(record);
   const std::uint64_t us = to_usec(record.time - begin);
-  std::string line = fmt::format("{:>5}.{:06} {:<5} {:<15} {:<17} {}", us / 1'000'000, us % 1'000'000, who.empty() ? d.layer : who, d.subject, d.event, fields_text(d.fields));
+  std::string line = fmt::format("{:>5}.{:06} {:<5} {:<15} {:<17} {}", us / 1'000'000, us % 1'000'000,
+                                 who.empty() ? d.layer : who, d.subject, d.event, fields_text(d.fields));
   line.erase(line.find_last_not_of(' ') + 1);
   return line;
 }
 
 nlohmann::ordered_json decode_json(const trace::Record& record, Instant begin) {
   const Decoded d = decode(record);
-  nlohmann::ordered_json json{{"time_ns", (record.time - begin).count()}, {"layer", std::string(d.layer)}, {"event", d.event}};
+  nlohmann::ordered_json json{
+      {"time_ns", (record.time - begin).count()}, {"layer", std::string(d.layer)}, {"event", d.event}};
   if (!d.subject.empty()) json["subject"] = d.subject;
   for (const Field& field : d.fields)
     std::visit([&](const auto& value) { json[std::string(field.name)] = value; }, field.value);

@@ -23,7 +23,8 @@ const Chains& functions_of(Step step) {
        "tcp_v4_rcv → tcp_rcv_state_process → tcp_v4_conn_request → tcp_conn_request"},
       {"Engine::send_syn_ack → HalfOpen::syn_ack → Engine::poll_reply",
        "tcp_v4_send_synack → tcp_make_synack → ip_build_and_send_pkt"},
-      {"Engine::on_half_open_segment → HalfOpen::on_segment → Engine::become_connection → Connection::open_passive",
+      {"Engine::on_half_open_segment → HalfOpen::on_segment → Engine::become_connection → "
+       "Connection::open_passive",
        "tcp_v4_rcv → tcp_check_req → tcp_v4_syn_recv_sock → inet_csk_complete_hashdance"},
       {"Sockets::accept4 → Engine::accept → Listener::dequeue",
        "accept → inet_accept → inet_csk_accept → reqsk_queue_remove"},
@@ -55,10 +56,8 @@ const Chains& functions_of(Step step) {
        "tcp_v4_rcv → tcp_rcv_state_process → tcp_rcv_synsent_state_process → tcp_reset"},
       {"Engine::on_datagram → Connection::on_segment → check_rst → finish",
        "tcp_v4_rcv → tcp_validate_incoming → tcp_reset"},
-      {"Engine::on_datagram → reset_answer",
-       "tcp_v4_rcv → __inet_lookup_skb → tcp_v4_send_reset"},
-      {"Engine::reset_answer → reply → poll_reply",
-       "tcp_v4_send_reset → ip_send_unicast_reply"},
+      {"Engine::on_datagram → reset_answer", "tcp_v4_rcv → __inet_lookup_skb → tcp_v4_send_reset"},
+      {"Engine::reset_answer → reply → poll_reply", "tcp_v4_send_reset → ip_send_unicast_reply"},
   }};
   return kTable[static_cast<std::size_t>(step)];
 }
@@ -75,16 +74,19 @@ Step inbound_step(std::uint16_t flags, std::uint32_t payload, State before, Stat
   if (before == State::kTimeWait) return Step::kTimeWaitIn;
   if (fin) return before == State::kEstablished ? Step::kPeerCloseIn : Step::kPeerFinalIn;
   if (before == State::kFinWait1 && after == State::kFinWait2) return Step::kFinAckedIn;
-  if ((before == State::kLastAck && after == State::kClosed) || (before == State::kClosing && after == State::kTimeWait))
+  if ((before == State::kLastAck && after == State::kClosed) ||
+      (before == State::kClosing && after == State::kTimeWait))
     return Step::kLastAckIn;
   return payload != 0 ? Step::kDataIn : Step::kAckIn;
 }
 
 Step outbound_step(std::uint16_t flags, std::uint32_t payload, State before, State after) {
-  const bool syn = (flags & wire::kSyn) != 0, fin = (flags & wire::kFin) != 0, ack = (flags & wire::kAck) != 0;
+  const bool syn = (flags & wire::kSyn) != 0, fin = (flags & wire::kFin) != 0,
+             ack = (flags & wire::kAck) != 0;
   if ((flags & wire::kRst) != 0) return Step::kResetOut;
   if (syn) return ack ? Step::kSynAckOut : Step::kConnect;
-  if (fin) return after == State::kLastAck || before == State::kCloseWait ? Step::kCloseReplyOut : Step::kCloseOut;
+  if (fin)
+    return after == State::kLastAck || before == State::kCloseWait ? Step::kCloseReplyOut : Step::kCloseOut;
   if (after == State::kTimeWait) return Step::kTimeWaitAck;
   return payload != 0 ? Step::kDataOut : Step::kAckOut;
 }
@@ -92,7 +94,8 @@ Step outbound_step(std::uint16_t flags, std::uint32_t payload, State before, Sta
 }  // namespace
 
 Step step_of(bool inbound, std::uint16_t flags, std::uint32_t payload_bytes, State before, State after) {
-  return inbound ? inbound_step(flags, payload_bytes, before, after) : outbound_step(flags, payload_bytes, before, after);
+  return inbound ? inbound_step(flags, payload_bytes, before, after)
+                 : outbound_step(flags, payload_bytes, before, after);
 }
 
 }  // namespace tapir::observe

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Interfaces, routes and neighbours as ip(8) prints them: JSON under iproute2's keys, which crosses a control socket as it is, and
-// iproute2's text of that JSON. For whoever holds the stack's lock: reads, changes nothing.
+// Interfaces, routes and neighbours as ip(8) prints them: JSON under iproute2's keys, which crosses a control
+// socket as it is, and iproute2's text of that JSON. For whoever holds the stack's lock: reads, changes
+// nothing.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,8 @@ struct IpView {
   bool addresses = true;    // `ip addr`; false: `ip link`
 };
 
-// {"ifindex", "ifname", "flags", "mtu", "operstate", "link_type", "address", "addr_info": […], "stats64": {…}} each.
+// {"ifindex", "ifname", "flags", "mtu", "operstate", "link_type", "address", "addr_info": […], "stats64":
+// {…}} each.
 nlohmann::ordered_json links_json(const stack::Stack& stack);
 std::string links_text(const nlohmann::ordered_json& links, const IpView& view);
 
@@ -30,11 +32,13 @@ nlohmann::ordered_json routes_json(const stack::Stack& stack);
 std::string route_get_text(const nlohmann::ordered_json& rows);
 std::string routes_text(const nlohmann::ordered_json& routes);
 
-// {"dst", "dev", "lladdr", "state": […], "probes", "queued", "used", "confirmed", "updated" (seconds ago)} each.
+// {"dst", "dev", "lladdr", "state": […], "probes", "queued", "used", "confirmed", "updated" (seconds ago)}
+// each.
 nlohmann::ordered_json neighbors_json(const stack::Stack& stack, Instant now);
 std::string neighbors_text(const nlohmann::ordered_json& neighbors, bool statistics = false);
 
-// Multicast groups that are listened to: {"ifindex", "ifname", "maddr": [{"family", "address", "users"}]} each.
+// Multicast groups that are listened to: {"ifindex", "ifname", "maddr": [{"family", "address", "users"}]}
+// each.
 nlohmann::ordered_json groups_json(const stack::Stack& stack);
 std::string groups_text(const nlohmann::ordered_json& groups);
 
@@ -49,8 +53,9 @@ std::string arpcache_text(const nlohmann::ordered_json& neighbors);
 
 // ---- what the stack holds: `stat` ----
 
-// An array of {"name", "value", "limit"?, "unit", "what"}: frames, sockets, connections, half-open, time-wait, neighbours,
-// fragments, bytes of the memory budget … Each comes back to where it was when its traffic is over; what does not has leaked.
+// An array of {"name", "value", "limit"?, "unit", "what"}: frames, sockets, connections, half-open,
+// time-wait, neighbours, fragments, bytes of the memory budget … Each comes back to where it was when its
+// traffic is over; what does not has leaked.
 nlohmann::ordered_json holdings_json(stack::Stack& stack);
 std::string holdings_text(const nlohmann::ordered_json& holdings);
 

@@ -3,9 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
-
 #include <nlohmann/json.hpp>
+#include <string>
 
 namespace tapir::observe {
 
@@ -16,6 +15,8 @@ T get(const nlohmann::ordered_json& row, const char* key, T otherwise = {}) {
   return found == row.end() || found->is_null() ? otherwise : found->get<T>();
 }
 
-inline std::uint64_t number(const nlohmann::ordered_json& row, const char* key) { return get<std::uint64_t>(row, key, 0); }
+inline std::uint64_t number(const nlohmann::ordered_json& row, const char* key) {
+  return get<std::uint64_t>(row, key, 0);
+}
 
 }  // namespace tapir::observe

@@ -76,10 +76,13 @@ class LadderMaker {
 
   void on_record(const trace::Record& record) {
     switch (static_cast<tcp::Event>(record.event)) {
-      case tcp::Event::kSegmentIn: return on_segment(record, true);
-      case tcp::Event::kSegmentOut: return on_segment(record, false);
+      case tcp::Event::kSegmentIn:
+        return on_segment(record, true);
+      case tcp::Event::kSegmentOut:
+        return on_segment(record, false);
       case tcp::Event::kState:
-        if (subject_ != 0 && record.subject == subject_) on_state(static_cast<State>(record.words[0]), static_cast<State>(record.words[1]));
+        if (subject_ != 0 && record.subject == subject_)
+          on_state(static_cast<State>(record.words[0]), static_cast<State>(record.words[1]));
         return;
       case tcp::Event::kHalfOpenBorn:
         if (ours(record)) set_state(State::kSynReceived);
@@ -93,14 +96,16 @@ class LadderMaker {
       case tcp::Event::kAccepted:
         if (subject_ != 0 && record.words[0] == subject_) on_accept(record.time);
         return;
-      default: return;
+      default:
+        return;
     }
   }
 
   Ladder finish() {
     if (called_) set_state(*called_);
     // Who refuses was not listening.
-    if (ladder_.peers == State::kListen && ladder_.steps.size() > 1 && tcp::unpack_segment(ladder_.steps[1].words).has(wire::kRst)) {
+    if (ladder_.peers == State::kListen && ladder_.steps.size() > 1 &&
+        tcp::unpack_segment(ladder_.steps[1].words).has(wire::kRst)) {
       ladder_.peers = State::kClosed;
       for (LadderStep& step : ladder_.steps) step.peers = State::kClosed;
     }
@@ -108,7 +113,9 @@ class LadderMaker {
   }
 
  private:
-  bool ours(const trace::Record& record) const { return record.words[0] == tcp::pack_ports(flow_.local_port, flow_.remote_port); }
+  bool ours(const trace::Record& record) const {
+    return record.words[0] == tcp::pack_ports(flow_.local_port, flow_.remote_port);
+  }
 
   void set_state(State state) {
     state_ = state;
@@ -137,7 +144,9 @@ class LadderMaker {
   void on_segment(const trace::Record& record, bool in) {
     const tcp::SegmentWords words = words_of(record);
     const wire::TcpSegment segment = tcp::unpack_segment(words);
-    if ((in ? segment.dst_port : segment.src_port) != flow_.local_port || (in ? segment.src_port : segment.dst_port) != flow_.remote_port) return;
+    if ((in ? segment.dst_port : segment.src_port) != flow_.local_port ||
+        (in ? segment.src_port : segment.dst_port) != flow_.remote_port)
+      return;
     if (tcp::subject_kind(record.subject) == tcp::SubjectKind::kConnection) subject_ = record.subject;
     if (again(record, in, words)) return;
     if (ladder_.steps.empty()) begin(segment, in, record.subject);
@@ -154,10 +163,12 @@ class LadderMaker {
     }
     if (in && segment.has(wire::kFin)) peer_.note_fin_end(segment.seq + tcp::payload_bytes(words) + 1);
     // The small record of an orphan does not tell its state: only the peer's FIN moves it.
-    if (in && tcp::subject_kind(record.subject) == tcp::SubjectKind::kTimeWait && segment.has(wire::kFin)) state_ = State::kTimeWait;
+    if (in && tcp::subject_kind(record.subject) == tcp::SubjectKind::kTimeWait && segment.has(wire::kFin))
+      state_ = State::kTimeWait;
     peer_.on_segment(in, segment);
-    step.segment = segment_parts(words, in ? wire::SegmentTextBases{their_iss_, our_iss_, their_ts_, our_ts_}
-                                           : wire::SegmentTextBases{our_iss_, their_iss_, our_ts_, their_ts_});
+    step.segment =
+        segment_parts(words, in ? wire::SegmentTextBases{their_iss_, our_iss_, their_ts_, our_ts_}
+                                : wire::SegmentTextBases{our_iss_, their_iss_, our_ts_, their_ts_});
     step.ours = state_;
     step.peers = peer_.now();
     befores_.push_back(before);
@@ -165,9 +176,11 @@ class LadderMaker {
     last_ = record;
   }
 
-  // The ACK that ends a handshake is seen by the half-open record, then by the connection it becomes: one segment.
+  // The ACK that ends a handshake is seen by the half-open record, then by the connection it becomes: one
+  // segment.
   bool again(const trace::Record& record, bool in, const tcp::SegmentWords& words) const {
-    return in && !ladder_.steps.empty() && last_.event == record.event && last_.time == record.time && last_.subject != record.subject &&
+    return in && !ladder_.steps.empty() && last_.event == record.event && last_.time == record.time &&
+           last_.subject != record.subject &&
            last_.words == std::array<std::uint64_t, 4>{words.a, words.b, words.c, words.d};
   }
 
@@ -192,15 +205,15 @@ class LadderMaker {
 
  private:
   Flow flow_;
-  trace::Subject subject_ = 0;          // of the connection, once known
-  State state_ = State::kClosed;        // ours
-  std::optional<State> called_;         // what a call made of it, until the segment that follows
+  trace::Subject subject_ = 0;    // of the connection, once known
+  State state_ = State::kClosed;  // ours
+  std::optional<State> called_;   // what a call made of it, until the segment that follows
   PeerState peer_;
   SeqNum our_iss_, their_iss_;
   std::uint32_t our_ts_ = 0, their_ts_ = 0;
   bool our_known_ = false, their_known_ = false;
   trace::Record last_;
-  std::vector<State> befores_;          // our state before each segment
+  std::vector<State> befores_;  // our state before each segment
   Ladder ladder_;
 };
 
@@ -210,7 +223,8 @@ constexpr std::size_t kTimeWidth = 9, kStateWidth = 12, kIndent = 2;
 
 // Columns that `text` takes: UTF-8, every character one column.
 std::size_t columns_of(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+  return static_cast<std::size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
 // A chain of calls broken before arrows, so that no line is wider than `width`.
@@ -275,14 +289,16 @@ Ladder make_ladder(std::span<const trace::Record> records, const Flow& flow) {
 Ladder Ladder::handshake() const {
   Ladder part{ours, peers, {}};
   for (const LadderStep& step : steps) {
-    const bool both = !part.steps.empty() && part.steps.back().ours == State::kEstablished && part.steps.back().peers == State::kEstablished;
+    const bool both = !part.steps.empty() && part.steps.back().ours == State::kEstablished &&
+                      part.steps.back().peers == State::kEstablished;
     if (both && step.step != Step::kAccept) break;
     part.steps.push_back(step);
   }
   // The call may come after the first data; it still belongs here.
   const auto is_accept = [](const LadderStep& step) { return step.step == Step::kAccept; };
   if (std::none_of(part.steps.begin(), part.steps.end(), is_accept))
-    if (const auto accept = std::find_if(steps.begin(), steps.end(), is_accept); accept != steps.end()) part.steps.push_back(*accept);
+    if (const auto accept = std::find_if(steps.begin(), steps.end(), is_accept); accept != steps.end())
+      part.steps.push_back(*accept);
   return part;
 }
 
@@ -305,8 +321,10 @@ std::string ladder_text(const Ladder& ladder, const LadderStyle& style) {
   const std::string gap(kIndent + kTimeWidth + 2, ' ');
   const std::string blank(between, ' ');
   const std::string functions_indent(gap.size() + 7, ' ');
-  const auto post = [&](std::string_view time, const char* ours, const std::string& middle, const char* peers) {
-    std::string line = fmt::format("{:{}}{:>{}}  {:<{}} |{}| {}", "", kIndent, time, kTimeWidth, ours, kStateWidth, middle, peers);
+  const auto post = [&](std::string_view time, const char* ours, const std::string& middle,
+                        const char* peers) {
+    std::string line = fmt::format("{:{}}{:>{}}  {:<{}} |{}| {}", "", kIndent, time, kTimeWidth, ours,
+                                   kStateWidth, middle, peers);
     line.erase(line.find_last_not_of(' ') + 1);
     return line + '\n';
   };
@@ -333,8 +351,10 @@ std::string ladder_text(const Ladder& ladder, const LadderStyle& style) {
     }
     if (!style.functions) continue;
     const Chains& chains = functions_of(step.step);
-    text += fmt::format("{}tapir  {}", gap, wrapped(chains.tapir, width - functions_indent.size(), functions_indent));
-    text += fmt::format("{}Linux  {}", gap, wrapped(chains.linux_kernel, width - functions_indent.size(), functions_indent));
+    text += fmt::format("{}tapir  {}", gap,
+                        wrapped(chains.tapir, width - functions_indent.size(), functions_indent));
+    text += fmt::format("{}Linux  {}", gap,
+                        wrapped(chains.linux_kernel, width - functions_indent.size(), functions_indent));
   }
   return text;
 }
@@ -344,7 +364,9 @@ nlohmann::ordered_json ladder_json(const Ladder& ladder) {
   const Instant begin = ladder.steps.empty() ? Instant{} : ladder.steps.front().time;
   for (const LadderStep& step : ladder.steps) {
     const Chains& chains = functions_of(step.step);
-    const char* const kind = step.kind == LadderStep::Kind::kIn ? "in" : step.kind == LadderStep::Kind::kOut ? "out" : "call";
+    const char* const kind = step.kind == LadderStep::Kind::kIn    ? "in"
+                             : step.kind == LadderStep::Kind::kOut ? "out"
+                                                                   : "call";
     steps.push_back({{"time_us", to_usec(step.time - begin)},
                      {"kind", kind},
                      {"segment", step.segment.text()},
@@ -353,7 +375,9 @@ nlohmann::ordered_json ladder_json(const Ladder& ladder) {
                      {"tapir_functions", std::string(chains.tapir)},
                      {"linux_functions", std::string(chains.linux_kernel)}});
   }
-  return {{"tapir_state", tcp::to_string(ladder.ours)}, {"peer_state", tcp::to_string(ladder.peers)}, {"steps", std::move(steps)}};
+  return {{"tapir_state", tcp::to_string(ladder.ours)},
+          {"peer_state", tcp::to_string(ladder.peers)},
+          {"steps", std::move(steps)}};
 }
 
 }  // namespace tapir::observe

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The life of one connection as a ladder: its segments between two posts, the states of both ends, and at each step the functions
-// that took it, ours and Linux's.
+// The life of one connection as a ladder: its segments between two posts, the states of both ends, and at
+// each step the functions that took it, ours and Linux's.
 #pragma once
 
 #include <cstdint>
@@ -27,14 +27,14 @@ struct LadderStep {
   enum class Kind : std::uint8_t { kIn, kOut, kCall } kind = Kind::kIn;
   Instant time{};
   Step step{};
-  SegmentParts segment;                 // numbers relative to the initial ones; of a call, its name in `head`
-  tcp::SegmentWords words;              // not of a call
+  SegmentParts segment;     // numbers relative to the initial ones; of a call, its name in `head`
+  tcp::SegmentWords words;  // not of a call
   tcp::State ours = tcp::State::kClosed;   // after the step
   tcp::State peers = tcp::State::kClosed;  // after it, inferred from what the peer sent and must have got
 };
 
 struct Ladder {
-  tcp::State ours = tcp::State::kClosed;   // before the first step
+  tcp::State ours = tcp::State::kClosed;  // before the first step
   tcp::State peers = tcp::State::kClosed;
   std::vector<LadderStep> steps;
 
@@ -43,14 +43,14 @@ struct Ladder {
   Ladder close() const;
 };
 
-// The ladder of `flow` in `records`, which our stack traced (oldest first). Whole connections give the truest states; when the
-// record begins later, both ends are taken for ESTABLISHED.
+// The ladder of `flow` in `records`, which our stack traced (oldest first). Whole connections give the truest
+// states; when the record begins later, both ends are taken for ESTABLISHED.
 Ladder make_ladder(std::span<const trace::Record> records, const Flow& flow);
 
 struct LadderStyle {
-  std::string our_name = "tapir";       // above the left post
+  std::string our_name = "tapir";  // above the left post
   std::string peer_name = "peer";
-  std::size_t width = 100;              // columns of the page, at least 76
+  std::size_t width = 100;  // columns of the page, at least 76
   bool functions = true;
 };
 // Times are milliseconds since the first step.

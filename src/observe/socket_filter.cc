@@ -55,7 +55,8 @@ Endpoint endpoint_of(const nlohmann::ordered_json& row, const char* key) {
   const std::size_t colon = text.rfind(':');
   Endpoint end;
   end.address = IpAddress::parse(text.substr(0, colon)).value_or(IpAddress{});
-  if (colon != std::string::npos) std::from_chars(text.data() + colon + 1, text.data() + text.size(), end.port);
+  if (colon != std::string::npos)
+    std::from_chars(text.data() + colon + 1, text.data() + text.size(), end.port);
   return end;
 }
 
@@ -83,7 +84,8 @@ std::vector<std::string> tokens_of(std::span<const std::string> words) {
       } else if (kSigns.find(c) != std::string_view::npos) {
         end_word();
         std::string sign(1, c);
-        const bool two = at + 1 < text.size() && ((c != '(' && c != ')' && text[at + 1] == '=') || ((c == '&' || c == '|') && text[at + 1] == c));
+        const bool two = at + 1 < text.size() && ((c != '(' && c != ')' && text[at + 1] == '=') ||
+                                                  ((c == '&' || c == '|') && text[at + 1] == c));
         if (two) sign += text[++at];
         tokens.push_back(std::move(sign));
       } else {
@@ -109,7 +111,11 @@ class FilterParser {
       const bool exclude = next() == "exclude";
       const std::string word = next();
       const auto states = states_named(word, SocketFilter::kAllStates);
-      if (!states) return std::unexpected(fmt::format("'{}' is no state: established, syn-sent, syn-recv, fin-wait-1, fin-wait-2, time-wait, closed, close-wait, last-ack, listening, closing, or a group: all, connected, synchronized, bucket, big", word));
+      if (!states)
+        return std::unexpected(fmt::format(
+            "'{}' is no state: established, syn-sent, syn-recv, fin-wait-1, fin-wait-2, time-wait, closed, "
+            "close-wait, last-ack, listening, closing, or a group: all, connected, synchronized, bucket, big",
+            word));
       if (exclude)
         filter.states_ &= ~*states;
       else
@@ -152,7 +158,8 @@ class FilterParser {
     Test left = one(depth);
     while (error_.empty()) {
       const bool joined = take({"and", "&&", "&"});
-      if (!joined && (peek().empty() || peek() == ")" || peek() == "or" || peek() == "||" || peek() == "|")) break;
+      if (!joined && (peek().empty() || peek() == ")" || peek() == "or" || peek() == "||" || peek() == "|"))
+        break;
       left = [a = std::move(left), b = one(depth)](const Ends& ends) { return a(ends) && b(ends); };
     }
     return left;
@@ -169,7 +176,8 @@ class FilterParser {
     if (word == "src" || word == "dst") return host(word == "src");
     if (word == "sport" || word == "dport") return port(word == "sport");
     if (word.empty()) return fail("the filter ends too early");
-    return fail(fmt::format("'{}' means nothing in a filter: state, src, dst, sport, dport, and, or, not, ( )", word));
+    return fail(fmt::format(
+        "'{}' means nothing in a filter: state, src, dst, sport, dport, and, or, not, ( )", word));
   }
 
   Test host(bool local) {
@@ -185,7 +193,8 @@ class FilterParser {
     std::optional<IpPrefix> prefix;
     if (!address.empty() && address != "*") {
       prefix = IpPrefix::parse(address);
-      if (const auto whole = IpAddress::parse(address); !prefix && whole) prefix = IpPrefix{*whole, static_cast<std::uint8_t>(whole->is_v4() ? 32 : 128)};
+      if (const auto whole = IpAddress::parse(address); !prefix && whole)
+        prefix = IpPrefix{*whole, static_cast<std::uint8_t>(whole->is_v4() ? 32 : 128)};
       if (!prefix) return fail(fmt::format("'{}' is no address", address));
     }
     return [=](const Ends& ends) {
@@ -200,9 +209,13 @@ class FilterParser {
     const auto value = port_of(text);
     if (!value) return fail(fmt::format("'{}' is no port, like :80", text));
     const std::uint16_t with = *value;
-    const auto test = [local](auto compare) -> Test { return [=](const Ends& ends) { return compare(local ? ends.local.port : ends.peer.port); }; };
-    if (sign == "=" || sign == "==" || sign == "eq") return test([with](std::uint16_t p) { return p == with; });
-    if (sign == "!=" || sign == "ne" || sign == "neq") return test([with](std::uint16_t p) { return p != with; });
+    const auto test = [local](auto compare) -> Test {
+      return [=](const Ends& ends) { return compare(local ? ends.local.port : ends.peer.port); };
+    };
+    if (sign == "=" || sign == "==" || sign == "eq")
+      return test([with](std::uint16_t p) { return p == with; });
+    if (sign == "!=" || sign == "ne" || sign == "neq")
+      return test([with](std::uint16_t p) { return p != with; });
     if (sign == "<" || sign == "lt") return test([with](std::uint16_t p) { return p < with; });
     if (sign == "<=" || sign == "le") return test([with](std::uint16_t p) { return p <= with; });
     if (sign == ">" || sign == "gt") return test([with](std::uint16_t p) { return p > with; });
@@ -215,7 +228,9 @@ class FilterParser {
   std::string error_;
 };
 
-std::expected<SocketFilter, std::string> SocketFilter::parse(std::span<const std::string> words) { return FilterParser(tokens_of(words)).parse(); }
+std::expected<SocketFilter, std::string> SocketFilter::parse(std::span<const std::string> words) {
+  return FilterParser(tokens_of(words)).parse();
+}
 
 bool SocketFilter::wants(const nlohmann::ordered_json& row) const {
   const auto state = row.find("state");

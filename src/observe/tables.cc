@@ -28,17 +28,28 @@ std::string raw_end(const IpAddress& address, std::uint64_t number) {
 // iproute2's names of states.
 const char* ss_state(tcp::State state) {
   switch (state) {
-    case tcp::State::kEstablished: return "ESTAB";
-    case tcp::State::kSynSent: return "SYN-SENT";
-    case tcp::State::kSynReceived: return "SYN-RECV";
-    case tcp::State::kFinWait1: return "FIN-WAIT-1";
-    case tcp::State::kFinWait2: return "FIN-WAIT-2";
-    case tcp::State::kTimeWait: return "TIME-WAIT";
-    case tcp::State::kClosed: return "UNCONN";
-    case tcp::State::kCloseWait: return "CLOSE-WAIT";
-    case tcp::State::kLastAck: return "LAST-ACK";
-    case tcp::State::kListen: return "LISTEN";
-    case tcp::State::kClosing: return "CLOSING";
+    case tcp::State::kEstablished:
+      return "ESTAB";
+    case tcp::State::kSynSent:
+      return "SYN-SENT";
+    case tcp::State::kSynReceived:
+      return "SYN-RECV";
+    case tcp::State::kFinWait1:
+      return "FIN-WAIT-1";
+    case tcp::State::kFinWait2:
+      return "FIN-WAIT-2";
+    case tcp::State::kTimeWait:
+      return "TIME-WAIT";
+    case tcp::State::kClosed:
+      return "UNCONN";
+    case tcp::State::kCloseWait:
+      return "CLOSE-WAIT";
+    case tcp::State::kLastAck:
+      return "LAST-ACK";
+    case tcp::State::kListen:
+      return "LISTEN";
+    case tcp::State::kClosing:
+      return "CLOSING";
   }
   return "UNKNOWN";
 }
@@ -78,7 +89,7 @@ Json info_json(const tcp::ConnectionInfo& info) {
   json["lastsnd_ms"] = to_msec(info.since_data_sent);
   json["lastrcv_ms"] = to_msec(info.since_data_received);
   json["lastack_ms"] = to_msec(info.since_ack_received);
-  json["pacing_rate"] = info.pacing_rate;   // bytes per second; all ones: none
+  json["pacing_rate"] = info.pacing_rate;  // bytes per second; all ones: none
   json["delivered"] = info.delivered;
   json["unacked"] = info.unacked;
   json["retrans"] = info.retrans;
@@ -122,7 +133,8 @@ void add_tcp_row(void* context, const tcp::Engine::Row& row) {
     const tcp::Connection& c = *row.connection;
     json["orphan"] = c.orphan();
     json["info"] = info_json(c.info(visit.now));
-    json["mem"] = {{"rcvbuf", c.receive_buffer_limit()}, {"sndbuf", c.send_buffer_limit()}, {"used", c.memory_used()}};
+    json["mem"] = {
+        {"rcvbuf", c.receive_buffer_limit()}, {"sndbuf", c.send_buffer_limit()}, {"used", c.memory_used()}};
   }
   visit.rows.push_back(std::move(json));
 }
@@ -149,9 +161,10 @@ std::string info_text(const Json& info) {
   append_if(text, info, "rcvmss", "rcvmss");
   append_if(text, info, "advmss", "advmss");
   append_if(text, info, "cwnd", "cwnd");
-  if (const std::uint64_t ssthresh = number(info, "ssthresh"); ssthresh < 0xffff) append_if(text, info, "ssthresh", "ssthresh");
-  for (const char* key : {"bytes_sent", "bytes_retrans", "bytes_acked", "bytes_received", "segs_out", "segs_in", "data_segs_out",
-                          "data_segs_in"})
+  if (const std::uint64_t ssthresh = number(info, "ssthresh"); ssthresh < 0xffff)
+    append_if(text, info, "ssthresh", "ssthresh");
+  for (const char* key : {"bytes_sent", "bytes_retrans", "bytes_acked", "bytes_received", "segs_out",
+                          "segs_in", "data_segs_out", "data_segs_in"})
     append_if(text, info, key, key);
   const std::uint64_t cwnd = number(info, "cwnd"), mss = number(info, "mss"), rtt_us = number(info, "rtt_us");
   if (rtt_us != 0 && mss != 0) text += fmt::format(" send {}bps", cwnd * mss * 8 * 1'000'000 / rtt_us);
@@ -168,7 +181,8 @@ std::string info_text(const Json& info) {
   append_if(text, info, "lost", "lost");
   append_if(text, info, "sacked", "sacked");
   if (number(info, "reordering") != 3) append_if(text, info, "reordering", "reordering");
-  if (const std::uint64_t rcv_rtt = number(info, "rcv_rtt_us"); rcv_rtt != 0) text += " rcv_rtt:" + decimal(rcv_rtt);
+  if (const std::uint64_t rcv_rtt = number(info, "rcv_rtt_us"); rcv_rtt != 0)
+    text += " rcv_rtt:" + decimal(rcv_rtt);
   append_if(text, info, "rcv_space", "rcv_space");
   append_if(text, info, "rcv_ssthresh", "rcv_ssthresh");
   append_if(text, info, "notsent", "notsent");
@@ -182,9 +196,13 @@ std::string info_text(const Json& info) {
 std::string extra_text(const Json& row, const SsView& view) {
   std::string text;
   if (const auto timer = row.find("timer"); view.timers && timer != row.end())
-    text += fmt::format("timer:({},{},{})", get(*timer, "name"), timer_text(number(*timer, "expires_ms")), number(*timer, "retrans"));
-  if (const std::string users = get(row, "users"); view.processes && !users.empty()) text += (text.empty() ? "" : " ") + users;
-  if (view.extended) text += fmt::format("{}sk:{:x}{}", text.empty() ? "" : " ", number(row, "subject"), get(row, "orphan", false) ? " orphan" : "");
+    text += fmt::format("timer:({},{},{})", get(*timer, "name"), timer_text(number(*timer, "expires_ms")),
+                        number(*timer, "retrans"));
+  if (const std::string users = get(row, "users"); view.processes && !users.empty())
+    text += (text.empty() ? "" : " ") + users;
+  if (view.extended)
+    text += fmt::format("{}sk:{:x}{}", text.empty() ? "" : " ", number(row, "subject"),
+                        get(row, "orphan", false) ? " orphan" : "");
   return text;
 }
 
@@ -192,8 +210,9 @@ std::string extra_text(const Json& row, const SsView& view) {
 std::string below_text(const Json& row, const SsView& view) {
   std::string text;
   if (const auto mem = row.find("mem"); view.memory && mem != row.end())
-    text += fmt::format(" skmem:(r{},rb{},t0,tb{},f0,w{},o0,bl0,d{})", number(row, "recv_q"), number(*mem, "rcvbuf"),
-                        number(*mem, "sndbuf"), number(row, "send_q"), number(*mem, "drops"));
+    text += fmt::format(" skmem:(r{},rb{},t0,tb{},f0,w{},o0,bl0,d{})", number(row, "recv_q"),
+                        number(*mem, "rcvbuf"), number(*mem, "sndbuf"), number(row, "send_q"),
+                        number(*mem, "drops"));
   if (const auto info = row.find("info"); view.info && info != row.end()) text += info_text(*info);
   return text.empty() ? text : "\t" + text + "\n";
 }
@@ -201,12 +220,14 @@ std::string below_text(const Json& row, const SsView& view) {
 // "*:tap0", "[2054]:*": what it takes, and where, as ss names packet sockets.
 std::string packet_end(const stack::Stack::Parts& parts, const raw::PacketPort& port) {
   const ip::Interface* on = parts.interfaces.find(port.interface);
-  const std::string protocol = port.protocol == raw::kEveryProtocol ? "*" : fmt::format("[{}]", port.protocol);
+  const std::string protocol =
+      port.protocol == raw::kEveryProtocol ? "*" : fmt::format("[{}]", port.protocol);
   return protocol + ':' + (on != nullptr ? on->name : "*");
 }
 
 // A row of a socket that has a queue and no connection.
-Json queued_row(const char* netid, bool connected, std::string local, std::string peer, std::uint64_t subject, const raw::ReceiveQueue& queue) {
+Json queued_row(const char* netid, bool connected, std::string local, std::string peer, std::uint64_t subject,
+                const raw::ReceiveQueue& queue) {
   return {{"netid", netid},
           {"state", connected ? "ESTAB" : "UNCONN"},
           {"recv_q", queue.true_size()},
@@ -214,20 +235,24 @@ Json queued_row(const char* netid, bool connected, std::string local, std::strin
           {"local", std::move(local)},
           {"peer", std::move(peer)},
           {"subject", subject},
-          {"mem", {{"rcvbuf", queue.limit}, {"sndbuf", 0}, {"used", queue.true_size()}, {"drops", queue.drops()}}}};
+          {"mem",
+           {{"rcvbuf", queue.limit}, {"sndbuf", 0}, {"used", queue.true_size()}, {"drops", queue.drops()}}}};
 }
 
 void add_raw_rows(const stack::Stack::Parts& parts, Json& rows) {
   parts.packet_ports.for_each([&](const raw::PacketPort& port) {
-    rows.push_back(queued_row(port.cooked ? "p_dgr" : "p_raw", false, packet_end(parts, port), "*", port.owner, port.queue));
+    rows.push_back(queued_row(port.cooked ? "p_dgr" : "p_raw", false, packet_end(parts, port), "*",
+                              port.owner, port.queue));
   });
   parts.raw_ports.for_each([&](const raw::RawPort& port) {
-    rows.push_back(queued_row("raw", port.connected(), raw_end(port.local, static_cast<std::uint64_t>(port.protocol)),
+    rows.push_back(queued_row("raw", port.connected(),
+                              raw_end(port.local, static_cast<std::uint64_t>(port.protocol)),
                               ss_endpoint({port.remote, 0}), port.owner, port.queue));
   });
   parts.ping_ports.for_each([&](const raw::PingPort& port) {
     if (port.identifier() == 0) return;
-    rows.push_back(queued_row("icmp", port.connected(), raw_end(port.local, port.identifier()), ss_endpoint({port.remote, 0}), port.owner, port.queue));
+    rows.push_back(queued_row("icmp", port.connected(), raw_end(port.local, port.identifier()),
+                              ss_endpoint({port.remote, 0}), port.owner, port.queue));
   });
 }
 
@@ -249,7 +274,8 @@ bool wanted(const Json& row, const SsView& view) {
 
 }  // namespace
 
-// ---- numbers -------------------------------------------------------------------------------------------------------
+// ---- numbers
+// -------------------------------------------------------------------------------------------------------
 
 std::string decimal(std::uint64_t thousandths) {
   std::string text = fmt::format("{}.{:03}", thousandths / 1000, thousandths % 1000);
@@ -296,7 +322,8 @@ bool matches(std::string_view pattern, std::string_view name) {
   return p == pattern.size();
 }
 
-// ---- sockets -------------------------------------------------------------------------------------------------------
+// ---- sockets
+// -------------------------------------------------------------------------------------------------------
 
 Json sockets_json(stack::Stack& stack, Instant now) {
   stack::Stack::Parts& parts = stack.parts();
@@ -312,7 +339,11 @@ Json sockets_json(stack::Stack& stack, Instant now) {
                           {"local", ss_endpoint(port.local())},
                           {"peer", ss_endpoint(port.remote())},
                           {"subject", handle.packed()},
-                          {"mem", {{"rcvbuf", port.receive_buffer}, {"sndbuf", 0}, {"used", port.queued_true_size()}, {"drops", port.drops()}}}});
+                          {"mem",
+                           {{"rcvbuf", port.receive_buffer},
+                            {"sndbuf", 0},
+                            {"used", port.queued_true_size()},
+                            {"drops", port.drops()}}}});
   });
   parts.tcp.for_each(add_tcp_row, &visit, now);
   return visit.rows;
@@ -327,20 +358,26 @@ Json select_sockets(const Json& rows, const SsView& view) {
 
 std::string sockets_text(const Json& rows, const SsView& view) {
   const bool netid = view.tcp + view.udp + view.raw + view.packet > 1;
-  std::vector<std::string> header{"State", "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port", "Process"};
+  std::vector<std::string> header{"State",  "Recv-Q", "Send-Q", "Local Address:Port", "Peer Address:Port",
+                                  "Process"};
   if (netid) header.insert(header.begin(), "Netid");
   Columns columns(std::move(header), netid ? std::vector<std::size_t>{4, 5} : std::vector<std::size_t>{3, 4});
   for (const Json& row : rows) {
     if (!wanted(row, view)) continue;
-    std::vector<std::string> cells{get(row, "state"), fmt::to_string(number(row, "recv_q")), fmt::to_string(number(row, "send_q")),
-                                   get(row, "local"), get(row, "peer"), extra_text(row, view)};
+    std::vector<std::string> cells{get(row, "state"),
+                                   fmt::to_string(number(row, "recv_q")),
+                                   fmt::to_string(number(row, "send_q")),
+                                   get(row, "local"),
+                                   get(row, "peer"),
+                                   extra_text(row, view)};
     if (netid) cells.insert(cells.begin(), get(row, "netid"));
     columns.add(std::move(cells), below_text(row, view));
   }
   return columns.text(view.header);
 }
 
-// ---- counters ------------------------------------------------------------------------------------------------------
+// ---- counters
+// ------------------------------------------------------------------------------------------------------
 
 Json counters_json(const stack::Stack& stack, bool zeros) {
   Json json = Json::object();
@@ -355,7 +392,9 @@ Json counters_json(const stack::Stack& stack, bool zeros) {
 std::string counters_text(const Json& counters, std::span<const std::string> patterns) {
   std::string text = "#tapir\n";
   for (const auto& [name, value] : counters.items()) {
-    const bool shown = patterns.empty() || std::any_of(patterns.begin(), patterns.end(), [&](const std::string& p) { return matches(p, name); });
+    const bool shown =
+        patterns.empty() ||
+        std::any_of(patterns.begin(), patterns.end(), [&](const std::string& p) { return matches(p, name); });
     if (shown) text += fmt::format("{:<32}{:<16}{:>6}\n", name, value.get<std::uint64_t>(), "0.0");
   }
   return text;
@@ -366,14 +405,17 @@ Json drops_json(const stack::Stack& stack) {
   for (std::size_t i = 1; i < trace::kDropReasons; ++i) {
     const auto reason = static_cast<trace::DropReason>(i);
     if (const std::uint64_t count = stack.counters().dropped(reason); count != 0)
-      json.push_back({{"reason", std::string(trace::to_string(reason))}, {"count", count}, {"why", std::string(trace::explain(reason))}});
+      json.push_back({{"reason", std::string(trace::to_string(reason))},
+                      {"count", count},
+                      {"why", std::string(trace::explain(reason))}});
   }
   return json;
 }
 
 std::string drops_text(const Json& drops) {
   Columns columns({"Reason", "Packets", "Why"}, {1});
-  for (const Json& row : drops) columns.add({get(row, "reason"), fmt::to_string(number(row, "count")), get(row, "why")});
+  for (const Json& row : drops)
+    columns.add({get(row, "reason"), fmt::to_string(number(row, "count")), get(row, "why")});
   return columns.text();
 }
 

@@ -11,7 +11,8 @@
 
 namespace tapir::observe {
 
-// A record belongs to one topic of who reports, and may belong to others: a dropped TCP segment is `tcp` and `drop`.
+// A record belongs to one topic of who reports, and may belong to others: a dropped TCP segment is `tcp` and
+// `drop`.
 enum class Topic : std::uint16_t {
   kDev = 1 << 0,       // frames that a device took or gave
   kL2 = 1 << 1,        // frames that the link layer or the hub dropped, answers that wait
@@ -32,18 +33,19 @@ struct TopicName {
   std::string_view name;
   Topics topics;
 };
-inline constexpr std::array<TopicName, 12> kTopicNames = {{{"dev", static_cast<Topics>(Topic::kDev)},
-                                                           {"l2", static_cast<Topics>(Topic::kL2)},
-                                                           {"arp", static_cast<Topics>(Topic::kArp)},
-                                                           {"ip", static_cast<Topics>(Topic::kIp)},
-                                                           {"icmp", static_cast<Topics>(Topic::kIcmp)},
-                                                           {"udp", static_cast<Topics>(Topic::kUdp)},
-                                                           {"tcp", static_cast<Topics>(Topic::kTcp)},
-                                                           {"tcpstate", static_cast<Topics>(Topic::kTcpState)},
-                                                           {"socket", static_cast<Topics>(Topic::kSocket)},
-                                                           {"timer", static_cast<Topics>(Topic::kTimer)},
-                                                           {"drop", static_cast<Topics>(Topic::kDrop)},
-                                                           {"all", kAllTopics}}};
+inline constexpr std::array<TopicName, 12> kTopicNames = {
+    {{"dev", static_cast<Topics>(Topic::kDev)},
+     {"l2", static_cast<Topics>(Topic::kL2)},
+     {"arp", static_cast<Topics>(Topic::kArp)},
+     {"ip", static_cast<Topics>(Topic::kIp)},
+     {"icmp", static_cast<Topics>(Topic::kIcmp)},
+     {"udp", static_cast<Topics>(Topic::kUdp)},
+     {"tcp", static_cast<Topics>(Topic::kTcp)},
+     {"tcpstate", static_cast<Topics>(Topic::kTcpState)},
+     {"socket", static_cast<Topics>(Topic::kSocket)},
+     {"timer", static_cast<Topics>(Topic::kTimer)},
+     {"drop", static_cast<Topics>(Topic::kDrop)},
+     {"all", kAllTopics}}};
 
 // Nothing: no such name.
 std::optional<Topics> topics_named(std::string_view name);

@@ -224,6 +224,8 @@ class StackHost {
     virtual ~Waiter() = default;
     virtual std::optional<Result<long>> step(socket::Sockets& sockets, Instant now) = 0;
     virtual Instant deadline() const = 0;
+    // It ends before it has answered by itself; what it noted elsewhere is undone.
+    virtual void leave() = 0;
     virtual Result<long> interrupted() const = 0;
     virtual bool restartable() const = 0;
     // It asks what is ready: the devices are looked at first.
@@ -267,6 +269,9 @@ class StackHost {
     CallWaiter(Call& call, Descriptor fd) : Waiter(fd), call_(call) {}
     std::optional<Result<long>> step(socket::Sockets& sockets, Instant now) override { return call_.step(sockets, now); }
     Instant deadline() const override { return call_.deadline(); }
+    void leave() override {
+      if constexpr (requires { call_.leave(); }) call_.leave();
+    }
     Result<long> interrupted() const override {
       if constexpr (requires { call_.interrupted(); }) return call_.interrupted();
       return socket::fail(EINTR);

@@ -61,10 +61,7 @@ struct StackHost::LoopWait {
     return std::nullopt;
   }
   Instant deadline() const { return kNever; }
-  Result<long> interrupted() const {
-    of.sleeper_ = nullptr;
-    return socket::fail(EINTR);
-  }
+  void leave() { of.sleeper_ = nullptr; }
   std::span<pollfd> kernel() { return {}; }
 };
 
@@ -95,6 +92,7 @@ void StackHost::abandon(Completions& of) {
     waiter = waiter->older_;
     if (operation->to_ != &of) continue;
     delist(operation->waiter());
+    operation->waiter().leave();
     if (std::exchange(operation->is_timed_, false)) timed_.erase(operation->timed_);
     forgotten.emplace_back(operation);
   }

@@ -76,7 +76,10 @@ void StackHost::answer(Waiter& waiter, Result<long> with) {
 void StackHost::answer_all(Descriptor fd, Result<long> with) {
   Waiter** chain = chain_of(fd);
   if (fd < 0 || chain == nullptr) return;
-  while (*chain != nullptr) answer(**chain, with);
+  while (*chain != nullptr) {
+    (*chain)->leave();
+    answer(**chain, with);
+  }
 }
 
 bool StackHost::complete_ready(Instant now) {
@@ -169,6 +172,7 @@ void StackHost::interrupt(Waiter& waiter) {
     if (restarts) return;
   }
   delist(waiter);
+  waiter.leave();
   waiter.answer_ = waiter.interrupted();
 }
 
@@ -188,6 +192,7 @@ void StackHost::leave_calls() {
   };
   while (Waiter* const waiter = next()) {
     delist(*waiter);
+    waiter->leave();
     // Should the handler come back after all, the call has been interrupted.
     waiter->answer_ = waiter->interrupted();
     if (driver_ == waiter) driver_ = nullptr;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "socket/held_files.h"
@@ -17,6 +18,8 @@ namespace tapir::socket {
 //   std::optional<Result<long>> step(Sockets&, Instant now)   the answer, or nothing: wait for a touch of a
 //   descriptor or deadline() Instant deadline() const                                  when step() will end
 //   without a touch; kNever
+//   void leave(), of some: the call ends before it has answered (a signal, a cancellation): what it noted at the socket is undone
+//   Result<long> interrupted() const, of some: what a signal makes of it: what is done counts (signal(7)), else EINTR
 //   kWaitsForData, of some: Linux tells what it waits for by no signal meanwhile (SOCKWQ_ASYNC_WAITDATA)
 // A first step() that answers is a call that did not block. Non-blocking descriptors and MSG_DONTWAIT answer
 // at the first step; then nothing of what a waiting call remembers is made: the list of its pieces is memory of its own, and most calls
@@ -66,9 +69,10 @@ class BlockingSend {
   void move_to(Descriptor fd) { fd_ = fd; }
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return deadline_; }
-  // What a signal makes of it: what is done counts (signal(7)), else EINTR.
+  void leave() {
+    if (opening_ != nullptr) std::exchange(opening_, nullptr)->note_fast_open_call(fd_, false);
+  }
   Result<long> interrupted() const {
-    if (opening_ != nullptr) opening_->note_fast_open_call(fd_, false);
     if (sent_ != 0) return static_cast<long>(sent_);
     return fail(EINTR);
   }
@@ -99,7 +103,6 @@ class BlockingReceive {
   void move_to(Descriptor fd) { fd_ = fd; }
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return deadline_; }
-  // What a signal makes of it: what is done counts (signal(7)), else EINTR.
   Result<long> interrupted() const {
     if (received_ != 0) return static_cast<long>(received_);
     return fail(EINTR);
@@ -152,6 +155,9 @@ class BlockingWriteVector {
   }
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return call_ ? call_->deadline() : kNever; }
+  void leave() {
+    if (call_) call_->leave();
+  }
   Result<long> interrupted() const {
     if (call_) return call_->interrupted();
     return fail(EINTR);
@@ -201,6 +207,9 @@ class BlockingSendMany {
   }
   std::optional<Result<long>> step(Sockets& sockets, Instant now);
   Instant deadline() const { return call_ ? call_->deadline() : kNever; }
+  void leave() {
+    if (call_) call_->leave();
+  }
   Result<long> interrupted() const {
     if (done_ != 0) return static_cast<long>(done_);
     return call_ ? call_->interrupted() : fail(EINTR);

@@ -23,8 +23,11 @@ std::size_t DescriptorTable::lowest_free(int least) const {
 }
 
 bool DescriptorTable::grow(std::size_t size) {
-  const std::size_t added = size - entries_.size();
-  if (!budget_.charge(added * sizeof(Entry))) return false;
+  if (size > entries_.capacity()) {
+    const std::size_t capacity = std::max(size, std::min(most_, std::max(entries_.capacity() * 2, kEntriesMin)));
+    if (!budget_.charge((capacity - entries_.capacity()) * sizeof(Entry))) return false;
+    entries_.reserve(capacity);
+  }
   entries_.resize(size);
   return true;
 }
@@ -32,9 +35,7 @@ bool DescriptorTable::grow(std::size_t size) {
 bool DescriptorTable::has_room(int least) {
   const std::size_t index = lowest_free(least);
   if (index >= most_) return false;
-  return index < entries_.size() ||
-         grow(std::min(most_,
-                       std::max<std::size_t>(index + 1, std::max<std::size_t>(entries_.size() * 2, 16))));
+  return index < entries_.size() || grow(index + 1);
 }
 
 int DescriptorTable::open(File& file, int least) {

@@ -16,11 +16,11 @@ inline constexpr std::size_t kAsideMax = 1024;
 
 class DescriptorTable {
  public:
-  // Descriptors first … first + most - 1. The table grows by doubling as the program opens files, charged to
-  // `budget`.
+  // Descriptors first … first + most - 1. The room for them doubles as the program opens files, charged to `budget`; what was
+  // never a file's is not touched, and costs no page.
   DescriptorTable(int first, std::size_t most, MemoryBudget& budget)
       : first_(first), most_(most), budget_(budget) {}
-  ~DescriptorTable() { budget_.release(entries_.size() * sizeof(Entry)); }
+  ~DescriptorTable() { budget_.release(entries_.capacity() * sizeof(Entry)); }
   DescriptorTable(const DescriptorTable&) = delete;
   DescriptorTable& operator=(const DescriptorTable&) = delete;
 
@@ -58,8 +58,10 @@ class DescriptorTable {
     int next = -1;  // descriptor of the same file
     bool close_on_exec = false;
   };
+  static constexpr std::size_t kEntriesMin = 16;
   const Entry* entry(int descriptor) const;
   std::size_t lowest_free(int least) const;
+  // To `size` entries, more than there are.
   bool grow(std::size_t size);
   int enter(File& file, std::size_t index);
 

@@ -109,6 +109,7 @@ struct SocketFile : File {
   bool address_locked : 1 = false;       // bind() chose the address (SOCK_BINDADDR_LOCK)
   bool port_locked : 1 = false;          // bind() named the port (SOCK_BINDPORT_LOCK)
   bool multicast_loop : 1 = true;        // IP_MULTICAST_LOOP
+  bool end_signalled : 1 = false;        // the peer's FIN was told by a signal
   bool reuse_address = false;
   bool reuse_port = false;
   bool broadcast = false;
@@ -123,7 +124,6 @@ struct SocketFile : File {
   std::uint8_t tells = 0;       // what recvmsg() tells besides the data: kTells*
   std::uint8_t shutdown = 0;    // what the program shut while there was no connection to tell
   std::int8_t signal_number = -1;  // of Sockets::signal_number(); -1: none
-  bool end_signalled = false;      // the peer's FIN was
 
   stack::Sharing sharing() const { return {reuse_address, reuse_port, 0}; }
 };
@@ -134,17 +134,17 @@ enum class SocketState : std::uint8_t { kUnconnected, kConnecting, kConnected, k
 struct StreamSocket : SocketFile {
   StreamSocket() : SocketFile(FileKind::kStream) {}
 
-  SocketState state = SocketState::kUnconnected;
-  bool end_noticed = false;      // of `connection`; a port bound since is not the one it had
-  bool fast_open_call = false;   // a call waits for the handshake with the SYN of which its data left (Linux: fastopen_req)
+  SocketState state : 2 = SocketState::kUnconnected;
+  bool end_noticed : 1 = false;     // of `connection`; a port bound since is not the one it had
+  bool fast_open_call : 1 = false;  // a call waits for the handshake with the SYN of which its data left (Linux: fastopen_req)
   tcp::ConnectionId connection;  // null: none
   tcp::ListenerId listener;      // null: not listening
   std::uint32_t fast_open_keys = 0;  // TCP_FASTOPEN_KEY: index + 1; 0: the stack's
   std::uint32_t md5_keys = 0;        // TCP_MD5SIG: a list of State::md5_keys
   std::uint32_t errors = 0;          // what ICMP said while it was opening: State::stream_errors, index + 1; 0: nothing
-  // What was set while there is neither connection nor listener, which have their own; null: nothing. Apart,
-  // as most sockets have a connection.
-  Handle<tcp::SocketOptions> options;
+  // What was set while there is neither connection nor listener, which have their own: State::own_options, index + 1; 0:
+  // nothing. Apart, as most sockets have a connection.
+  std::uint32_t options = 0;
 };
 
 // IP_MULTICAST_*.

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 
 #include "socket/address.h"
 #include "socket/events.h"
@@ -488,6 +489,7 @@ bool Sockets::signals() const { return state_->signalled_count != 0; }
 
 Sockets::Signalled Sockets::poll_signal() {
   State& state = *state_;
+  static_assert(kSignalledMax <= std::numeric_limits<decltype(state.signals_waiting)>::digits, "a bit for each");
   if (state.signals_waiting == 0) return {};
   const int number = std::countr_zero(state.signals_waiting);
   state.signals_waiting = static_cast<std::uint16_t>(state.signals_waiting & (state.signals_waiting - 1));

@@ -44,13 +44,14 @@ tcp::SocketOptions& Sockets::State::options_of(StreamSocket& s) {
   }
   if (s.listener)
     if (tcp::SocketOptions* options = parts.tcp.listener_options(s.listener)) return *options;
-  if (!s.options) s.options = own_options.emplace();
-  if (tcp::SocketOptions* options = own_options.get(s.options)) return *options;
-  return no_options = {};
+  if (s.options == 0) {
+    if (const Handle<tcp::SocketOptions> made = own_options.emplace()) s.options = made.index + 1;
+  }
+  return s.options != 0 ? *own_options.at(s.options - 1) : no_options = {};
 }
 
 void Sockets::State::drop_own_options(StreamSocket& s) {
-  if (s.options) own_options.erase(std::exchange(s.options, {}));
+  if (s.options != 0) own_options.erase(*own_options.at(std::exchange(s.options, 0U) - 1));
 }
 
 void Sockets::State::options_changed(StreamSocket& s, Instant now) {

@@ -24,6 +24,14 @@ constexpr int kTriesMax = 127;                  // MAX_TCP_KEEPCNT, MAX_TCP_SYNC
 constexpr int kFinTimeoutMax = 120;             // TCP_FIN_TIMEOUT_MAX, seconds
 constexpr int kMssDefault = 536;                // TCP_MSS_DEFAULT
 
+// What TCP_INFO tells of a socket without a connection: Linux's tcp_init_sock.
+constexpr std::uint32_t kFreshCwnd = 10;                 // TCP_INIT_CWND, segments (RFC 6928)
+constexpr std::uint32_t kFreshSsthresh = 0x7fffffff;     // TCP_INFINITE_SSTHRESH, segments
+constexpr std::uint32_t kFreshRto = 1'000'000;           // TCP_TIMEOUT_INIT, microseconds (RFC 6298 §2.1)
+constexpr std::uint32_t kFreshRttvar = kFreshRto / 4;    // microseconds; kept four times as large
+constexpr std::uint32_t kNoMinRtt = ~0U;                 // no sample
+constexpr std::uint64_t kNoPacing = ~std::uint64_t{0};   // bytes a second
+
 // ---- TCP_DEFER_ACCEPT: seconds as retransmissions of the SYN-ACK (Linux's secs_to_retrans, retrans_to_secs)
 // ----
 
@@ -83,18 +91,18 @@ Result<int> get_info(State& state, SocketFile& s, void* value, socklen_t* length
   } else {
     // What a connection would begin with (Linux: tcp_init_sock), of which a listener tells less.
     out.state = static_cast<std::uint8_t>(state.tcp_state(stream(s)));
-    out.snd_cwnd = 10;
+    out.snd_cwnd = kFreshCwnd;
     out.reordering = static_cast<std::uint32_t>(state.parts.tcp_knobs.tcp_reordering);
-    out.pacing_rate = ~std::uint64_t{0};
+    out.pacing_rate = kNoPacing;
     out.max_pacing_rate = rate;
     const auto listening = state.parts.tcp.listener_info(stream(s).listener);
     if (!listening) {
       out.delivery_flags = 1;  // limited by the program
-      out.rto = 1'000'000;
-      out.snd_mss = 536;
-      out.rttvar = 250'000;
-      out.snd_ssthresh = 0x7fffffff;
-      out.min_rtt = ~0U;
+      out.rto = kFreshRto;
+      out.snd_mss = kMssDefault;
+      out.rttvar = kFreshRttvar;
+      out.snd_ssthresh = kFreshSsthresh;
+      out.min_rtt = kNoMinRtt;
     } else {
       out.unacked = listening->accept_queue;
       out.sacked = listening->backlog;

@@ -576,18 +576,19 @@ class Connection : public TouchedLink {
   std::uint32_t notes_ = 0;        // index + 1 in Env::notes; 0: nothing was ever to be told
   std::uint32_t out_of_order_segments_ = 0;
   LossMemory loss_memory_;
-  DeliveryRate rate_;
-  Chronograph chronograph_;
-  MtuSearch mtu_search_;
   std::uint32_t rto_time_ms_ = 0;      // how long the episodes of time-outs took that ended
   std::uint16_t rto_recoveries_ = 0;   // how many began (Linux: total_rto_recoveries)
-  std::uint16_t marks_ = 0;        // of Mark
+  std::uint16_t marks_ = 0;            // of Mark
+  // Small ones, in what the three before them leave of their last words.
+  [[no_unique_address]] DeliveryRate rate_;
   FastOpenFailure fast_open_failure_ = FastOpenFailure::kNone;
   std::uint8_t retransmits_ = 0;   // RTOs in a row (Linux: icsk_retransmits)
   std::uint8_t backoff_ = 0;
+  [[no_unique_address]] Chronograph chronograph_;
   std::uint8_t probes_out_ = 0;
   std::uint8_t scaling_ratio_ = 128;   // payload per true size of received frames, in 1/256
   CloseCause cause_ = CloseCause::kNone;
+  [[no_unique_address]] MtuSearch mtu_search_;
   CloseCause pending_cause_ = CloseCause::kNone;   // for SO_ERROR, until read
   CloseCause soft_cause_ = CloseCause::kNone;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tcp/connection.h"
+#include "tcp/dsack.h"
 #include "tcp/events.h"
 #include "tcp/paws.h"
 
@@ -132,10 +133,7 @@ bool Connection::out_of_window_limited(const TcpSegment& segment, Counter skippe
 void Connection::owe_duplicate_ack(const TcpSegment& segment, Env& env) {
   if (segment.sequence_length() > 0 && segment.seq < rcv_.nxt) {
     ack_policy_.enter_quick(kQuickAcksMax, rcv_.wnd);
-    if (sack_ && env.knobs.tcp_dsack != 0) {
-      env.counters.add(Counter::kTcpExtTCPDSACKOldSent);
-      busy_->dsack = {segment.seq, min(segment.end(), rcv_.nxt)};
-    }
+    owe_dsack(busy_->dsack, {segment.seq, min(segment.end(), rcv_.nxt)}, Counter::kTcpExtTCPDSACKOldSent, sack_, env);
   }
   env.counters.add(Counter::kTcpExtDelayedACKLost);
   ack_now_ = due_ = true;

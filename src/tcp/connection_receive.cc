@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "tcp/connection.h"
+#include "tcp/dsack.h"
 #include "tcp/events.h"
 
 namespace tapir::tcp {
@@ -59,10 +60,7 @@ void Connection::take_payload(const TcpSegment& segment, const SegmentContext& c
   if (seq < rcv_.nxt && size > 0) {
     const std::uint32_t old = std::min(rcv_.nxt - seq, size);
     frame.trim_front(old);
-    if (sack_ && env.knobs.tcp_dsack != 0) {
-      busy_->dsack = {seq, rcv_.nxt};
-      env.counters.add(Counter::kTcpExtTCPDSACKOldSent);
-    }
+    owe_dsack(busy_->dsack, {seq, rcv_.nxt}, Counter::kTcpExtTCPDSACKOldSent, sack_, env);
     ack_now_ = due_ = true;
   }
   if (size > 0 && text_end > rcv_.nxt) {
@@ -113,11 +111,10 @@ void Connection::append_in_order(Frame frame, Env& env) {
 // What is held and came again with what fills the hole before it (Linux: tcp_ofo_queue).
 void Connection::report_overlap(Env& env) {
   const SeqRange held = busy_->reassembly.first_block();
-  if (held.empty() || held.begin >= rcv_.nxt || !sack_ || env.knobs.tcp_dsack == 0) return;
+  if (held.empty() || held.begin >= rcv_.nxt) return;
   // A report that is owed already stays: its range ends before the hole, so the two are never one.
   if (!busy_->dsack.empty()) return;
-  busy_->dsack = {held.begin, min(held.end, rcv_.nxt)};
-  env.counters.add(Counter::kTcpExtTCPDSACKOldSent);
+  owe_dsack(busy_->dsack, {held.begin, min(held.end, rcv_.nxt)}, Counter::kTcpExtTCPDSACKOldSent, sack_, env);
 }
 
 void Connection::drain_reassembly(Env& env, Instant now) {
@@ -150,11 +147,8 @@ void Connection::take_out_of_order(const TcpSegment& segment, const SegmentConte
     env.counters.add(Counter::kTcpExtTCPOFODrop);
     return drop(DropReason::kTcpOfoDrop, env, now);
   }
-  if (!inserted.duplicate.empty() && sack_ && env.knobs.tcp_dsack != 0) {
+  if (!inserted.duplicate.empty() && owe_dsack(busy_->dsack, inserted.duplicate, Counter::kTcpExtTCPDSACKOfoSent, sack_, env))
     ack_now_ = due_ = true;  // nothing is compressed that reports a duplicate
-    busy_->dsack = inserted.duplicate;
-    env.counters.add(Counter::kTcpExtTCPDSACKOfoSent);
-  }
   if (!inserted.accepted) {
     env.counters.add(Counter::kTcpExtTCPOFOMerge);
     return drop(DropReason::kTcpOfoMerge, env, now);

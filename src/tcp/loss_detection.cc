@@ -3,17 +3,14 @@
 
 #include <algorithm>
 
+#include "tcp/sent_order.h"
+
 namespace tapir::tcp {
 
 namespace {
 
 // Recoveries for which a window grown by a D-SACK is kept (RFC 8985 §6.2: 16; Linux: TCP_RACK_RECOVERY_THRESH).
 constexpr std::uint8_t kWindowPersist = 16;
-
-// Was the record (a_sent, a_end) sent after (b_sent, b_end)? Ties of one burst are settled by sequence.
-bool sent_after(Instant a_sent, SeqNum a_end, Instant b_sent, SeqNum b_end) {
-  return a_sent > b_sent || (a_sent == b_sent && a_end > b_end);
-}
 
 }  // namespace
 

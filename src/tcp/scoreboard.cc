@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "tcp/paws.h"
+#include "tcp/sent_order.h"
 
 namespace tapir::tcp {
 namespace {
@@ -261,8 +262,7 @@ struct Scoreboard::Pass {
 
   // The most recently sent of what was delivered, by time and then by sequence (Linux: tcp_rack_sent_after).
   void note_delivered(const Transmission& t, SeqNum end) {
-    const bool after = t.sent_at > summary.latest_sent_at || (t.sent_at == summary.latest_sent_at && end > summary.latest_end);
-    if (summary.anything_delivered && !after) return;
+    if (summary.anything_delivered && !sent_after(t.sent_at, end, summary.latest_sent_at, summary.latest_end)) return;
     summary.anything_delivered = true;
     summary.latest_sent_at = t.sent_at;
     summary.latest_end = end;
@@ -276,9 +276,8 @@ struct Scoreboard::Pass {
   void note_time(const Transmission& t) {
     const Duration rtt = now - t.sent_at;
     if (t.ever_retransmitted && rtt < timing.min_rtt && timing.min_rtt != Duration::max()) return;
-    const bool after = t.sent_at > summary.timed_sent_at || (t.sent_at == summary.timed_sent_at && t.range.end > summary.timed_end);
     summary.timed_rtt = rtt;
-    if (summary.timed && !after) return;
+    if (summary.timed && !sent_after(t.sent_at, t.range.end, summary.timed_sent_at, summary.timed_end)) return;
     summary.timed = true;
     summary.timed_sent_at = t.sent_at;
     summary.timed_end = t.range.end;

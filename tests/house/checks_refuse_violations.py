@@ -9,6 +9,7 @@ import unittest
 
 import include_rule
 import no_clocks_below_runtime
+import no_conflict_markers
 import no_machine_paths
 
 TABLE = "base:\nwire: base\ntcp: base wire\napi: base tcp\n"
@@ -114,6 +115,27 @@ class MachinePaths(unittest.TestCase):
     def test_urls_and_longer_words_are_fine(self):
         self.assertEqual(problems(no_machine_paths.check, docs__a_dot_md="https://example.org/hom" + "e/ net" + "/wor"
                                   + "k/\n"), [])
+
+
+class ConflictMarkers(unittest.TestCase):
+    OURS, THEIRS, BETWEEN = "<" * 7 + " HEAD", ">" * 7 + " theirs", "=" * 7
+
+    def found(self, *lines):
+        return problems(no_conflict_markers.check, docs__a_dot_md="\n".join(lines) + "\n")
+
+    def test_passes_the_clean_tree(self):
+        self.assertEqual(problems(no_conflict_markers.check), [])
+
+    def test_a_conflict(self):
+        found = self.found("one", self.OURS, "a", self.BETWEEN, "b", self.THEIRS, "two")
+        self.assertEqual([line.split(":")[1] for line in found], ["2", "4", "6"])
+
+    def test_one_marker_left_behind(self):
+        self.assertEqual(len(self.found("one", self.THEIRS)), 1)
+        self.assertEqual(len(self.found(self.OURS, "one")), 1)
+
+    def test_an_underline_and_shifts_are_fine(self):
+        self.assertEqual(self.found("Heading", self.BETWEEN, "a " + self.OURS, "x" + self.THEIRS, "<" * 8, "=" * 8), [])
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ TEST(Connections, TenThousandOpenedUsedAndClosedLeaveNothing) {
   network.run_for(1s);
   // An idle connection with its socket, port and places in tables.
   const std::size_t per_connection = (left.stack().budget().used() - before_left) / 10'000;
-  EXPECT_LE(per_connection, 1024u);
+  EXPECT_LE(per_connection, 1000u);
   RecordProperty("bytes_per_idle_connection", static_cast<int>(per_connection));
   crowd.use(left, network.now());
   const bool finished = network.run_programs(network.now() + Duration(60s));

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the makers of calls share: the memory that arguments point to, and arguments taken one by one.
+// What the makers of calls share: arguments taken one by one.
 #pragma once
-
-#include <netinet/in.h>
-#include <poll.h>
-#include <sys/epoll.h>
-#include <sys/uio.h>
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
+#include "sim/drill/call_memory.h"
 #include "sim/drill/calls.h"
 #include "sim/drill/symbols.h"
 
@@ -42,41 +37,11 @@ Result<long> to_long(const Result<T>& result) {
   return static_cast<long>(*result);
 }
 
-inline socklen_t write_address(const Endpoint& endpoint, sockaddr_storage& storage) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = to_big_endian(endpoint.port);
-  address.sin_addr.s_addr = to_big_endian(endpoint.address.v4_bits());
-  std::memcpy(&storage, &address, sizeof(address));
-  return sizeof(address);
-}
-
-inline std::optional<Endpoint> read_address(const sockaddr_storage& storage, socklen_t length) {
-  if (storage.ss_family != AF_INET || length < sizeof(sockaddr_in)) return std::nullopt;
-  sockaddr_in address;
-  std::memcpy(&address, &storage, sizeof(address));
-  return Endpoint{IpAddress::v4(to_big_endian(std::uint32_t{address.sin_addr.s_addr})), to_big_endian(std::uint16_t{address.sin_port})};
-}
-
 inline const Field* find_field(const Expression& structure, std::string_view name) {
   for (const Field& field : structure.fields)
     if (field.name == name) return &field;
   return nullptr;
 }
-
-struct CallMemory {
-  std::vector<std::vector<std::uint8_t>> buffers;
-  std::vector<iovec> pieces;
-  msghdr message{};
-  sockaddr_storage address{};
-  socklen_t address_length = sizeof(sockaddr_storage);
-  std::vector<std::uint8_t> control;
-  std::vector<pollfd> polled;
-  std::vector<epoll_event> events;
-  std::vector<std::uint8_t> option;
-  socklen_t option_length = 0;
-  int number = 0;
-};
 
 // Takes arguments one by one; the first that is not what the call needs is remembered.
 class Calls::Arguments {

@@ -8,22 +8,6 @@ namespace tapir::sim::drill {
 
 namespace {
 
-// A buffer argument of `size` bytes: "..." is one of the right size, NULL and 0 are none.
-void add_piece(CallMemory& memory, bool null, std::size_t size, std::uint8_t fill) {
-  iovec piece{};
-  piece.iov_len = size;
-  if (!null) {
-    memory.buffers.emplace_back(std::max<std::size_t>(size, 1), fill);
-    piece.iov_base = memory.buffers.back().data();
-  }
-  memory.pieces.push_back(piece);
-}
-
-void attach_pieces(CallMemory& memory) {
-  memory.message.msg_iov = memory.pieces.data();
-  memory.message.msg_iovlen = memory.pieces.size();
-}
-
 // Whether the first `count` bytes of what was read are the zeros that were injected.
 bool all_zero(const CallMemory& memory, std::size_t count) {
   for (const iovec& piece : memory.pieces) {
@@ -39,7 +23,7 @@ bool all_zero(const CallMemory& memory, std::size_t count) {
 }  // namespace
 
 Calls::Prepared Calls::transmit(Arguments& arguments, int fd, std::shared_ptr<CallMemory> memory, int flags) {
-  attach_pieces(*memory);
+  memory->attach_pieces();
   // A socket that connects by sending (MSG_FASTOPEN).
   if (Connection* connection = connections_.by_script_fd(arguments.integer(0));
       connection != nullptr && connection->state == Connection::State::kFresh && (flags & MSG_FASTOPEN) != 0) {
@@ -51,7 +35,7 @@ Calls::Prepared Calls::transmit(Arguments& arguments, int fd, std::shared_ptr<Ca
 }
 
 Calls::Prepared Calls::receive(Arguments& arguments, int fd, std::shared_ptr<CallMemory> memory, int flags, Check more) {
-  attach_pieces(*memory);
+  memory->attach_pieces();
   auto call = std::make_shared<socket::BlockingReceive>(fd, &memory->message, flags);
   const bool looks = (flags & (MSG_TRUNC | MSG_ERRQUEUE | MSG_OOB)) == 0;   // these do not hand over the stream's bytes
   return {{[=, this](Instant now) { return call->step(machine_.sockets(), now); }, [call] { return call->deadline(); }},
@@ -66,21 +50,21 @@ Calls::Prepared Calls::receive(Arguments& arguments, int fd, std::shared_ptr<Cal
 Calls::Prepared Calls::make_read(Arguments& arguments) {
   arguments.expect_count(3, 3);
   auto memory = new_memory();
-  add_piece(*memory, arguments.is_null(1), arguments.size(2), kUnread);
+  memory->add_piece(arguments.is_null(1), arguments.size(2), kUnread);
   return receive(arguments, arguments.fd(0), memory, 0, {});
 }
 
 Calls::Prepared Calls::make_recv(Arguments& arguments) {
   arguments.expect_count(4, 4);
   auto memory = new_memory();
-  add_piece(*memory, arguments.is_null(1), arguments.size(2), kUnread);
+  memory->add_piece(arguments.is_null(1), arguments.size(2), kUnread);
   return receive(arguments, arguments.fd(0), memory, arguments.integer(3), {});
 }
 
 Calls::Prepared Calls::make_recvfrom(Arguments& arguments) {
   arguments.expect_count(6, 6);
   auto memory = new_memory();
-  add_piece(*memory, arguments.is_null(1), arguments.size(2), kUnread);
+  memory->add_piece(arguments.is_null(1), arguments.size(2), kUnread);
   if (!arguments.is_null(4)) {
     memory->message.msg_name = &memory->address;
     memory->message.msg_namelen = sizeof(memory->address);
@@ -91,21 +75,21 @@ Calls::Prepared Calls::make_recvfrom(Arguments& arguments) {
 Calls::Prepared Calls::make_write(Arguments& arguments) {
   arguments.expect_count(3, 3);
   auto memory = new_memory();
-  add_piece(*memory, arguments.is_null(1), arguments.size(2), 0);
+  memory->add_piece(arguments.is_null(1), arguments.size(2), 0);
   return transmit(arguments, arguments.fd(0), memory, 0);
 }
 
 Calls::Prepared Calls::make_send(Arguments& arguments) {
   arguments.expect_count(4, 4);
   auto memory = new_memory();
-  add_piece(*memory, arguments.is_null(1), arguments.size(2), 0);
+  memory->add_piece(arguments.is_null(1), arguments.size(2), 0);
   return transmit(arguments, arguments.fd(0), memory, arguments.integer(3));
 }
 
 Calls::Prepared Calls::make_sendto(Arguments& arguments) {
   arguments.expect_count(6, 6);
   auto memory = new_memory();
-  add_piece(*memory, arguments.is_null(1), arguments.size(2), 0);
+  memory->add_piece(arguments.is_null(1), arguments.size(2), 0);
   if (!arguments.is_null(4)) {
     arguments.address(4, {settings_.remote, settings_.connect_port}, *memory);
     memory->message.msg_name = &memory->address;
@@ -125,7 +109,7 @@ std::string add_pieces(CallMemory& memory, const Expression& list, std::uint8_t 
     const Expression& base = item.fields[0].value;
     const std::int64_t size = item.fields[1].value.integer;
     if (size < 0 || size > kBufferMax) return fmt::format("{} is no size", size);
-    add_piece(memory, base.kind == Expression::Kind::kInteger && base.integer == 0, static_cast<std::size_t>(size), fill);
+    memory.add_piece(base.kind == Expression::Kind::kInteger && base.integer == 0, static_cast<std::size_t>(size), fill);
   }
   return {};
 }

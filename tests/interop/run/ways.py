@@ -293,6 +293,50 @@ int main(void) {
         run(tapir(folder / "jumps"))
 
 
+def case_jumps_from_fast_open():
+    """A Fast Open call that a handler left by a jump is no more the socket's: the next is not told EALREADY."""
+    need("gcc")
+    with Folder() as folder:
+        source = write(folder / "fast.c", r"""
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+static sigjmp_buf back;
+static void on_alarm(int signal) { (void)signal; siglongjmp(back, 1); }
+static int late;
+static struct sockaddr_in name = {.sin_family = AF_INET};
+static void __attribute__((noinline)) open_fast(void) {
+  struct itimerval soon = {{0, 0}, {0, 200000}};
+  setitimer(ITIMER_REAL, &soon, 0);
+  sendto(late, "x", 1, MSG_FASTOPEN, (void*)&name, sizeof name);
+  _exit(9);
+}
+int main(void) {
+  name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof name;
+  int listener = socket(AF_INET, SOCK_STREAM, 0), first = socket(AF_INET, SOCK_STREAM, 0);
+  late = socket(AF_INET, SOCK_STREAM, 0);
+  bind(listener, (void*)&name, size); listen(listener, 0); getsockname(listener, (void*)&name, &size);
+  if (connect(first, (void*)&name, size) != 0) return 1;
+  signal(SIGALRM, on_alarm);
+  if (sigsetjmp(back, 1) == 0) open_fast();
+  struct pollfd one = {late, POLLOUT, 0};
+  if (poll(&one, 1, 0) != 0) return 2;
+  if (accept(listener, 0, 0) < 0 || poll(&one, 1, 10000) != 1) return 3;
+  return sendto(late, "y", 1, MSG_FASTOPEN | MSG_DONTWAIT, (void*)&name, size) == 1 ? 0 : 4;
+}
+""")
+        run(["gcc", "-O2", "-o", folder / "fast", source])
+        run([folder / "fast"])
+        run(tapir(folder / "fast"))
+
+
 def case_cancelled_threads():
     """Threads that are cancelled at any moment leave the stack whole."""
     need("gcc")
@@ -572,6 +616,16 @@ def case_private_namespace():
     if b"may not be made" in done.stderr:
         skip("no user namespace may be made here")
     expect(b"new user and network namespace" in done.stderr and b"tapir0" in done.stdout, "%s" % done)
+
+
+def case_receive_steering():
+    """What the program sends is handled by all processors, each connection on one, where that may be set."""
+    look = "mount -t sysfs none /sys && cat /sys/class/net/tapir0/queues/rx-0/rps_cpus"
+    done = run(["unshare", "-m", "sh", "-c", "mount -t sysfs none /sys && echo 0 > /sys/class/net/lo/queues/rx-0/rps_cpus"], check=False)
+    if done.returncode != 0:
+        skip("sysfs may not be mounted, or not be written: %s" % done.stderr.decode())
+    mask = int(run(tapir("unshare", "-m", "sh", "-c", look)).stdout.replace(b",", b""), 16)
+    expect(bin(mask).count("1") == os.sysconf("SC_NPROCESSORS_CONF"), "mask %x" % mask)
 
 
 def case_static_program():

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "sim/drill/call_memory.h"
 #include "sim/drill/control_messages.h"
 #include "sim/drill/machine.h"
 #include "sim/drill/symbols.h"
@@ -23,45 +24,13 @@ namespace tapir::player {
 using namespace sim::drill;
 using Kind = Expression::Kind;
 
-struct Memory {
-  std::vector<std::vector<std::uint8_t>> buffers;
-  std::vector<iovec> pieces;
-  msghdr message{};
-  sockaddr_storage address{};
-  socklen_t address_length = sizeof(sockaddr_storage);
-  std::vector<std::uint8_t> control;
-  std::vector<pollfd> polled;
-  std::vector<epoll_event> events;
-  std::vector<std::uint8_t> option;
-  socklen_t option_length = 0;
-  int number = 0;
+struct Memory : CallMemory {
   int pair[2] = {-1, -1};
   off_t offset = 0;
   loff_t offsets[2] = {0, 0};
 
   sockaddr* name() { return reinterpret_cast<sockaddr*>(&address); }
-  void* piece(bool null, std::size_t size) {
-    iovec made{nullptr, size};
-    if (!null) {
-      buffers.emplace_back(std::max<std::size_t>(size, 1));
-      made.iov_base = buffers.back().data();
-    }
-    pieces.push_back(made);
-    return made.iov_base;
-  }
-  void set_address(const Endpoint& to) {
-    sockaddr_in in{};
-    in.sin_family = AF_INET;
-    in.sin_port = htons(to.port);
-    in.sin_addr.s_addr = htonl(to.address.v4_bits());
-    std::memcpy(&address, &in, sizeof in);
-    address_length = sizeof in;
-  }
-  Endpoint endpoint() const {
-    sockaddr_in in{};
-    std::memcpy(&in, &address, sizeof in);
-    return {IpAddress::v4(ntohl(in.sin_addr.s_addr)), ntohs(in.sin_port)};
-  }
+  Endpoint endpoint() const { return read_address(address, sizeof address).value_or(Endpoint{}); }
 };
 
 namespace {
@@ -169,23 +138,22 @@ struct Calls::Arguments {
   void address(std::size_t i, const Endpoint& otherwise) const {
     const Expression& e = at(i);
     if (e.kind == Kind::kEllipsis) {
-      m->set_address(otherwise);
+      m->address_length = write_address(otherwise, m->address);
     } else if (e.kind == Kind::kInteger) {
       m->address.ss_family = static_cast<sa_family_t>(e.integer);
     } else {
       Endpoint to{IpAddress::any_v4(), static_cast<std::uint16_t>(field(e, "sin_port", 0))};
       if (const Field* host = find(e, "sin_addr"); host != nullptr && host->value.kind == Kind::kCall)
         to.address = IpAddress::parse(host->value.items[0].text).value_or(to.address);
-      m->set_address(to);
+      m->address_length = write_address(to, m->address);
       m->address.ss_family = static_cast<sa_family_t>(field(e, "sa_family", AF_INET));
     }
     if (!any(i + 1)) m->address_length = static_cast<socklen_t>(number(at(i + 1)));
   }
   void pieces(const Expression& list) const {
     for (const Expression& item : list.items)
-      m->piece(is_null(item.fields.at(0).value), static_cast<std::size_t>(number(item.fields.at(1).value)));
-    m->message.msg_iov = m->pieces.data();
-    m->message.msg_iovlen = m->pieces.size();
+      m->add_piece(is_null(item.fields.at(0).value), static_cast<std::size_t>(number(item.fields.at(1).value)), 0);
+    m->attach_pieces();
   }
 };
 
@@ -321,7 +289,7 @@ Calls::Prepared Calls::on_data(Arguments& a) {
   const int fd = a.fd(0);
   const std::string& name = a.event.name;
   const std::size_t size = a.size(2);
-  void* const data = m->piece(is_null(a.at(1)), size);
+  void* const data = m->add_piece(is_null(a.at(1)), size, 0);
   const int flags = name == "read" || name == "write" ? 0 : a.integer(3);
   const bool named =
       (name == "sendto" || name == "recvfrom") && !(is_null(a.at(4)) && a.at(4).text != "AF_UNSPEC");
@@ -368,7 +336,7 @@ Calls::Prepared Calls::on_messages(Arguments& a) {
   const Field* const control = find(header, "msg_control");
   if (event.name == "sendmsg") {
     if (find(header, "msg_name") != nullptr) {
-      m->set_address({settings_.remote, settings_.connect_port});
+      m->address_length = write_address({settings_.remote, settings_.connect_port}, m->address);
       m->message.msg_name = m->name();
       m->message.msg_namelen = m->address_length;
       if ((flags & MSG_FASTOPEN) != 0) begins_connecting(a.integer(0), *m);

@@ -307,6 +307,30 @@ TEST_F(StartedCallsTest, AStartedCallHasItsTimeout) {
   EXPECT_EQ(cancelled.get_future().get(), ECANCELED);
 }
 
+// Another call may be the socket's Fast Open call once one has ended without an answer of its own.
+TEST_F(StartedCallsTest, ACancelledFastOpenCallIsNoMoreTheSockets) {
+  const Descriptor listener = listen(1000);
+  ASSERT_EQ(errno_of(host_.listen(listener, 0)), 0);
+  connect(1000);   // the queue is full: the next SYN is dropped
+  const sockaddr_in to = at(1000);
+  iovec piece{const_cast<char*>("x"), 1};
+  msghdr message{};
+  message.msg_name = const_cast<sockaddr_in*>(&to);
+  message.msg_namelen = sizeof to;
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  const Descriptor client = *host_.socket(AF_INET, SOCK_STREAM, 0);
+  std::promise<int> told;
+  host_.start(socket::BlockingSend(client, message, MSG_FASTOPEN), client, [&](Result<long> answer) { told.set_value(errno_of(answer)); });
+  const auto waits_for_it = [&] {
+    return host_.with([&](stack::Stack&, socket::Sockets& sockets, Instant) { return sockets.fast_open_call_waits(client); });
+  };
+  EXPECT_TRUE(waits_for_it());
+  host_.cancel(client);
+  EXPECT_EQ(told.get_future().get(), ECANCELED);
+  EXPECT_FALSE(waits_for_it());
+}
+
 TEST_F(ManyThreadsTest, ManySendersOnOneSocket) {
   constexpr int kThreads = 4;
   constexpr int kMessages = 500;
