@@ -149,7 +149,7 @@ class Runner {
       if (auto added = drivers::add_address(device_->name(), *plan_.peer); !added) return added;
     }
     // Spares time where it may be done; nothing depends on it.
-    (void)drivers::spread_received(device_->name());
+    if (auto steering = drivers::ReceiveSteering::open(device_->name())) (void)steering->spread();
     return drivers::set_link_up(device_->name());
   }
 

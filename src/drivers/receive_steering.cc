@@ -33,12 +33,15 @@ KernelDescriptor open_mask(const std::string& name, int access) {
   return KernelDescriptor(::openat(root.get(), path.c_str(), access | O_CLOEXEC));
 }
 
-std::string mask_of_first(int processors) {
+// The first `processors`, without one of them (-1: with all).
+std::string mask_of(int processors, int without) {
   std::string mask;
   for (int word = (processors - 1) / kWordBits; word >= 0; --word) {
-    const int bits = std::min(processors - word * kWordBits, kWordBits);
+    const int first = word * kWordBits;
+    unsigned bits = 0xffffffffU >> (kWordBits - std::min(processors - first, kWordBits));
+    if (without >= first && without < first + kWordBits) bits &= ~(1U << (without - first));
     std::array<char, 16> text{};
-    std::snprintf(text.data(), text.size(), mask.empty() ? "%x" : ",%08x", 0xffffffffU >> (kWordBits - bits));
+    std::snprintf(text.data(), text.size(), mask.empty() ? "%x" : ",%08x", bits);
     mask += text.data();
   }
   return mask;
@@ -50,11 +53,22 @@ std::unexpected<std::string> not_steered(const std::string& name, int error) {
 
 }  // namespace
 
-NetdevResult spread_received(const std::string& name) {
-  const std::string mask = mask_of_first(::get_nprocs_conf());
-  const KernelDescriptor file = open_mask(name, O_WRONLY);
-  if (!file || ::write(file.get(), mask.data(), mask.size()) < 0) return not_steered(name, errno);
+std::expected<ReceiveSteering, std::string> ReceiveSteering::open(const std::string& name, int first) {
+  if (::get_nprocs_conf() < 2) return not_steered(name, ENOTSUP);
+  KernelDescriptor file = open_mask(name, O_WRONLY);
+  if (!file) return not_steered(name, errno);
+  return ReceiveSteering(std::move(file).at_or_above(first), name);
+}
+
+NetdevResult ReceiveSteering::write(const std::string& mask) {
+  if (::pwrite(file_.get(), mask.data(), mask.size(), 0) < 0) return not_steered(name_, errno);
   return {};
+}
+
+NetdevResult ReceiveSteering::spread() { return write(mask_of(::get_nprocs_conf(), -1)); }
+
+NetdevResult ReceiveSteering::keep_off(int processor) {
+  return write(mask_of(::get_nprocs_conf(), processor));
 }
 
 std::expected<std::string, std::string> processors_of_received(const std::string& name) {

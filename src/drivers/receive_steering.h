@@ -6,15 +6,34 @@
 #include <expected>
 #include <string>
 
+#include "drivers/descriptor.h"
 #include "drivers/netdev.h"
 
 namespace tapir::drivers {
 
-// All of them, each connection on one of its own, rather than the one that wrote the frame, within its
-// write(2). For an interface of this network namespace with one queue. Takes the machine's CAP_NET_ADMIN
-// (root of a user namespace has it not) and CAP_SYS_ADMIN, which a view of sysfs for this namespace costs:
-// /sys may show another's.
-NetdevResult spread_received(const std::string& name);
+// Of an interface of this network namespace with one receive queue. Takes the machine's CAP_NET_ADMIN (root
+// of a user namespace has it not), and CAP_SYS_ADMIN, which a view of sysfs for this namespace costs: /sys
+// may show another's.
+class ReceiveSteering {
+ public:
+  // `first`: the descriptor is numbered from here on. Refused with a sentence, also where there is one
+  // processor only.
+  static std::expected<ReceiveSteering, std::string> open(const std::string& name, int first = 0);
+
+  // All processors, each connection on one of its own, rather than the one that wrote the frame, within its
+  // write(2).
+  NetdevResult spread();
+  // All but this one (sched_getcpu(3)), where the writer needs its time.
+  NetdevResult keep_off(int processor);
+
+ private:
+  ReceiveSteering(KernelDescriptor file, std::string name) : file_(std::move(file)), name_(std::move(name)) {}
+  NetdevResult write(const std::string& mask);
+
+  KernelDescriptor file_;
+  std::string name_;
+};
+
 // Which do now, as sysfs writes it: a mask in hexadecimal ("3": the first two; "0": whichever writes).
 std::expected<std::string, std::string> processors_of_received(const std::string& name);
 

@@ -93,6 +93,7 @@ std::expected<void, std::string> make_interface(Settings& wanted) {
       return std::unexpected("the device of `tapir run` (descriptor " + std::to_string(*wanted.device_fd) +
                              ") was closed");
     made = host().add_inherited_tap(drivers::KernelDescriptor(fd), interface);
+    if (made && wanted.device) host().steer_receiver(*wanted.device);
   } else if (wanted.device) {
     made = host().add_tap({.name = *wanted.device}, interface);
     if (made) {

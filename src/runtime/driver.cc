@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who drives: a call that waits, or the service thread when none does.
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 
 #include <algorithm>
@@ -17,6 +18,9 @@ constexpr int kIdleTicksMax = 64;
 // Looks in a row that find a device in error: then its interface is gone, and to look on would be to look without end. A packet
 // socket tells of an interface that went down once or twice, and recovers.
 constexpr int kDeviceErrorsMax = 16;
+// Ticks in a row that find the program on another processor before the kernel's side is told to leave that one alone: a change may
+// reorder frames that are under way, and a program of many threads is nowhere for long.
+constexpr int kSteadyTicksMin = 16;
 
 }  // namespace
 
@@ -62,6 +66,7 @@ void StackHost::hand_over() {
 bool StackHost::turn(Instant now) {
   ++stats_.turns;
   last_turn_ = now;
+  turn_processor_.store(::sched_getcpu(), std::memory_order_relaxed);
   const bool more = stack_.turn(now);
   send_bytes_at_turn_ = send_bytes();
   if (complete_ready(now)) settle(now);
@@ -173,6 +178,7 @@ void StackHost::serve() {
     // A tick that finds the lock taken has its answer: the program is in a call. To wait for the lock would cost that program a
     // system call at each of its own, for as long as it writes in bulk and the lock is rarely free.
     while (service_futex_.wait(until) == Futex::Outcome::kDeadline) {
+      steer();
       if (mutex_.try_lock()) {
         mutex_.unlock();
         break;
@@ -181,6 +187,21 @@ void StackHost::serve() {
     }
     lock.acquire();
     service_asleep_ = false;
+  }
+}
+
+// Without the lock.
+void StackHost::steer() {
+  if (!steers_.load(std::memory_order_acquire)) return;
+  const int processor = turn_processor_.load(std::memory_order_relaxed);
+  if (processor == steered_off_) {
+    steady_ticks_ = 0;
+  } else if (processor != steer_candidate_) {
+    steer_candidate_ = processor;
+    steady_ticks_ = 1;
+  } else if (++steady_ticks_ == kSteadyTicksMin) {
+    steered_off_ = processor;
+    if (!steering_->keep_off(processor)) steers_.store(false, std::memory_order_relaxed);
   }
 }
 

@@ -117,6 +117,13 @@ std::expected<void, std::string> StackHost::set_up_kernel_end(const std::string&
   return drivers::set_link_up(tap);
 }
 
+void StackHost::steer_receiver(const std::string& tap) {
+  auto steering = drivers::ReceiveSteering::open(tap, config_.first_kernel_descriptor);
+  if (!steering) return;
+  steering_.emplace(std::move(*steering));
+  steers_.store(true, std::memory_order_release);
+}
+
 std::expected<void, std::string> StackHost::capture_to(const std::string& path) {
   auto sink = open_file_sink(path, config_.first_kernel_descriptor);
   if (!sink) return std::unexpected(sink.error());

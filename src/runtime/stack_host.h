@@ -35,6 +35,7 @@
 
 #include "drivers/descriptor.h"
 #include "drivers/packet.h"
+#include "drivers/receive_steering.h"
 #include "drivers/tap.h"
 #include "link/capture.h"
 #include "runtime/clock.h"
@@ -91,6 +92,9 @@ class StackHost {
   std::expected<InterfaceId, std::string> add_inherited_tap(drivers::KernelDescriptor tap, stack::InterfaceConfig interface);
   // The kernel's end of a TAP: its address, if any, and up.
   static std::expected<void, std::string> set_up_kernel_end(const std::string& tap, const std::optional<IpPrefix>& address);
+  // What the kernel's end of this TAP receives is handled by other processors than the one on which the program runs, as it moves.
+  // Nothing where that may not be set. Once.
+  void steer_receiver(const std::string& tap);
   // Writes the frames of interfaces that are added from now on to a pcapng file. Once, before any interface.
   std::expected<void, std::string> capture_to(const std::string& path);
   // As stack::Stack.
@@ -406,6 +410,7 @@ class StackHost {
   void let_others_in(Lock& lock);
 
   void serve();
+  void steer();
   void service_turns(Lock& lock);
   void service_drive(Lock& lock);
   void service_leaves();
@@ -446,6 +451,13 @@ class StackHost {
   std::size_t to_wake_count_ = 0;
   HostStats stats_;
   std::uint64_t calls_ = 0;              // that the program made
+
+  std::atomic<int> turn_processor_ = -1;   // where the last turn ran
+  std::optional<drivers::ReceiveSteering> steering_;   // the service thread's, once steers_
+  std::atomic<bool> steers_ = false;
+  int steered_off_ = -1;                 // the processor that the kernel's side leaves alone
+  int steer_candidate_ = -1;             // another, on which the program was found
+  int steady_ticks_ = 0;                 // in a row that found it there
 
   Driver service_;
   Futex service_futex_;
