@@ -363,9 +363,10 @@ Recovery::Verdict Recovery::on_ack(const Sender& sender, const Ack& ack) {
   const std::uint32_t lost_before = sender.scoreboard.lost_total();
   resending_ = new_data_first_ = false;
   rack_.on_ack(summary);
+  // First: the D-SACK that tells of the first reordering does not widen its window (Linux: tcp_check_dsack before the scoreboard).
+  if (ack.dsack) count_dsack(sender, ack);
   if (summary.reordering_sacked > 0 && (state_ != CaState::kLoss || may_undo_)) note_reordering(sender, summary.reordering_sacked, Counter::kTcpExtTCPSACKReorder);
   if (summary.reordering_acked > 0) note_reordering(sender, summary.reordering_acked, Counter::kTcpExtTCPSACKReorder);
-  if (ack.dsack) count_dsack(sender, ack);
   verdict.delivered = summary.delivered + (ack.dsack ? ack.dsack_segments : 0);
   // Of a connection without SACK, the segments whose duplicate ACKs were counted arrived before.
   if (!sender.sack && summary.una_moved) verdict.delivered = sender.scoreboard.remove_reno_sacks(summary.newly_acked);

@@ -18,8 +18,8 @@ Opening Opening::any(Rng& rng) {
   opening.shift = static_cast<std::uint8_t>(rng.below(2) == 0 ? 8 : 4);
   opening.rtt = kRoundTrips[rng.below(kRoundTrips.size())];
   opening.ecn = rng.below(8) == 0;
-  opening.commands =
-      "sysctl -q -e net.ipv4.tcp_grow_segments=1\n";  // a kernel has no such knob, and no other way
+  // A kernel has no such knobs, and no other way.
+  opening.commands = "sysctl -q -e net.ipv4.tcp_grow_segments=1 net.ipv4.tcp_record_charge=832\n";
   const auto set = [&](std::string_view name, std::uint64_t value) {
     opening.commands += "sysctl -q net.ipv4." + std::string(name) + "=" + std::to_string(value) + "\n";
   };
