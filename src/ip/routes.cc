@@ -217,8 +217,9 @@ std::expected<Path, RouteError> Routes::resolve(const RouteQuery& query, Instant
 
 std::expected<Path, RouteError> Routes::finish(const RouteQuery& query, const Interface& interface,
                                                const Route* route, Instant now) const {
-  static const RouteAttributes kNone;
-  const RouteAttributes& attributes = route != nullptr ? route->attributes : kNone;
+  // Never destroyed: packets may still be sent when the program has begun to end.
+  static const auto* const kNone = new RouteAttributes;
+  const RouteAttributes& attributes = route != nullptr ? route->attributes : *kNone;
   const bool group = query.destination.is_multicast() || query.destination.is_broadcast();
   Path path;
   path.destination = query.destination;

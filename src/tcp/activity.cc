@@ -4,8 +4,9 @@
 namespace tapir::tcp {
 
 const Activity& ActivityRef::nothing() {
-  static const Activity none;
-  return none;
+  // Never destroyed: a program that ends may still have connections, and threads that look at them.
+  static const auto* const none = new Activity;
+  return *none;
 }
 
 }  // namespace tapir::tcp

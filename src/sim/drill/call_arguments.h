@@ -60,10 +60,10 @@ class Calls::Arguments {
     fail(low == high ? fmt::format("expected {} arguments, got {}", low, count()) : fmt::format("expected {} to {} arguments, got {}", low, high, count()));
   }
   const Expression& at(std::size_t i) {
-    static const Expression kNothing;
+    static const auto* const kNothing = new Expression;
     if (i < count()) return event_.arguments[i];
     fail(fmt::format("argument {} is missing", i + 1));
-    return kNothing;
+    return *kNothing;
   }
   bool is_ellipsis(std::size_t i) { return at(i).kind == Expression::Kind::kEllipsis; }
   bool is_null(std::size_t i) { return at(i).kind == Expression::Kind::kInteger && at(i).integer == 0 && at(i).text != "AF_UNSPEC"; }
