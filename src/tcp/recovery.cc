@@ -205,7 +205,8 @@ void Recovery::try_open(const Sender& sender, bool ece) {
 // ---- judging ----
 
 void Recovery::note_reordering(const Sender& sender, std::uint32_t segments, Counter counter) {
-  if (segments > sender.memory.reordering) {
+  // What is counted without SACK takes the place of what was known, also when it is less (Linux: tcp_check_reno_reordering).
+  if (segments > sender.memory.reordering || counter == Counter::kTcpExtTCPRenoReorder) {
     const auto most = static_cast<std::uint32_t>(std::clamp(sender.knobs.tcp_max_reordering, 0, 0xffff));
     sender.memory.reordering = static_cast<std::uint16_t>(std::min(segments, most));
   }
@@ -369,7 +370,14 @@ Recovery::Verdict Recovery::on_ack(const Sender& sender, const Ack& ack) {
   if (summary.reordering_acked > 0) note_reordering(sender, summary.reordering_acked, Counter::kTcpExtTCPSACKReorder);
   verdict.delivered = summary.delivered + (ack.dsack ? ack.dsack_segments : 0);
   // Of a connection without SACK, the segments whose duplicate ACKs were counted arrived before.
-  if (!sender.sack && summary.una_moved) verdict.delivered = sender.scoreboard.remove_reno_sacks(summary.newly_acked);
+  if (!sender.sack && summary.una_moved) {
+    const std::uint32_t acked = summary.newly_acked;
+    const std::uint32_t before = sender.scoreboard.sacked_out();
+    verdict.delivered = sender.scoreboard.remove_reno_sacks(acked);
+    // One of those acknowledged was the hole, the others had their duplicate ACKs; are more left than there is room for, they were late.
+    if (acked > 0 && sender.scoreboard.sacked_out() + std::min(before, acked - 1) < before)
+      note_reordering(sender, sender.scoreboard.packets_out() + acked, Counter::kTcpExtTCPRenoReorder);
+  }
   LossDetection::adapt_window(sender.memory, sender.delivered + verdict.delivered, summary.anything_delivered ? summary.latest_delivered : 0,
                               sender.knobs.tcp_recovery);
   answer_tail_probe(sender, ack);
