@@ -77,7 +77,7 @@ Connection::Verdict Connection::check_timestamps(const TcpSegment& segment, Env&
   // Some peers' SYNs carry a zero that is no time.
   if (behind <= kPawsWindow || ts_.recent == 0 || ts_.recent_at.age(now) >= kPawsIdle || segment.has(kRst)) return Verdict::kContinue;
   const bool bare_ack = segment.has(kAck) && segment.sequence_length() == 0;
-  if (!bare_ack && !segment.has(kSyn) && behind <= overtaken_window(env.knobs, rto_.value())) return Verdict::kContinue;
+  if (!bare_ack && behind <= overtaken_window(env.knobs, rto_.value())) return Verdict::kContinue;
   // A pure ACK overtaken by its successor is harmless, and common with several queues, unless it would change something. The peer's
   // clock may have 1.2 ticks a millisecond.
   const bool disordered_ack = bare_ack && segment.seq == rcv_.nxt && segment.ack == snd_.una &&

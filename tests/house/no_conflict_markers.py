@@ -2,11 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """No committed file holds what git writes where a merge did not succeed.  usage: no_conflict_markers.py ROOT"""
 
-import os
 import re
 import sys
 
-from no_machine_paths import committed_files
+from no_machine_paths import committed_texts
 
 # Ours (and the common ancestor's) begins, theirs ends; what stands between them may be a heading's underline elsewhere.
 BEGIN = re.compile(r"(<{7}|\|{7})( |$)")
@@ -16,17 +15,12 @@ END = re.compile(r">{7}( |$)")
 
 def check(root):
     problems = []
-    for path in committed_files(root):
-        try:
-            with open(path, encoding="utf-8") as file:
-                lines = file.read().split("\n")
-        except (UnicodeDecodeError, FileNotFoundError, IsADirectoryError):
-            continue
+    for name, lines in committed_texts(root):
         inside = False
         for number, line in enumerate(lines, 1):
             begins, ends = BEGIN.match(line), END.match(line)
             if begins or ends or (inside and BETWEEN.match(line)):
-                problems.append(f"{os.path.relpath(path, root)}:{number}: {line[:40]}")
+                problems.append(f"{name}:{number}: {line[:40]}")
             inside = bool(begins) or (inside and not ends)
     return problems
 

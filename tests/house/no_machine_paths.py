@@ -24,18 +24,23 @@ def committed_files(root):
                       if "/build" not in directory and "/.git" not in directory)
 
 
-def check(root):
-    problems = []
+def committed_texts(root):
+    """(name below the root, lines) of each of them that is text."""
     for path in committed_files(root):
         try:
             with open(path, encoding="utf-8") as file:
-                lines = file.read().split("\n")
+                yield os.path.relpath(path, root), file.read().split("\n")
         except (UnicodeDecodeError, FileNotFoundError, IsADirectoryError):
             continue
+
+
+def check(root):
+    problems = []
+    for name, lines in committed_texts(root):
         for number, line in enumerate(lines, 1):
             match = PATH.search(line)
             if match:
-                problems.append(f"{os.path.relpath(path, root)}:{number}: {match.group(0)}")
+                problems.append(f"{name}:{number}: {match.group(0)}")
     return problems
 
 
