@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+
 #include "wire/arp.h"
 #include "wire/ethernet.h"
 #include "wire/icmp.h"
@@ -86,6 +89,27 @@ std::string icmp_text(Bytes bytes) {
   }
 }
 
+// The header and what follows it. A super-segment of ours that is longer than its total length can say has 0 there.
+struct IpPacket {
+  wire::Ipv4Header header;
+  Bytes payload;
+};
+
+std::optional<IpPacket> parse_ip(Bytes packet) {
+  if (packet.size() > wire::kIpv4PacketMax && load_be<std::uint16_t>(packet, 2) == 0) {
+    std::array<std::uint8_t, wire::kIpv4HeaderMax> front;
+    std::copy_n(packet.begin(), front.size(), front.begin());
+    store_be<std::uint16_t>(front, 2, static_cast<std::uint16_t>(wire::kIpv4PacketMax));
+    auto ip = wire::parse_ipv4(front);
+    if (!ip) return std::nullopt;
+    ip->options = {};
+    return IpPacket{*ip, packet.subspan(ip->header_length)};
+  }
+  const auto ip = wire::parse_ipv4(packet);
+  if (!ip || packet.size() < ip->total_length) return std::nullopt;
+  return IpPacket{*ip, packet.subspan(ip->header_length, ip->payload_length())};
+}
+
 }  // namespace
 
 std::string PacketText::line(Bytes frame, link::LinkType type) {
@@ -103,30 +127,30 @@ std::string PacketText::line(Bytes frame, link::LinkType type) {
 }
 
 std::string PacketText::ip_line(Bytes packet) {
-  const auto ip = wire::parse_ipv4(packet);
-  if (!ip || packet.size() < ip->total_length) return fmt::format("ip, malformed ({})", packet.size());
-  const Bytes payload = packet.subspan(ip->header_length, ip->payload_length());
-  const std::string hosts = fmt::format("{} > {} ", ip->src.to_string(), ip->dst.to_string());
-  if (ip->is_fragment() && (ip->fragment_offset != 0 || ip->protocol != IpProtocol::kTcp))
+  const auto parsed = parse_ip(packet);
+  if (!parsed) return fmt::format("ip, malformed ({})", packet.size());
+  const auto& [ip, payload] = *parsed;
+  const std::string hosts = fmt::format("{} > {} ", ip.src.to_string(), ip.dst.to_string());
+  if (ip.is_fragment() && (ip.fragment_offset != 0 || ip.protocol != IpProtocol::kTcp))
     return fmt::format("{}ip protocol {} id {} fragment {}{} ({})", hosts,
-                       static_cast<unsigned>(ip->protocol), ip->id, ip->fragment_offset,
-                       ip->more_fragments ? "+" : "", payload.size());
-  switch (ip->protocol) {
+                       static_cast<unsigned>(ip.protocol), ip.id, ip.fragment_offset,
+                       ip.more_fragments ? "+" : "", payload.size());
+  switch (ip.protocol) {
     case IpProtocol::kIcmp:
       return hosts + icmp_text(payload);
     case IpProtocol::kUdp:
       if (const auto udp = wire::parse_udp(payload))
-        return fmt::format("{} > {} udp ({})", endpoint_text({ip->src, udp->src_port}),
-                           endpoint_text({ip->dst, udp->dst_port}), udp->payload.size());
+        return fmt::format("{} > {} udp ({})", endpoint_text({ip.src, udp->src_port}),
+                           endpoint_text({ip.dst, udp->dst_port}), udp->payload.size());
       return hosts + "udp, malformed";
     case IpProtocol::kTcp: {
       if (payload.size() < wire::kTcpHeaderMin) return hosts + "tcp, malformed";
-      const Endpoint from{ip->src, load_be<std::uint16_t>(payload, 0)};
-      const Endpoint to{ip->dst, load_be<std::uint16_t>(payload, 2)};
+      const Endpoint from{ip.src, load_be<std::uint16_t>(payload, 0)};
+      const Endpoint to{ip.dst, load_be<std::uint16_t>(payload, 2)};
       return fmt::format("{} > {} {}", endpoint_text(from), endpoint_text(to), tcp_text(from, to, payload));
     }
     default:
-      return fmt::format("{}ip protocol {} ({})", hosts, static_cast<unsigned>(ip->protocol), payload.size());
+      return fmt::format("{}ip protocol {} ({})", hosts, static_cast<unsigned>(ip.protocol), payload.size());
   }
 }
 

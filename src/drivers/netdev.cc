@@ -11,11 +11,15 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 #include "drivers/descriptor.h"
 
 namespace tapir::drivers {
 namespace {
+
+// IFLA_GSO_IPV4_MAX_SIZE. Debian 12's headers lack it (linux 6.3).
+constexpr std::uint16_t kGsoIpv4MaxSize = 63;
 
 // One rtnetlink request, built in a fixed buffer; the longest below is a few hundred bytes.
 class Request {
@@ -57,26 +61,52 @@ class Request {
 
   // Sends it and waits for the kernel's verdict: 0 or an errno.
   int perform() {
+    const auto answer = converse();
+    if (!answer) return answer.error();
+    nlmsghdr head;
+    nlmsgerr verdict;
+    if (answer->size() < NLMSG_LENGTH(sizeof verdict.error)) return EPROTO;
+    std::memcpy(&head, answer->data(), sizeof head);
+    if (head.nlmsg_type != NLMSG_ERROR) return EPROTO;
+    std::memcpy(&verdict.error, answer->data() + NLMSG_HDRLEN, sizeof verdict.error);
+    return -verdict.error;
+  }
+
+  // Sends a question, and whether the kernel's answer, whose own header is a Family, has an attribute.
+  template <typename Family>
+  bool answer_has(std::uint16_t type) {
+    const auto answer = converse();
+    if (!answer) return false;
+    std::size_t at = NLMSG_LENGTH(sizeof(Family));
+    for (rtattr head; at + sizeof head <= answer->size(); at += RTA_ALIGN(head.rta_len)) {
+      std::memcpy(&head, answer->data() + at, sizeof head);
+      if (head.rta_type == type) return true;
+      if (head.rta_len < sizeof head) return false;
+    }
+    return false;
+  }
+
+ private:
+  // Longer than what there is to know of a link.
+  static constexpr std::size_t kAnswerMax = 32768;
+
+  // Sends it; the first message that comes back, or an errno.
+  std::expected<std::vector<char>, int> converse() {
     KernelDescriptor fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
-    if (!fd) return errno;
+    if (!fd) return std::unexpected(errno);
     header_.nlmsg_len = static_cast<std::uint32_t>(size_);
     std::memcpy(buffer_.data(), &header_, sizeof header_);
     sockaddr_nl kernel{};
     kernel.nl_family = AF_NETLINK;
-    if (::sendto(fd.get(), buffer_.data(), size_, 0, reinterpret_cast<const sockaddr*>(&kernel), sizeof kernel) < 0) return errno;
-    alignas(nlmsghdr) std::array<char, 4096> answer;
+    if (::sendto(fd.get(), buffer_.data(), size_, 0, reinterpret_cast<const sockaddr*>(&kernel), sizeof kernel) < 0)
+      return std::unexpected(errno);
+    std::vector<char> answer(kAnswerMax);
     const ssize_t got = ::recv(fd.get(), answer.data(), answer.size(), 0);
-    if (got < 0) return errno;
-    nlmsghdr head;
-    nlmsgerr verdict;
-    if (static_cast<std::size_t>(got) < NLMSG_LENGTH(sizeof verdict.error)) return EPROTO;
-    std::memcpy(&head, answer.data(), sizeof head);
-    if (head.nlmsg_type != NLMSG_ERROR) return EPROTO;
-    std::memcpy(&verdict.error, answer.data() + NLMSG_HDRLEN, sizeof verdict.error);
-    return -verdict.error;
+    if (got < 0) return std::unexpected(errno);
+    answer.resize(static_cast<std::size_t>(got));
+    return answer;
   }
 
- private:
   void append(const void* data, std::size_t size) {
     TAPIR_INVARIANT(size_ + NLMSG_ALIGN(size) <= buffer_.size(), "an rtnetlink request fits its buffer");
     if (size != 0) std::memcpy(buffer_.data() + size_, data, size);
@@ -162,6 +192,11 @@ std::expected<link::MacAddress, std::string> get_mac(const std::string& name) {
 }
 
 bool link_exists(const std::string& name) { return index_of(name) != 0; }
+
+bool takes_long_super_segments(const std::string& name) {
+  const int index = index_of(name);
+  return index != 0 && Request(RTM_GETLINK, 0, link_header(index)).answer_has<ifinfomsg>(kGsoIpv4MaxSize);
+}
 
 NetdevResult add_address(const std::string& name, const IpPrefix& address) {
   const int index = index_of(name);

@@ -21,6 +21,9 @@ NetdevResult set_mtu(const std::string& name, std::uint32_t mtu);
 std::expected<std::uint32_t, std::string> get_mtu(const std::string& name);
 std::expected<link::MacAddress, std::string> get_mac(const std::string& name);
 bool link_exists(const std::string& name);
+// Whether the kernel takes IPv4 super-segments beyond 65,535 bytes, whose total length is 0, from NAME: it does since Linux 6.3, which
+// shows gso_ipv4_max_size in `ip -d link`. False when it cannot be asked.
+bool takes_long_super_segments(const std::string& name);
 // `ip addr add ADDRESS/LENGTH dev NAME`. "… has it already" when it is taken there.
 NetdevResult add_address(const std::string& name, const IpPrefix& address);
 // `ip route add DESTINATION via GATEWAY dev NAME`; gateway unspecified = on-link.

@@ -17,6 +17,8 @@
 #include "drivers/netdev.h"
 #include "drivers/open_error.h"
 #include "drivers/vnet_io.h"
+#include "link/segmenter.h"
+#include "wire/ipv4.h"
 
 namespace tapir::drivers {
 namespace {
@@ -70,7 +72,9 @@ std::expected<std::unique_ptr<TapDevice>, std::string> attached(KernelDescriptor
     return sentence("the TAP interface " + name + " offers no checksum offload: " + std::strerror(errno));
   }
   if (offloads.tso) {
-    offloads.gso_max_size = 65535;  // IPv4's total length; GSO_LEGACY_MAX_SIZE
+    // Else IPv4's total length; GSO_LEGACY_MAX_SIZE.
+    offloads.gso_max_size =
+        static_cast<std::uint32_t>(takes_long_super_segments(name) ? kSuperSegmentMax : wire::kIpv4PacketMax);
     offloads.gso_max_segs = 65535;  // GSO_MAX_SEGS
   }
 
@@ -142,19 +146,42 @@ std::size_t TapDevice::room() const { return kTransmitRoom; }
 
 std::size_t TapDevice::transmit(std::span<const OutgoingFrame> batch, Instant) {
   std::size_t accepted = 0;
-  while (accepted < batch.size()) {
-    OutgoingPieces pieces(batch[accepted], vnet_size_);
-    ssize_t written = ::writev(fd_.get(), pieces.pieces(), static_cast<int>(pieces.count()));
-    if (written < 0 && errno == EFAULT) written = write_what_is_left(fd_.get(), pieces);
-    if (written < 0) {
-      if (errno == EINTR) continue;
-      if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM) break;
-      // EIO: the interface is down. EINVAL: the kernel does not take this frame. As on a wire, the frame is lost.
-      if (counters_ != nullptr) counters_->drop(errno == EIO ? trace::DropReason::kDevReady : trace::DropReason::kDevRefused);
-    }
-    ++accepted;
-  }
+  while (accepted < batch.size() && write(batch[accepted]) != Written::kLater) ++accepted;
   return accepted;
+}
+
+TapDevice::Written TapDevice::write(const OutgoingFrame& frame) {
+  OutgoingPieces pieces(frame, vnet_size_);
+  ssize_t written;
+  do {
+    written = ::writev(fd_.get(), pieces.pieces(), static_cast<int>(pieces.count()));
+    if (written < 0 && errno == EFAULT) written = write_what_is_left(fd_.get(), pieces);
+  } while (written < 0 && errno == EINTR);
+  if (written >= 0) return Written::kTaken;
+  const bool no_memory = errno == ENOBUFS || errno == ENOMEM;
+  if ((no_memory || errno == EMSGSIZE) && frame.size() - frame.network_offset > wire::kIpv4PacketMax) return write_in_parts(frame);
+  if (no_memory || errno == EAGAIN) return Written::kLater;
+  // EIO: the interface is down. EINVAL: the kernel does not take this frame. As on a wire, the frame is lost.
+  return lose(errno == EIO ? trace::DropReason::kDevReady : trace::DropReason::kDevRefused);
+}
+
+TapDevice::Written TapDevice::write_in_parts(const OutgoingFrame& frame) {
+  const auto parts = link::Segmenter::into_super_segments(frame, wire::kIpv4PacketMax);
+  if (!parts) return lose(trace::DropReason::kDevRefused);
+  OutgoingFrame part;
+  for (std::size_t i = 0; i < parts->segments(); ++i) {
+    parts->emit(i, link::ChecksumWork::kDevice, part);
+    const Written written = write(part);
+    if (written == Written::kTaken) continue;
+    // What has left is not sent again.
+    return i == 0 ? written : lose(trace::DropReason::kDevRefused);
+  }
+  return Written::kTaken;
+}
+
+TapDevice::Written TapDevice::lose(trace::DropReason reason) {
+  if (counters_ != nullptr) counters_->drop(reason);
+  return Written::kLost;
 }
 
 std::size_t TapDevice::receive(std::span<Frame> batch, FramePool& pool, Instant now) {

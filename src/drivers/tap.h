@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A TAP or TUN interface: the kernel is at the other end of the wire (linux/drivers/net/tun.c). With a virtio_net_hdr before each
-// frame, so that checksums are left out and TCP super-segments of 64 KiB cross in one system call, both ways.
+// frame, so that checksums are left out and TCP super-segments of 64 KiB cross in one system call, both ways; to a kernel that takes
+// longer ones (Linux 6.3) of up to kSuperSegmentMax.
 #pragma once
 
 #include <cstdint>
@@ -45,6 +46,13 @@ class TapDevice final : public link::Device {
   int wait_descriptor() const override { return fd_.get(); }
 
  private:
+  // What became of a frame: kLater is nothing, the kernel has no memory now.
+  enum class Written : std::uint8_t { kTaken, kLost, kLater };
+  Written write(const OutgoingFrame& frame);
+  // A super-segment beyond 65,535 bytes, for which the kernel finds no memory in large pages, as ordinary ones.
+  Written write_in_parts(const OutgoingFrame& frame);
+  Written lose(trace::DropReason reason);
+
   KernelDescriptor fd_;
   std::string name_;
   link::MacAddress mac_;

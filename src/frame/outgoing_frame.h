@@ -16,8 +16,10 @@ namespace tapir::inline frame {
 inline constexpr std::size_t kOutgoingHeaderMax = 192;
 // Link (14 + 4 of a VLAN tag) and IP (60) in front of the transport header, rounded up.
 inline constexpr std::size_t kHeaderReserve = 80;
-// Enough for 64 KiB of chunks of 16 KiB cut anywhere, with marks.
-inline constexpr std::size_t kOutgoingSpansMax = 18;
+// Bytes of IP packet of the largest super-segment that any device may take.
+inline constexpr std::size_t kSuperSegmentMax = 3 * 65536;
+// Enough for a super-segment of chunks of 16 KiB cut anywhere, each behind a copied one of any size.
+inline constexpr std::size_t kOutgoingSpansMax = 2 * kSuperSegmentMax / 16384 + 4;
 
 // The device (or link/offload) shall sum the packet from `start` and store the result at `start + offset`, both counted
 // from the first header byte. The pseudo-header's sum is already in the field (virtio's VIRTIO_NET_HDR_F_NEEDS_CSUM).

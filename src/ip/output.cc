@@ -98,7 +98,9 @@ std::expected<OutputVerdict, DeliveryError> Ipv4Output::push_header(OutgoingFram
   const std::uint32_t mtu = limit(path, fields.discovery);
   bool df = wants_df(fields.discovery, path, knobs_);
   OutputVerdict verdict = OutputVerdict::kSend;
-  if (size > wire::kIpv4PacketMax) {
+  // A super-segment of TCP may be longer than the field can say; who takes such says so (Linux: gso_ipv4_max_size).
+  const bool beyond = size > wire::kIpv4PacketMax;
+  if (beyond && (packet.gso.type != GsoType::kTcpV4 || size > path.offloads.gso_max_size)) {
     counters_.add(Counter::kIpFragFails);
     return std::unexpected(too_big(packet, path, fields.protocol, wire::kIpv4PacketMax));
   }
@@ -120,7 +122,7 @@ std::expected<OutputVerdict, DeliveryError> Ipv4Output::push_header(OutgoingFram
   }
 
   header.tos = static_cast<std::uint8_t>((fields.tos & 0xfc) | static_cast<std::uint8_t>(packet.ecn));
-  header.total_length = static_cast<std::uint16_t>(size);
+  header.total_length = beyond ? std::uint16_t{0} : static_cast<std::uint16_t>(size);
   header.dont_fragment = df;
   header.ttl = fields.hop_limit != 0 ? fields.hop_limit : path.hop_limit;
   header.protocol = fields.protocol;

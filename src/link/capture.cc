@@ -25,7 +25,7 @@ constexpr std::uint16_t kLinkTypeRaw = 101;
 // The fixed fields and options of a block beside packet and comment.
 constexpr std::size_t kBlockOverhead = 128;
 // The longest packet there is: a super-segment behind a link header.
-constexpr std::size_t kPacketMax = 65536 + 64;
+constexpr std::size_t kPacketMax = kSuperSegmentMax + 64;
 
 Bytes as_bytes(std::string_view text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
 

@@ -38,6 +38,7 @@ std::optional<Segmenter> Segmenter::make(Bytes header, std::size_t network, std:
   Segmenter made;
   made.network_ = network;
   made.transport_ = transport;
+  made.gso_ = gso;
   made.tcp_ = gso.type != GsoType::kUdp;
   if (transport > kHeaderReserve || network >= transport || transport >= header.size()) return std::nullopt;
   made.v4_ = header[network] >> 4 == 4;
@@ -59,9 +60,9 @@ void Segmenter::add_payload(Bytes bytes) {
   payload_size_ += bytes.size();
 }
 
-bool Segmenter::settle(const Gso& gso) {
-  if (gso.size == 0 || payload_size_ == 0) return false;
-  size_ = gso.size;
+bool Segmenter::settle() {
+  if (gso_.size == 0 || payload_size_ == 0) return false;
+  size_ = gso_.size * together_;
   segments_ = (payload_size_ + size_ - 1) / size_;
   return true;
 }
@@ -71,7 +72,17 @@ std::optional<Segmenter> Segmenter::of(const OutgoingFrame& frame) {
   auto made = make(frame.header(), frame.network_offset, frame.transport_offset, frame.gso);
   if (!made) return std::nullopt;
   for (const Bytes span : frame.payload()) made->add_payload(span);
-  if (!made->settle(frame.gso)) return std::nullopt;
+  if (!made->settle()) return std::nullopt;
+  return made;
+}
+
+std::optional<Segmenter> Segmenter::into_super_segments(const OutgoingFrame& frame, std::size_t packet_max) {
+  auto made = of(frame);
+  if (!made || !made->tcp_) return std::nullopt;
+  const std::size_t headers = made->header_.size() - made->network_;
+  TAPIR_INVARIANT(packet_max >= headers + 2 * made->size_, "a super-segment holds two segments or more");
+  made->together_ = (packet_max - headers) / made->size_;
+  made->settle();
   return made;
 }
 
@@ -83,7 +94,7 @@ std::optional<Segmenter> Segmenter::of(const Frame& frame, std::size_t network_o
   auto made = make(frame.bytes().first(where->payload), where->network, where->transport, gso);
   if (!made) return std::nullopt;
   made->add_payload(frame.bytes().subspan(where->payload, where->end - where->payload));
-  if (!made->settle(gso)) return std::nullopt;
+  if (!made->settle()) return std::nullopt;
   return made;
 }
 
@@ -105,7 +116,7 @@ void Segmenter::patch_ip(std::size_t index, MutableBytes packet, std::size_t pac
   }
   store_be<std::uint16_t>(packet, 2, static_cast<std::uint16_t>(packet_length));
   const auto id = load_be<std::uint16_t>(packet, 4);
-  store_be<std::uint16_t>(packet, 4, static_cast<std::uint16_t>(id + index));
+  store_be<std::uint16_t>(packet, 4, static_cast<std::uint16_t>(id + index * together_));
   wire::refresh_ipv4_checksum(packet.first(transport_ - network_));
 }
 
@@ -151,6 +162,10 @@ void Segmenter::emit(std::size_t index, ChecksumWork work, OutgoingFrame& out) c
   out.transport_offset = static_cast<std::uint16_t>(transport_);
   slice_payload(begin, end, out);
   const std::size_t payload_length = end - begin;
+  if (payload_length > gso_.size) {
+    out.gso = gso_;
+    out.gso.ecn = gso_.ecn && index == 0;
+  }
   patch_ip(index, out.mutable_header().subspan(network_), header_.size() - network_ + payload_length);
   patch_transport(index, out.mutable_header().subspan(transport_), payload_length);
   set_checksum(work, header_.size() - transport_ + payload_length, out);

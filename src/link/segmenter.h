@@ -27,6 +27,9 @@ class Segmenter {
  public:
   // Nothing when the frame is no super-segment, or its headers do not bear out what gso claims.
   static std::optional<Segmenter> of(const OutgoingFrame& frame);
+  // Cuts TCP's super-segment into shorter ones instead, each of at most `packet_max` bytes of IP packet, which holds two
+  // segments or more.
+  static std::optional<Segmenter> into_super_segments(const OutgoingFrame& frame, std::size_t packet_max);
   // Of a received frame whose link header has `network_offset` bytes.
   static std::optional<Segmenter> of(const Frame& frame, std::size_t network_offset);
 
@@ -39,7 +42,7 @@ class Segmenter {
   // Checks the header bytes against each other and fills in what follows from them.
   static std::optional<Segmenter> make(Bytes header, std::size_t network, std::size_t transport, const Gso& gso);
   void add_payload(Bytes bytes);
-  bool settle(const Gso& gso);
+  bool settle();
   void slice_payload(std::size_t begin, std::size_t end, OutgoingFrame& out) const;
   void patch_ip(std::size_t index, MutableBytes packet, std::size_t packet_length) const;
   void patch_transport(std::size_t index, MutableBytes transport, std::size_t payload_length) const;
@@ -52,7 +55,9 @@ class Segmenter {
   bool tcp_ = true;
   IpAddress src_;
   IpAddress dst_;
-  std::size_t size_ = 0;              // payload bytes of each segment but the last
+  Gso gso_;
+  std::size_t together_ = 1;          // segments that leave as one
+  std::size_t size_ = 0;              // payload bytes of each that leaves, but the last
   std::size_t segments_ = 0;
   std::array<Bytes, kOutgoingSpansMax + 1> payload_;
   std::size_t payload_count_ = 0;

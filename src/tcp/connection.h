@@ -464,7 +464,9 @@ class Connection : public TouchedLink {
   void set_up_receive_window(std::uint32_t rcv_wnd, std::uint32_t window_clamp, const Knobs& knobs);
 
   // ---- connection_write.cc ----
-  std::uint32_t size_goal() const;
+  // Bytes of IP packet of the largest super-segment; 0: the device splits none.
+  std::uint32_t gso_max_size(const Env& env) const;
+  std::uint32_t size_goal(const Env& env) const;
   void expand_send_limit(Env& env);
   std::size_t send_charge() const;
   void check_writable(Env& env, Instant now);

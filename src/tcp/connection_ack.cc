@@ -210,7 +210,7 @@ AckSample Connection::ack_sample(const AckSummary& summary, std::uint32_t delive
   sample.cwnd_limited = cwnd_limited_ || (window_.in_slow_start() && window_.cwnd < 2 * max_packets_out_);
   sample.ece = ece;
   sample.pacing = paced(env);
-  sample.gso_max_size = path_->offloads.gso_max_size != 0 ? path_->offloads.gso_max_size : 65536U;
+  sample.gso_max_size = gso_max_size(env) != 0 ? gso_max_size(env) : 65536U;
   sample.snd_una = snd_.una;
   sample.snd_nxt = snd_.nxt;
   sample.knobs = &env.knobs;

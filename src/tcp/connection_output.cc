@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "base/assert.h"
 #include "tcp/connection.h"
 #include "tcp/events.h"
 
@@ -142,7 +143,8 @@ void Connection::emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRa
   const MutableBytes header = out.append_header(length);
   emit_tcp(segment, header);
   if (!payload.empty()) {
-    busy_->send_buffer.collect(payload, out);
+    const std::size_t collected = busy_->send_buffer.collect(payload, out);
+    TAPIR_INVARIANT(collected == payload.length(), "a frame can point at all that it sends");
     notes_on_sent(payload, env, now);
   }
   out.checksum = {.wanted = true, .start = 0, .offset = static_cast<std::uint16_t>(kTcpChecksumOffset)};
@@ -299,8 +301,8 @@ void Connection::note_transmission(Transmission& t, std::uint32_t payload, bool 
 std::uint32_t Connection::max_segments_per_send(const Env& env) const {
   // The pointer counts from each segment's own start: no device can copy it.
   // Each segment has its own signature, too.
-  if (path_->offloads.gso_max_size == 0 || busy_->urgent.sending || signs()) return 1;
-  const std::uint64_t gso_max = path_->offloads.gso_max_size;
+  const std::uint64_t gso_max = gso_max_size(env);
+  if (gso_max == 0 || busy_->urgent.sending || signs()) return 1;
   std::uint64_t bytes = std::min<std::uint64_t>(window_.pacing_rate >> 10, gso_max);
   if (rtt_.min_rtt() != Duration::max() && env.knobs.tcp_tso_rtt_log > 0) {
     const std::uint64_t shift = to_usec(rtt_.min_rtt()) >> env.knobs.tcp_tso_rtt_log;

@@ -39,11 +39,15 @@ std::size_t Connection::unsent_bytes() const {
   return busy_->send_buffer.end() - max(sent, busy_->send_buffer.begin());
 }
 
+std::uint32_t Connection::gso_max_size(const Env& env) const {
+  return std::min(path_->offloads.gso_max_size, static_cast<std::uint32_t>(env.knobs.tcp_gso_max_size));
+}
+
 // How many bytes one record may hold (Linux: tcp_xmit_size_goal, tcp_bound_to_half_wnd): whole segments, at most half of the largest
 // window the peer offered, so that it need not wait for one record to be complete before it can acknowledge.
-std::uint32_t Connection::size_goal() const {
-  if (path_->offloads.gso_max_size == 0) return snd_.mss;
-  std::uint32_t goal = path_->offloads.gso_max_size;
+std::uint32_t Connection::size_goal(const Env& env) const {
+  std::uint32_t goal = gso_max_size(env);
+  if (goal == 0) return snd_.mss;
   const std::uint32_t cutoff = snd_.max_wnd > 536 ? snd_.max_wnd / 2 : snd_.max_wnd;
   if (cutoff != 0 && goal > cutoff) goal = std::max<std::uint32_t>(cutoff, 68 - wire::kTcpHeaderMin);
   std::uint32_t segments = goal / snd_.mss;
@@ -65,7 +69,7 @@ std::size_t Connection::write(Bytes data, WriteFlags flags, Env& env, Instant no
   }
   if (path_used_ && !mid_write_) use_grown_path(env);
   UnsentRecord* tail = busy_->unsent.back(env.unsent);
-  const std::uint32_t goal = size_goal();
+  const std::uint32_t goal = size_goal(env);
   if (tail != nullptr && (tail->end_of_record || tail->end - tail->begin >= goal)) tail = nullptr;
   const bool fresh = tail == nullptr;
   const bool starved = !mid_write_ && unsent_bytes() < snd_.mss && std::as_const(busy_)->scoreboard.in_flight() < window_.cwnd &&

@@ -83,6 +83,7 @@ constexpr Row kRows[] = {
     integer<&Knobs::tcp_fin_timeout>("net.ipv4.tcp_fin_timeout"),
     byte<&Knobs::tcp_frto>("net.ipv4.tcp_frto"),
     byte<&Knobs::tcp_grow_segments>("net.ipv4.tcp_grow_segments", 1),
+    number<&Knobs::tcp_gso_max_size>("net.ipv4.tcp_gso_max_size", 536, kSuperSegmentMax),
     time<&Knobs::tcp_invalid_ratelimit, std::chrono::milliseconds>("net.ipv4.tcp_invalid_ratelimit", 0, kIntMax),
     integer<&Knobs::tcp_keepalive_intvl>("net.ipv4.tcp_keepalive_intvl"),
     byte<&Knobs::tcp_keepalive_probes>("net.ipv4.tcp_keepalive_probes"),

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "frame/outgoing_frame.h"
 #include "tcp/fastopen_key.h"
 
 namespace tapir::tcp {
@@ -82,6 +83,7 @@ struct Knobs {
   int tcp_min_tso_segs = 2;
   int tcp_tso_win_divisor = 3;
   int tcp_tso_rtt_log = 9;
+  int tcp_gso_max_size = static_cast<int>(kSuperSegmentMax);   // tapir's own: bytes of the largest super-segment; the device's limit holds too
   int tcp_tso_defer_cwnd = 16;          // tapir's own: segments; a smaller window waits for no larger super-segment. Linux: 0
   int tcp_grow_segments = 1;            // tapir's own: a super-segment takes from the next write what completes it, as Linux does since 6.10
   int tcp_record_charge = 832;          // tapir's own: bytes of the send buffer that a record costs besides its payload, Linux's truesize

@@ -21,7 +21,7 @@ inline constexpr std::uint16_t kIpv4FragmentMask = 0x3fff;
 struct Ipv4Header {
   std::uint8_t header_length = kIpv4HeaderMin;   // bytes, options included; emit computes it from `options`
   std::uint8_t tos = 0;                          // DSCP and, in its low two bits, ECN
-  std::uint16_t total_length = 0;                // bytes, header included
+  std::uint16_t total_length = 0;                // bytes, header included; emitted as 0: a TCP super-segment beyond kIpv4PacketMax
   std::uint16_t id = 0;
   bool reserved_flag = false;                    // the "evil bit"; kept so that emit is parse's inverse
   bool dont_fragment = false;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a program may do with sockets besides data: mixed waits, forks, signals, stdio, syscall(), rules, and how `tapir run` ends."""
 
+import re
 import threading
 
 from harness import *
@@ -618,6 +619,40 @@ def case_private_namespace():
     expect(b"new user and network namespace" in done.stderr and b"tapir0" in done.stdout, "%s" % done)
 
 
+def case_long_super_segments():
+    """A kernel that takes them gets super-segments beyond 65,535 bytes (Linux 6.3), and their bytes arrive; or none, as the knob says."""
+    if tuple(int(n) for n in re.match(r"(\d+)\.(\d+)", os.uname().release).groups()) < (6, 3):
+        skip("a kernel before Linux 6.3")
+    for options, least, most in (((), 150000, 197000), (("--sysctl", "net.ipv4.tcp_gso_max_size=65535"), 60000, 65600)):
+        with socket.create_server((KERNELS, 9100)) as listener, socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)) as sniffer:
+            digest, lengths = hashlib.sha256(), []
+
+            def take():
+                with listener.accept()[0] as connection:
+                    while piece := connection.recv(1 << 20):
+                        digest.update(piece)
+
+            def look():
+                while taker.is_alive():
+                    with contextlib.suppress(TimeoutError):
+                        lengths.append(sniffer.recv_into(bytearray(1), 0, socket.MSG_TRUNC))
+
+            sniffer.settimeout(0.1)
+            taker, looker = threading.Thread(target=take), threading.Thread(target=look)
+            taker.start()
+            looker.start()
+            done = python("""
+import hashlib, os, socket
+data = os.urandom(8 << 20) * 4
+with socket.create_connection(('10.0.0.2', 9100)) as s: s.sendall(data)
+print(hashlib.sha256(data).hexdigest())
+""", options=options)
+            taker.join()
+            looker.join()
+            expect(done.stdout.decode().strip() == digest.hexdigest(), "what came differs: %s" % done)
+            expect(least < max(lengths) < most, "the longest frame has %d bytes" % max(lengths))
+
+
 def case_receive_steering():
     """What the program sends is handled by all processors but the one on which the program runs, where that may be set."""
     processors = sorted(os.sched_getaffinity(0))
@@ -777,7 +812,6 @@ FAILS_ON_TAPIR = {
 
 
 def failures(output):
-    import re
     return set(re.findall(rb"^(?:FAIL|ERROR): (\S+ \(\S+\))", output, re.M))
 
 

@@ -12,6 +12,7 @@
 #include "drivers/netdev.h"
 #include "drivers/packet.h"
 #include "drivers/tap.h"
+#include "drivers/vnet_io.h"
 #include "unit/drivers/in_namespace.h"
 #include "wire/arp.h"
 #include "wire/checksum.h"
@@ -338,6 +339,80 @@ TEST_P(DeviceTest, APoolWithoutFramesLosesNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Kinds, DeviceTest, testing::Values(Kind{"Tap", open_tap_wire}, Kind{"Packet", open_packet_wire}),
                          [](const testing::TestParamInfo<Kind>& kind) { return std::string(kind.param.name); });
+
+// A TCP segment to nobody in particular, for what is only written. Borrows `data`.
+OutgoingFrame long_super_segment(Wire& wire, const std::vector<std::uint8_t>& data) {
+  OutgoingFrame frame = segment(wire, 1234, 5000, 100, 200, 0x19, 65535, {}, data);
+  frame.gso = {GsoType::kTcpV4, 1448, false};
+  frame.network_offset = 14;
+  store_be<std::uint16_t>(frame.mutable_header(), 16, std::uint16_t{0});
+  wire::refresh_ipv4_checksum(frame.mutable_header().subspan(14, 20));
+  return frame;
+}
+
+TEST(TapTest, ALongSuperSegmentIsOneFrameToTheKernel) {
+  run_in_namespace([]() -> std::string {
+    Wire wire;
+    open_tap_wire(wire);
+    if (!wire.why_not.empty()) return wire.why_not;
+    EXPECT_TRUE(set_link_up(wire.kernel_interface));
+    if (!takes_long_super_segments(wire.kernel_interface)) return "the kernel takes no IPv4 packet beyond 65,535 bytes (before Linux 6.3)";
+    EXPECT_EQ(wire.device->offloads().gso_max_size, kSuperSegmentMax);
+    const int sniffer = ::socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, htons(0x0800));
+    const std::vector<std::uint8_t> data(1448 * 130, 'x');
+    OutgoingFrame frame = long_super_segment(wire, data);
+    EXPECT_EQ(wire.device->transmit({&frame, 1}, Instant{}), 1U);
+    EXPECT_EQ(wire.counters.dropped(), 0U);
+    pollfd waiting{sniffer, POLLIN, 0};
+    EXPECT_EQ(::poll(&waiting, 1, 2000), 1);
+    EXPECT_EQ(::recv(sniffer, nullptr, 0, MSG_TRUNC), static_cast<ssize_t>(frame.size()));
+    ::close(sniffer);
+    return "";
+  });
+}
+
+// A kernel whose memory is in small pieces refuses the long one. Here that is a socket whose buffer is too small for it.
+TEST(TapTest, ALongSuperSegmentThatIsRefusedGoesAsOrdinaryOnes) {
+  run_in_namespace([]() -> std::string {
+    Wire wire;
+    open_tap_wire(wire);
+    if (!wire.why_not.empty()) return wire.why_not;
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) return "no socket pair";
+    const int buffer = 100'000;   // the kernel doubles it
+    ::setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
+    TapDevice narrow(KernelDescriptor{ends[0]}, "narrow", wire.device->mac(), 1500, wire.device->offloads(), wire::kVnetHeaderLong);
+    narrow.count_into(&wire.counters);
+    std::vector<std::uint8_t> data(kSuperSegmentMax + 20'000);
+    for (std::size_t i = 0; i < data.size(); ++i) data[i] = static_cast<std::uint8_t>(i * 7 + i / 256);
+    OutgoingFrame frame = long_super_segment(wire, data);
+    EXPECT_EQ(narrow.transmit({&frame, 1}, Instant{}), 1U);
+    std::vector<std::uint8_t> got;
+    for (std::size_t parts = 0;; ++parts) {
+      std::vector<std::uint8_t> part(70'000);
+      const ssize_t size = ::recv(ends[1], part.data(), part.size(), 0);
+      if (size < 0) {
+        // What finds no room any more is lost.
+        EXPECT_EQ(parts, 3U);
+        break;
+      }
+      part.resize(static_cast<std::size_t>(size));
+      const Bytes packet = Bytes(part).subspan(wire::kVnetHeaderLong + 14);
+      const auto ip = wire::parse_ipv4(packet);
+      EXPECT_TRUE(ip && ip->total_length == packet.size()) << parts;
+      got.insert(got.end(), packet.begin() + 40, packet.end());
+    }
+    EXPECT_EQ(got.size(), std::size_t{3} * 45 * 1448);
+    EXPECT_TRUE(std::equal(got.begin(), got.end(), data.begin()));
+    EXPECT_EQ(wire.counters.dropped(trace::DropReason::kDevRefused), 1U) << "the rest";
+    // Without room for the first part, nothing has left and the caller keeps the frame.
+    while (::send(ends[0], data.data(), 1000, 0) > 0) {
+    }
+    EXPECT_EQ(narrow.transmit({&frame, 1}, Instant{}), 0U);
+    ::close(ends[1]);
+    return "";
+  });
+}
 
 TEST(TapTest, TheNameIsTaken) {
   run_in_namespace([]() -> std::string {

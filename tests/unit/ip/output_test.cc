@@ -6,6 +6,7 @@
 #include "ip/fragmenter.h"
 #include "unit/ip/fixture.h"
 #include "wire/checksum.h"
+#include "wire/tcp_segment.h"
 #include "wire/udp.h"
 
 namespace tapir::ip {
@@ -155,6 +156,38 @@ TEST_F(OutputTest, SuperSegmentIsMeasuredByItsPieces) {
   make(30000);
   packet.gso = {GsoType::kUdp, 1473, false};
   EXPECT_FALSE(output.push_header(packet, *path_to(kPeer), udp(), kStart).has_value());
+}
+
+// Linux 6.3: what is longer than the field can say leaves with 0 in it.
+TEST_F(OutputTest, ASuperSegmentBeyondTheLengthFieldGoesWhereSuchAreTaken) {
+  const auto tcp = [this](std::size_t size) {
+    payload = pattern(size);
+    packet.clear();
+    wire::emit_tcp({}, packet.append_header(wire::kTcpHeaderMin));
+    packet.add_payload(payload);
+    packet.checksum = {true, 0, wire::kTcpChecksumOffset};
+    packet.gso = {GsoType::kTcpV4, 1448, false};
+  };
+  Ipv4Fields fields;
+  fields.protocol = IpProtocol::kTcp;
+  Path path = *path_to(kPeer);
+  path.offloads.gso_max_size = 100'000;
+  tcp(65'495);
+  ASSERT_TRUE(output.push_header(packet, path, fields, kStart));
+  EXPECT_EQ(header().total_length, 65'535);
+  for (const std::size_t size : {65'496U, 99'960U}) {
+    tcp(size);
+    ASSERT_TRUE(output.push_header(packet, path, fields, kStart));
+    EXPECT_EQ(load_be<std::uint16_t>(packet.header(), 2), 0);
+    EXPECT_TRUE(wire::verify_ipv4_checksum(packet.header().first(20)));
+    complete_checksum(packet);
+    EXPECT_EQ(wire::transport_checksum(kUs, kPeer, IpProtocol::kTcp, Bytes(flat(packet)).subspan(20)), 0);
+  }
+  tcp(99'961);
+  EXPECT_FALSE(output.push_header(packet, path, fields, kStart).has_value()) << "longer than the device takes";
+  path.offloads.gso_max_size = 65'535;
+  tcp(65'496);
+  EXPECT_FALSE(output.push_header(packet, path, fields, kStart).has_value());
 }
 
 TEST_F(OutputTest, LongerThanAnyPacket) {

@@ -154,6 +154,45 @@ TEST(Offload, ASuperSegmentThatLiesIsLost) {
   EXPECT_EQ(rig.near->lost(), 3U);
 }
 
+TEST(Segmenter, CutsALongSuperSegmentIntoOrdinaryOnes) {
+  const auto payload = payload_bytes(150'001);
+  const OutgoingFrame frame = tcp_frame(payload, wire::kAck | wire::kPsh | wire::kFin | wire::kCwr, 1000);
+  const auto parts = Segmenter::into_super_segments(frame, wire::kIpv4PacketMax);
+  ASSERT_TRUE(parts);
+  ASSERT_EQ(parts->segments(), 3U) << "65 segments in each";
+  std::vector<std::uint8_t> joined;
+  for (std::size_t i = 0; i < 3; ++i) {
+    OutgoingFrame part;
+    parts->emit(i, ChecksumWork::kDevice, part);
+    EXPECT_EQ(part.gso.type, GsoType::kTcpV4);
+    EXPECT_EQ(part.gso.size, 1000);
+    EXPECT_EQ(part.gso.ecn, i == 0) << "CWR is on the first only";
+    EXPECT_TRUE(part.checksum.wanted);
+    OutgoingFrame summed;
+    ASSERT_TRUE(with_checksum(part, summed));
+    const auto bytes = bytes_of(summed);
+    EXPECT_TRUE(is_sound_tcp(bytes)) << i;
+    EXPECT_EQ(wire::parse_ipv4(Bytes(bytes).subspan(14))->id, static_cast<std::uint16_t>(0xfffe + i * 65));
+    const wire::TcpSegment segment = tcp_of(bytes);
+    EXPECT_EQ(segment.seq, SeqNum(0xffffff00) + static_cast<std::uint32_t>(i * 65'000));
+    EXPECT_EQ(segment.has(wire::kCwr), i == 0);
+    EXPECT_EQ(segment.has(wire::kPsh), i == 2);
+    EXPECT_EQ(segment.has(wire::kFin), i == 2);
+    EXPECT_EQ(segment.payload.size(), i < 2 ? 65'000U : 20'001U);
+    joined.insert(joined.end(), segment.payload.begin(), segment.payload.end());
+  }
+  EXPECT_EQ(joined, payload);
+  // The last may be a plain segment.
+  const auto short_tail = payload_bytes(65'400);
+  const OutgoingFrame with_tail = tcp_frame(short_tail, wire::kAck, 1000);
+  OutgoingFrame last;
+  Segmenter::into_super_segments(with_tail, wire::kIpv4PacketMax)->emit(1, ChecksumWork::kDevice, last);
+  EXPECT_EQ(last.gso.type, GsoType::kNone);
+  EXPECT_EQ(last.payload_size(), 400U);
+  const auto datagram = payload_bytes(3000);
+  EXPECT_FALSE(Segmenter::into_super_segments(udp_frame(datagram, 1000), wire::kIpv4PacketMax)) << "of TCP only";
+}
+
 TEST(Segmenter, SplitsReceivedFrames) {
   auto [a, b] = make_pipe({.offloads = all_offloads()});
   Receiver receiver;

@@ -25,12 +25,16 @@ struct FixedPaths final : PathFinder {
     path.interface = destination == kPeer ? 1 : 2;
     path.advmss = 1460;
     path.generation = generation;
+    path.initcwnd = initcwnd;
+    path.offloads = offloads;
     return path;
   }
   bool has_room(InterfaceId interface) override { return interface != full; }
   bool broken = false;
   InterfaceId full = kNoInterface;
   std::uint32_t generation = 1;
+  std::uint16_t initcwnd = 10;
+  PathOffloads offloads;
   int asked = 0;
 };
 

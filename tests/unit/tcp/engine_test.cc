@@ -51,6 +51,46 @@ TEST_F(EngineTest, ARefusedConnectionEnds) {
   EXPECT_EQ(engine->gauges().connections, 0U);
 }
 
+// A super-segment is as long as device, knob and window let it be; beyond 65,535 bytes, too.
+TEST_F(EngineTest, SuperSegmentsAreAsLongAsDeviceAndKnobTake) {
+  struct Case {
+    std::uint32_t device;
+    int knob;
+    std::size_t longest;   // whole segments of 1,460, less than the least of the limits
+  };
+  for (const auto& [device, knob, longest] : {Case{65'535, 196'608, 44 * 1460}, Case{150'000, 196'608, 102 * 1460},
+                                              Case{kSuperSegmentMax, 196'608, 134 * 1460}, Case{kSuperSegmentMax, 100'000, 68 * 1460}}) {
+    knobs.tcp_gso_max_size = knob;
+    knobs.tcp_wmem = {4096, 1 << 20, 1 << 20};
+    paths.initcwnd = 300;
+    paths.offloads = {.checksum = true, .tcp_segmentation = true, .gso_max_size = device, .gso_max_segs = 65'535};
+    engine.emplace(knobs, counters, tracer, rng, frames, budget, paths);
+    const ListenerId listener = listen();
+    const SeqNum iss = shake_hands();
+    const ConnectionId id = engine->accept(listener, now);
+    ASSERT_TRUE(id);
+    const std::vector<std::uint8_t> data(400'000, 'd');
+    std::size_t written = 0;
+    std::vector<Sent> sent;
+    while (written < data.size()) {
+      const std::size_t once = engine->write(id, Bytes(data).subspan(written), {}, now);
+      ASSERT_GT(once, 0U);
+      written += once;
+      for (Sent& one : output()) sent.push_back(std::move(one));
+    }
+    std::size_t most = 0;
+    SeqNum next = iss + 1;
+    for (const Sent& one : sent) {
+      EXPECT_EQ(one.segment.seq, next);
+      next += static_cast<std::uint32_t>(one.payload.size());
+      most = std::max(most, one.payload.size());
+    }
+    EXPECT_EQ(most, longest) << device << " " << knob;
+    engine->abort(id, now);
+    output();
+  }
+}
+
 TEST_F(EngineTest, ASegmentForNobodyIsReset) {
   inject(make(wire::kSyn, 1000, 0));
   const Sent rst = only();
