@@ -10,6 +10,7 @@
 //   bench_null_stack NAME ADDRESS/LENGTH PEER/LENGTH      makes the TAP interface NAME in this network
 //   namespace
 #include <poll.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <array>
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "drivers/netdev.h"
+#include "drivers/receive_steering.h"
 #include "drivers/tap.h"
 #include "frame/frame_pool.h"
 #include "frame/memory_budget.h"
@@ -36,8 +38,7 @@ constexpr std::uint16_t kEchoPort = 7;
 constexpr std::uint16_t kChargenPort = 19;
 constexpr std::uint16_t kMss = 1460;
 constexpr std::uint8_t kWindowShift = 8;  // we offer 16 MiB, always
-// A super-segment: the largest multiple of the MSS in an IPv4 packet.
-constexpr std::uint32_t kSuperSegment = 44U * kMss;
+constexpr std::uint32_t kHeaders = wire::kIpv4HeaderMin + wire::kTcpHeaderMin;
 // Sent and not acknowledged at most: what stays in a core's L2 cache.
 constexpr std::uint32_t kFlightMax = 1024 * 1024;
 // Nothing heard for so long while bytes are in flight: one was lost. Never in an undisturbed run.
@@ -51,7 +52,8 @@ class NullStack {
         address_(address),
         budget_(kBudget),
         pool_(budget_),
-        payload_(kSuperSegment, 'x') {}
+        super_segment_((device_->offloads().gso_max_size - kHeaders) / kMss * kMss),
+        payload_(super_segment_, 'x') {}
 
   [[noreturn]] void run() {
     std::array<Frame, link::kTurnFramesMax> frames;
@@ -143,7 +145,7 @@ class NullStack {
     } else if (peer.local_port == kChargenPort) {
       on_stream_ack(peer, segment);
     } else if (size != 0 && peer.local_port == kEchoPort) {
-      send(peer, segment.ack, segment.end(), wire::kPsh | wire::kAck, std::min(size, kSuperSegment));
+      send(peer, segment.ack, segment.end(), wire::kPsh | wire::kAck, std::min(size, super_segment_));
     } else if (size != 0) {
       if (ack_.owed && ack_.peer != peer) flush_ack();
       ack_ = {true, peer, segment.ack, segment.end()};
@@ -161,10 +163,14 @@ class NullStack {
   }
 
   void send_stream() {
-    while (stream_.open && stream_.next + kSuperSegment <= stream_.end &&
-           stream_.next + kSuperSegment <= stream_.una + kFlightMax) {
-      send(stream_.peer, stream_.next, stream_.ack, wire::kPsh | wire::kAck, kSuperSegment);
-      stream_.next = stream_.next + kSuperSegment;
+    while (stream_.open) {
+      const SeqNum edge = std::min(stream_.end, stream_.una + kFlightMax);
+      const std::uint32_t room = stream_.next < edge ? edge - stream_.next : 0;
+      const std::uint32_t size = std::min(super_segment_, room / kMss * kMss);
+      // A shorter one only when no ACK will make room for a whole one.
+      if (size == 0 || (size < super_segment_ && stream_.next != stream_.una)) return;
+      send(stream_.peer, stream_.next, stream_.ack, wire::kPsh | wire::kAck, size);
+      stream_.next = stream_.next + size;
     }
   }
 
@@ -198,7 +204,8 @@ class NullStack {
     if (size > kMss) out.gso = {GsoType::kTcpV4, kMss, false};
 
     wire::Ipv4Header ip;
-    ip.total_length = static_cast<std::uint16_t>(wire::kIpv4HeaderMin + header + size);
+    const std::size_t length = wire::kIpv4HeaderMin + header + size;
+    ip.total_length = static_cast<std::uint16_t>(length > wire::kIpv4PacketMax ? 0 : length);
     ip.dont_fragment = true;
     ip.src = address_;
     ip.dst = peer.ip;
@@ -212,6 +219,7 @@ class NullStack {
   IpAddress address_;
   MemoryBudget budget_;
   FramePool pool_;
+  std::uint32_t super_segment_;  // bytes of the longest: the largest multiple of the MSS that the device takes
   OutgoingFrame outgoing_;
   Stream stream_;
   OwedAck ack_;
@@ -228,6 +236,8 @@ int run(const std::string& name, const IpPrefix& address, const IpPrefix& peer) 
     std::fprintf(stderr, "bench_null_stack: %s\n", ready.error().c_str());
     return 1;
   }
+  // As `tapir up` does.
+  if (auto steering = drivers::ReceiveSteering::open(name)) (void)steering->keep_off(::sched_getcpu());
   std::puts("ready");
   std::fflush(stdout);
   NullStack(std::move(*device), address.address).run();

@@ -187,6 +187,7 @@ class Instance {
     if (id == kNoInterface)
       return std::unexpected(fmt::format(
           "the stack cannot have an interface named {}: choose another name with --dev", device_name_));
+    if (is_tap(plan_.wire)) host_->steer_receiver(device_name_);
     if (plan_.gateway && !host_->add_route(IpPrefix{IpAddress::any_v4(), 0}, *plan_.gateway, id))
       return std::unexpected(
           fmt::format("the default route over {} cannot be added", plan_.gateway->to_string()));
