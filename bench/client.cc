@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel's end of every whole run: loads a server at ADDRESS with the machine's own TCP, for a bounded time, and prints one line
-// of JSON. Congestion control is checked to be cubic.
+// The kernel's end of every whole run: loads a server at ADDRESS with the machine's own TCP, for a bounded
+// time, and prints one line of JSON. Congestion control is checked to be cubic.
 //
 //   bench_client send ADDRESS WARM-UP SECONDS        bytes into discard (9): {"gbit": ...}
 //   bench_client receive ADDRESS WARM-UP SECONDS     bytes out of chargen (19): {"gbit": ...}
-//   bench_client echo ADDRESS WARM-UP SECONDS N      1-byte round trips on N connections (7): {"rate": ..., "p50_us": ..., "p99_us": ...}
-//   bench_client connect ADDRESS WARM-UP SECONDS N   N at a time: connect, one byte each way, both FINs (7): {"rate": ...}
-//   bench_client hold ADDRESS N                      N connections to discard (9); prints "held", ends with its input
+//   bench_client echo ADDRESS WARM-UP SECONDS N      1-byte round trips on N connections (7): {"rate": ...,
+//   "p50_us": ..., "p99_us": ...} bench_client connect ADDRESS WARM-UP SECONDS N   N at a time: connect, one
+//   byte each way, both FINs (7): {"rate": ...} bench_client hold ADDRESS N                      N
+//   connections to discard (9); prints "held", ends with its input
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The null forwarder: moves frames between two TAP interfaces, through the same driver and with the same offloads as tapir's router,
-// and rewrites their MAC addresses. No route is looked up, no TTL counted, no checksum touched, no neighbour asked for: what a router
-// reaches on this machine can be told only as a share of this.
+// The null forwarder: moves frames between two TAP interfaces, through the same driver and with the same
+// offloads as tapir's router, and rewrites their MAC addresses. No route is looked up, no TTL counted, no
+// checksum touched, no neighbour asked for: what a router reaches on this machine can be told only as a share
+// of this.
 //
-//   bench_null_forwarder LEFT RIGHT      makes both TAP interfaces in this network namespace; each answers every ARP request
+//   bench_null_forwarder LEFT RIGHT      makes both TAP interfaces in this network namespace; each answers
+//   every ARP request
 #include <net/if.h>
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -62,7 +64,8 @@ std::expected<Side, std::string> open_side(const std::string& name) {
 
 class Forwarder {
  public:
-  Forwarder(Side left, Side right) : sides_{std::move(left), std::move(right)}, budget_(kBudget), pool_(budget_) {}
+  Forwarder(Side left, Side right)
+      : sides_{std::move(left), std::move(right)}, budget_(kBudget), pool_(budget_) {}
 
   [[noreturn]] void run() {
     for (;;) {
@@ -111,8 +114,10 @@ class Forwarder {
     out.checksum = {};
     if (transport != 0 && (meta.gso.type != GsoType::kNone || meta.checksum == ChecksumState::kPartial))
       out.checksum = {true, static_cast<std::uint16_t>(ip),
-                      static_cast<std::uint16_t>(protocol == IpProtocol::kTcp ? wire::kTcpChecksumOffset : wire::kUdpChecksumOffset)};
-    wire::emit_ethernet({to.peer, to.device->mac(), wire::kEtherTypeIpv4}, out.push_header(wire::kEthernetHeaderLength));
+                      static_cast<std::uint16_t>(protocol == IpProtocol::kTcp ? wire::kTcpChecksumOffset
+                                                                              : wire::kUdpChecksumOffset)};
+    wire::emit_ethernet({to.peer, to.device->mac(), wire::kEtherTypeIpv4},
+                        out.push_header(wire::kEthernetHeaderLength));
     return true;
   }
 
@@ -121,9 +126,11 @@ class Forwarder {
     if (!request || request->operation != wire::ArpOperation::kRequest) return;
     OutgoingFrame& out = arp_;
     out.clear();
-    wire::emit_arp({wire::ArpOperation::kReply, from.device->mac(), request->target_ip, request->sender_mac, request->sender_ip},
+    wire::emit_arp({wire::ArpOperation::kReply, from.device->mac(), request->target_ip, request->sender_mac,
+                    request->sender_ip},
                    out.append_header(wire::kArpLength));
-    wire::emit_ethernet({request->sender_mac, from.device->mac(), wire::kEtherTypeArp}, out.push_header(wire::kEthernetHeaderLength));
+    wire::emit_ethernet({request->sender_mac, from.device->mac(), wire::kEtherTypeArp},
+                        out.push_header(wire::kEthernetHeaderLength));
     from.device->transmit({&out, 1}, Instant{});
   }
 

@@ -219,7 +219,8 @@ class NullStack {
   IpAddress address_;
   MemoryBudget budget_;
   FramePool pool_;
-  std::uint32_t super_segment_;  // bytes of the longest: the largest multiple of the MSS that the device takes
+  std::uint32_t
+      super_segment_;  // bytes of the longest: the largest multiple of the MSS that the device takes
   OutgoingFrame outgoing_;
   Stream stream_;
   OwedAck ack_;

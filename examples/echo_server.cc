@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The C++ API: an echo server on one stack, a client on another, a cable in memory between them. With a TAP device instead of
-// the cable the same server talks to the kernel's programs.
+// The C++ API: an echo server on one stack, a client on another, a cable in memory between them. With a TAP
+// device instead of the cable the same server talks to the kernel's programs.
 #include <cstdio>
 #include <string>
-#include <thread>
 #include <tapir/socket.hpp>
 #include <tapir/stack.hpp>
+#include <thread>
 
 namespace {
 

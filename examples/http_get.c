@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The C API: an HTTP request from one stack to another, over a cable in memory. A program that talks to the
- * outside calls tapir_add_tap() instead of tapir_add_cable(). One thread plays both sides: each stack goes on by itself while no
- * call on it waits.
+ * outside calls tapir_add_tap() instead of tapir_add_cable(). One thread plays both sides: each stack goes on
+ * by itself while no call on it waits.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -12,7 +12,8 @@
 #include <tapir/posix.h>
 
 static const char kRequest[] = "GET / HTTP/1.0\r\nHost: 10.0.0.1\r\n\r\n";
-static const char kAnswer[] = "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 18\r\n\r\nHello over TCP/IP\n";
+static const char kAnswer[] =
+    "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 18\r\n\r\nHello over TCP/IP\n";
 
 static struct tapir_stack* server;
 static struct tapir_stack* client;
@@ -52,7 +53,8 @@ static void answer_one(int listener) {
     request[size] = '\0';
   } while (strstr(request, "\r\n\r\n") == NULL && size < sizeof request - 1);
   printf("the server was asked: %.*s\n", (int)strcspn(request, "\r"), request);
-  if (tapir_send(server, fd, kAnswer, sizeof kAnswer - 1, 0) != (ssize_t)(sizeof kAnswer - 1)) die("the answer");
+  if (tapir_send(server, fd, kAnswer, sizeof kAnswer - 1, 0) != (ssize_t)(sizeof kAnswer - 1))
+    die("the answer");
   if (tapir_close(server, fd) != 0) die("close");
 }
 
@@ -78,7 +80,8 @@ int main(void) {
   if (tapir_connect(client, fd, (const struct sockaddr*)&to, sizeof to) != 0) die("connect");
   if (tapir_send(client, fd, kRequest, sizeof kRequest - 1, 0) < 0) die("send");
   answer_one(listener);
-  while (size < sizeof answer - 1 && (n = tapir_recv(client, fd, answer + size, sizeof answer - 1 - size, 0)) != 0) {
+  while (size < sizeof answer - 1 &&
+         (n = tapir_recv(client, fd, answer + size, sizeof answer - 1 - size, 0)) != 0) {
     if (n < 0) die("recv");
     size += (size_t)n;
   }

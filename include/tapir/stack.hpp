@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// A TCP/IP stack in this process: its devices, addresses and routes. Sockets on it are in <tapir/socket.hpp>.
+/// A TCP/IP stack in this process: its devices, addresses and routes. Sockets on it are in
+/// <tapir/socket.hpp>.
 ///
 ///     auto stack = tapir::StackBuilder().tap("tap0").address("10.0.0.1/24").gateway("10.0.0.2").build();
 ///     if (!stack) { std::puts(stack.error().c_str()); return 1; }
@@ -38,15 +39,16 @@ class CableEnd {
 /// Both ends of a new cable. `mtu`: bytes of IP packet.
 std::pair<CableEnd, CableEnd> make_cable(std::uint32_t mtu = 1500);
 
-/// A running stack. Move-only; destroying it ends it. Sockets on it must be closed before; what they still have to send is lost then,
-/// as when a machine is switched off, unless SO_LINGER made close() wait.
+/// A running stack. Move-only; destroying it ends it. Sockets on it must be closed before; what they still
+/// have to send is lost then, as when a machine is switched off, unless SO_LINGER made close() wait.
 class Stack {
  public:
   Stack(Stack&&) noexcept;
   Stack& operator=(Stack&&) noexcept;
   ~Stack();
 
-  /// The value of a knob under Linux's name ("net.ipv4.tcp_syn_retries"), as Linux prints it; or what is wrong, a sentence.
+  /// The value of a knob under Linux's name ("net.ipv4.tcp_syn_retries"), as Linux prints it; or what is
+  /// wrong, a sentence.
   std::expected<std::string, std::string> sysctl(std::string_view name) const;
   /// Sets a knob; the error is a sentence.
   std::expected<void, std::string> set_sysctl(std::string_view name, std::string_view value);
@@ -60,7 +62,8 @@ class Stack {
   std::unique_ptr<runtime::StackHost> host_;
 };
 
-/// Says what a stack shall be, then builds it. A device is followed by what belongs to it: address(), mtu(), gateway().
+/// Says what a stack shall be, then builds it. A device is followed by what belongs to it: address(), mtu(),
+/// gateway().
 class StackBuilder {
  public:
   StackBuilder();
@@ -68,15 +71,17 @@ class StackBuilder {
   StackBuilder& operator=(StackBuilder&&) noexcept;
   ~StackBuilder();
 
-  /// A TAP interface of the kernel, made by build() (it takes CAP_NET_ADMIN and /dev/net/tun). The kernel's end has no address
-  /// and is not up: that is the caller's to do (`ip addr add … dev NAME`, `ip link set NAME up`).
+  /// A TAP interface of the kernel, made by build() (it takes CAP_NET_ADMIN and /dev/net/tun). The kernel's
+  /// end has no address and is not up: that is the caller's to do (`ip addr add … dev NAME`, `ip link set
+  /// NAME up`).
   StackBuilder& tap(std::string name);
   /// A packet socket on an interface of the kernel, best one end of a veth pair (it takes CAP_NET_RAW).
   StackBuilder& packet(std::string interface);
   /// An end of a cable in memory.
   StackBuilder& cable(CableEnd end);
 
-  /// An address of the device named last, "10.0.0.1/24", with the route to its net. May be said several times.
+  /// An address of the device named last, "10.0.0.1/24", with the route to its net. May be said several
+  /// times.
   StackBuilder& address(std::string prefix);
   /// The MTU of the TAP interface named last, in bytes of IP packet; without it, the kernel's 1500.
   StackBuilder& mtu(std::uint32_t bytes);

@@ -3,6 +3,7 @@
 #include "tapir/posix.h"
 
 #include <fcntl.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <mutex>
@@ -18,8 +19,8 @@
 struct tapir_stack {
   tapir::runtime::StackHost host;
   tapir::api::MixedSets sets{host};
-  std::mutex mutex;                                                      // of what follows
-  std::vector<std::pair<tapir::IpPrefix, tapir::InterfaceId>> links;     // nets that gateways may be on
+  std::mutex mutex;                                                   // of what follows
+  std::vector<std::pair<tapir::IpPrefix, tapir::InterfaceId>> links;  // nets that gateways may be on
 };
 
 namespace {
@@ -40,7 +41,8 @@ std::optional<IpPrefix> prefix_of(const char* text) {
 }
 
 int fail_address(const char* text) {
-  return fail("'" + std::string(text == nullptr ? "" : text) + "' is no address with a prefix length, such as 10.0.0.1/24");
+  return fail("'" + std::string(text == nullptr ? "" : text) +
+              "' is no address with a prefix length, such as 10.0.0.1/24");
 }
 
 void remember(tapir_stack* stack, const IpPrefix& prefix, tapir::InterfaceId interface) {
@@ -48,7 +50,8 @@ void remember(tapir_stack* stack, const IpPrefix& prefix, tapir::InterfaceId int
   stack->links.emplace_back(prefix, interface);
 }
 
-int added(tapir_stack* stack, const IpPrefix& prefix, const std::expected<tapir::InterfaceId, std::string>& interface) {
+int added(tapir_stack* stack, const IpPrefix& prefix,
+          const std::expected<tapir::InterfaceId, std::string>& interface) {
   if (!interface) return fail(interface.error());
   remember(stack, prefix, *interface);
   return 0;
@@ -101,13 +104,15 @@ int tapir_add_packet(struct tapir_stack* stack, const char* interface, const cha
   return added(stack, *prefix, stack->host.add_packet({.interface = interface}, interface_with(*prefix)));
 }
 
-int tapir_add_cable(struct tapir_stack* one, const char* address_of_one, struct tapir_stack* other, const char* address_of_other) {
+int tapir_add_cable(struct tapir_stack* one, const char* address_of_one, struct tapir_stack* other,
+                    const char* address_of_other) {
   const auto first = prefix_of(address_of_one);
   if (!first) return fail_address(address_of_one);
   const auto second = prefix_of(address_of_other);
   if (!second) return fail_address(address_of_other);
   auto [end, other_end] = tapir::runtime::make_host_pipe();
-  const auto attach = [](tapir_stack* stack, const IpPrefix& prefix, std::unique_ptr<tapir::link::Device> device) {
+  const auto attach = [](tapir_stack* stack, const IpPrefix& prefix,
+                         std::unique_ptr<tapir::link::Device> device) {
     tapir::stack::InterfaceConfig config = interface_with(prefix);
     {
       const std::lock_guard lock(stack->mutex);
@@ -124,17 +129,21 @@ int tapir_add_cable(struct tapir_stack* one, const char* address_of_one, struct 
 
 int tapir_add_route(struct tapir_stack* stack, const char* prefix, const char* gateway) {
   const auto destination = prefix_of(prefix);
-  if (!destination) return fail("'" + std::string(prefix == nullptr ? "" : prefix) + "' is no prefix, such as 0.0.0.0/0");
+  if (!destination)
+    return fail("'" + std::string(prefix == nullptr ? "" : prefix) + "' is no prefix, such as 0.0.0.0/0");
   const auto next_hop = gateway == nullptr ? std::nullopt : IpAddress::parse(gateway);
-  if (!next_hop) return fail("'" + std::string(gateway == nullptr ? "" : gateway) + "' is no address of a gateway");
+  if (!next_hop)
+    return fail("'" + std::string(gateway == nullptr ? "" : gateway) + "' is no address of a gateway");
   tapir::InterfaceId interface = tapir::kNoInterface;
   {
     const std::lock_guard lock(stack->mutex);
     for (const auto& [net, id] : stack->links)
       if (net.contains(*next_hop)) interface = id;
   }
-  if (interface == tapir::kNoInterface) return fail(std::string("the gateway ") + gateway + " is on no link of this stack");
-  if (!stack->host.add_route(*destination, *next_hop, interface)) return fail(std::string("the route to ") + prefix + " is there already");
+  if (interface == tapir::kNoInterface)
+    return fail(std::string("the gateway ") + gateway + " is on no link of this stack");
+  if (!stack->host.add_route(*destination, *next_hop, interface))
+    return fail(std::string("the route to ") + prefix + " is there already");
   return 0;
 }
 
@@ -145,13 +154,17 @@ int tapir_sysctl(struct tapir_stack* stack, const char* name, const char* value)
 
 const char* tapir_error(void) { return last_error.c_str(); }
 
-int tapir_socket(struct tapir_stack* stack, int domain, int type, int protocol) { return answer<int>(stack->host.socket(domain, type, protocol)); }
+int tapir_socket(struct tapir_stack* stack, int domain, int type, int protocol) {
+  return answer<int>(stack->host.socket(domain, type, protocol));
+}
 
 int tapir_bind(struct tapir_stack* stack, int fd, const struct sockaddr* address, socklen_t length) {
   return answer<int>(stack->host.bind(fd, address, length));
 }
 
-int tapir_listen(struct tapir_stack* stack, int fd, int backlog) { return answer<int>(stack->host.listen(fd, backlog)); }
+int tapir_listen(struct tapir_stack* stack, int fd, int backlog) {
+  return answer<int>(stack->host.listen(fd, backlog));
+}
 
 int tapir_accept(struct tapir_stack* stack, int fd, struct sockaddr* address, socklen_t* length) {
   return answer<int>(stack->host.accept(fd, address, length));
@@ -169,7 +182,8 @@ ssize_t tapir_send(struct tapir_stack* stack, int fd, const void* data, size_t s
   return answer<ssize_t>(stack->host.send(fd, data, size, flags));
 }
 
-ssize_t tapir_sendto(struct tapir_stack* stack, int fd, const void* data, size_t size, int flags, const struct sockaddr* to, socklen_t length) {
+ssize_t tapir_sendto(struct tapir_stack* stack, int fd, const void* data, size_t size, int flags,
+                     const struct sockaddr* to, socklen_t length) {
   return answer<ssize_t>(stack->host.sendto(fd, data, size, flags, to, length));
 }
 
@@ -182,7 +196,8 @@ ssize_t tapir_recv(struct tapir_stack* stack, int fd, void* data, size_t size, i
   return answer<ssize_t>(stack->host.recv(fd, data, size, flags));
 }
 
-ssize_t tapir_recvfrom(struct tapir_stack* stack, int fd, void* data, size_t size, int flags, struct sockaddr* from, socklen_t* length) {
+ssize_t tapir_recvfrom(struct tapir_stack* stack, int fd, void* data, size_t size, int flags,
+                       struct sockaddr* from, socklen_t* length) {
   return answer<ssize_t>(stack->host.recvfrom(fd, data, size, flags, from, length));
 }
 
@@ -195,7 +210,8 @@ int tapir_sendmmsg(struct tapir_stack* stack, int fd, struct mmsghdr* messages, 
   return answer<int>(stack->host.sendmmsg(fd, messages, count, flags));
 }
 
-int tapir_recvmmsg(struct tapir_stack* stack, int fd, struct mmsghdr* messages, unsigned count, int flags, struct timespec* timeout) {
+int tapir_recvmmsg(struct tapir_stack* stack, int fd, struct mmsghdr* messages, unsigned count, int flags,
+                   struct timespec* timeout) {
   return answer<int>(stack->host.recvmmsg(fd, messages, count, flags, timeout));
 }
 
@@ -212,16 +228,22 @@ ssize_t tapir_read(struct tapir_stack* stack, int fd, void* data, size_t size) {
   return tapir_readv(stack, fd, &piece, 1);
 }
 
-ssize_t tapir_write(struct tapir_stack* stack, int fd, const void* data, size_t size) { return tapir_send(stack, fd, data, size, 0); }
+ssize_t tapir_write(struct tapir_stack* stack, int fd, const void* data, size_t size) {
+  return tapir_send(stack, fd, data, size, 0);
+}
 
-int tapir_shutdown(struct tapir_stack* stack, int fd, int how) { return answer<int>(stack->host.shutdown(fd, how)); }
+int tapir_shutdown(struct tapir_stack* stack, int fd, int how) {
+  return answer<int>(stack->host.shutdown(fd, how));
+}
 
 int tapir_close(struct tapir_stack* stack, int fd) {
   stack->sets.closed(fd);
   return answer<int>(stack->host.close(fd));
 }
 
-int tapir_dup(struct tapir_stack* stack, int fd) { return copied(stack, fd, answer<int>(stack->host.dup(fd))); }
+int tapir_dup(struct tapir_stack* stack, int fd) {
+  return copied(stack, fd, answer<int>(stack->host.dup(fd)));
+}
 
 int tapir_dup2(struct tapir_stack* stack, int fd, int to) {
   // dup2(2) of a descriptor onto itself only asks whether it is open.
@@ -245,7 +267,8 @@ int tapir_getsockopt(struct tapir_stack* stack, int fd, int level, int name, voi
   return answer<int>(stack->host.getsockopt(fd, level, name, value, length));
 }
 
-int tapir_setsockopt(struct tapir_stack* stack, int fd, int level, int name, const void* value, socklen_t length) {
+int tapir_setsockopt(struct tapir_stack* stack, int fd, int level, int name, const void* value,
+                     socklen_t length) {
   return answer<int>(stack->host.setsockopt(fd, level, name, value, length));
 }
 
@@ -272,12 +295,15 @@ int tapir_epoll_ctl(struct tapir_stack* stack, int epfd, int operation, int fd, 
   return answer<int>(stack->sets.control(epfd, operation, fd, event));
 }
 
-int tapir_epoll_ctl_kernel(struct tapir_stack* stack, int epfd, int operation, int kernel_fd, struct epoll_event* event) {
+int tapir_epoll_ctl_kernel(struct tapir_stack* stack, int epfd, int operation, int kernel_fd,
+                           struct epoll_event* event) {
   return answer<int>(stack->sets.control_kernel(epfd, operation, kernel_fd, event));
 }
 
-int tapir_epoll_wait(struct tapir_stack* stack, int epfd, struct epoll_event* events, int events_max, int timeout) {
-  return answer<int>(stack->sets.wait(epfd, {events, static_cast<std::size_t>(std::max(events_max, 0))}, timeout_of(timeout)));
+int tapir_epoll_wait(struct tapir_stack* stack, int epfd, struct epoll_event* events, int events_max,
+                     int timeout) {
+  return answer<int>(stack->sets.wait(epfd, {events, static_cast<std::size_t>(std::max(events_max, 0))},
+                                      timeout_of(timeout)));
 }
 
 }  // extern "C"

@@ -14,8 +14,12 @@
 namespace tapir {
 namespace {
 
-std::unexpected<Error> failure(const char* call, int linux_errno) { return std::unexpected(Error(linux_errno, call)); }
-std::unexpected<Error> failure(const char* call, socket::Errno linux_errno) { return failure(call, static_cast<int>(linux_errno)); }
+std::unexpected<Error> failure(const char* call, int linux_errno) {
+  return std::unexpected(Error(linux_errno, call));
+}
+std::unexpected<Error> failure(const char* call, socket::Errno linux_errno) {
+  return failure(call, static_cast<int>(linux_errno));
+}
 
 // A result of socket/ as the API's: the value cast, the errno with the name of the call.
 template <typename To, typename From>
@@ -36,7 +40,9 @@ SocketResult<std::string> address_text(const char* call, Ask ask) {
 }
 
 runtime::StackHost::Finished told_with_size(const char* call, Done<std::size_t> done) {
-  return [call, done = std::move(done)](socket::Result<long> answer) mutable { done(result<std::size_t>(call, answer)); };
+  return [call, done = std::move(done)](socket::Result<long> answer) mutable {
+    done(result<std::size_t>(call, answer));
+  };
 }
 
 // connect(2) that carries its address with it.
@@ -60,10 +66,13 @@ class AddressedConnect {
 };
 
 timeval to_timeval(std::chrono::microseconds timeout) {
-  return {static_cast<time_t>(timeout.count() / 1'000'000), static_cast<suseconds_t>(timeout.count() % 1'000'000)};
+  return {static_cast<time_t>(timeout.count() / 1'000'000),
+          static_cast<suseconds_t>(timeout.count() % 1'000'000)};
 }
 
-runtime::StackHost::Completions* answers_of(EventLoop* loop) { return loop != nullptr ? &api::LoopAnswers::of(*loop) : nullptr; }
+runtime::StackHost::Completions* answers_of(EventLoop* loop) {
+  return loop != nullptr ? &api::LoopAnswers::of(*loop) : nullptr;
+}
 
 }  // namespace
 
@@ -87,7 +96,9 @@ SocketResult<Socket> Socket::open(Stack& stack, int domain, int type, int protoc
   return Socket(&stack.host(), *fd);
 }
 
-SocketResult<Socket> Socket::connect(Stack& stack, std::string_view to) { return connect(stack, to, std::chrono::microseconds::zero()); }
+SocketResult<Socket> Socket::connect(Stack& stack, std::string_view to) {
+  return connect(stack, to, std::chrono::microseconds::zero());
+}
 
 SocketResult<Socket> Socket::connect(Stack& stack, std::string_view to, std::chrono::microseconds at_most) {
   const auto address = api::parse_address(to);
@@ -97,9 +108,12 @@ SocketResult<Socket> Socket::connect(Stack& stack, std::string_view to, std::chr
   if (at_most != std::chrono::microseconds::zero())
     if (auto set = made->send_timeout(at_most); !set) return std::unexpected(set.error());
   const auto connected = stack.host().connect(made->descriptor_, address->get(), address->length);
-  if (!connected) return failure("connect", connected.error() == socket::Errno{EINPROGRESS} ? socket::Errno{ETIMEDOUT} : connected.error());
+  if (!connected)
+    return failure("connect", connected.error() == socket::Errno{EINPROGRESS} ? socket::Errno{ETIMEDOUT}
+                                                                              : connected.error());
   if (at_most != std::chrono::microseconds::zero())
-    if (auto set = made->send_timeout(std::chrono::microseconds::zero()); !set) return std::unexpected(set.error());
+    if (auto set = made->send_timeout(std::chrono::microseconds::zero()); !set)
+      return std::unexpected(set.error());
   return made;
 }
 
@@ -109,8 +123,12 @@ void Socket::async_connect(Stack& stack, std::string_view to, Done<Socket> done,
   auto made = address ? open(stack, address->storage.ss_family, SOCK_STREAM) : failure("connect", EINVAL);
   runtime::StackHost& host = stack.host();
   if (!made) {
-    host.start(api::Answered{made.error().number()}, runtime::StackHost::kNowhere,
-               [error = made.error(), done = std::move(done)](socket::Result<long>) mutable { done(std::unexpected(error)); }, answers_of(loop));
+    host.start(
+        api::Answered{made.error().number()}, runtime::StackHost::kNowhere,
+        [error = made.error(), done = std::move(done)](socket::Result<long>) mutable {
+          done(std::unexpected(error));
+        },
+        answers_of(loop));
     return;
   }
   const int fd = made->descriptor_;
@@ -131,11 +149,13 @@ SocketResult<Socket> Socket::bind_udp(Stack& stack, std::string_view at) {
   if (!address) return failure("bind", EINVAL);
   auto made = open(stack, address->storage.ss_family, SOCK_DGRAM);
   if (!made) return made;
-  if (auto bound = stack.host().bind(made->descriptor_, address->get(), address->length); !bound) return failure("bind", bound.error());
+  if (auto bound = stack.host().bind(made->descriptor_, address->get(), address->length); !bound)
+    return failure("bind", bound.error());
   return made;
 }
 
-Socket::Socket(Socket&& other) noexcept : host_(other.host_), descriptor_(std::exchange(other.descriptor_, -1)) {}
+Socket::Socket(Socket&& other) noexcept
+    : host_(other.host_), descriptor_(std::exchange(other.descriptor_, -1)) {}
 
 Socket& Socket::operator=(Socket&& other) noexcept {
   if (this != &other) {
@@ -149,39 +169,45 @@ Socket& Socket::operator=(Socket&& other) noexcept {
 Socket::~Socket() { static_cast<void>(close()); }
 
 SocketResult<std::size_t> Socket::send(std::span<const std::byte> data, int flags) {
-  return result<std::size_t>("send", host_->send(descriptor_, data.data(), data.size(), flags | MSG_NOSIGNAL));
+  return result<std::size_t>("send",
+                             host_->send(descriptor_, data.data(), data.size(), flags | MSG_NOSIGNAL));
 }
-SocketResult<std::size_t> Socket::send(std::string_view text, int flags) { return send(std::as_bytes(std::span(text)), flags); }
+SocketResult<std::size_t> Socket::send(std::string_view text, int flags) {
+  return send(std::as_bytes(std::span(text)), flags);
+}
 
 void Socket::async_send(std::span<const std::byte> data, Done<std::size_t> done, int flags, EventLoop* loop) {
   iovec piece{const_cast<std::byte*>(data.data()), data.size()};
   msghdr message{};
   message.msg_iov = &piece;
   message.msg_iovlen = 1;
-  host_->start(socket::BlockingSend(descriptor_, message, flags | MSG_NOSIGNAL), descriptor_, told_with_size("send", std::move(done)),
-               answers_of(loop));
+  host_->start(socket::BlockingSend(descriptor_, message, flags | MSG_NOSIGNAL), descriptor_,
+               told_with_size("send", std::move(done)), answers_of(loop));
 }
 
 SocketResult<std::size_t> Socket::receive(std::span<std::byte> into, int flags) {
   return result<std::size_t>("receive", host_->recv(descriptor_, into.data(), into.size(), flags));
 }
-SocketResult<std::size_t> Socket::receive(std::span<char> into, int flags) { return receive(std::as_writable_bytes(into), flags); }
+SocketResult<std::size_t> Socket::receive(std::span<char> into, int flags) {
+  return receive(std::as_writable_bytes(into), flags);
+}
 
 void Socket::async_receive(std::span<std::byte> into, Done<std::size_t> done, int flags, EventLoop* loop) {
-  host_->start(socket::BlockingReceiveFrom(descriptor_, into.data(), into.size(), flags, nullptr, nullptr), descriptor_,
-               told_with_size("receive", std::move(done)), answers_of(loop));
+  host_->start(socket::BlockingReceiveFrom(descriptor_, into.data(), into.size(), flags, nullptr, nullptr),
+               descriptor_, told_with_size("receive", std::move(done)), answers_of(loop));
 }
 
 SocketResult<std::size_t> Socket::send_to(std::span<const std::byte> data, std::string_view to, int flags) {
   const auto address = api::parse_address(to);
   if (!address) return failure("send_to", EINVAL);
-  return result<std::size_t>("send_to",
-                             host_->sendto(descriptor_, data.data(), data.size(), flags | MSG_NOSIGNAL, address->get(), address->length));
+  return result<std::size_t>("send_to", host_->sendto(descriptor_, data.data(), data.size(),
+                                                      flags | MSG_NOSIGNAL, address->get(), address->length));
 }
 
 SocketResult<std::size_t> Socket::receive_from(std::span<std::byte> into, std::string& from, int flags) {
   api::SocketAddress address;
-  const auto received = host_->recvfrom(descriptor_, into.data(), into.size(), flags, address.get(), &address.length);
+  const auto received =
+      host_->recvfrom(descriptor_, into.data(), into.size(), flags, address.get(), &address.length);
   if (received) from = api::to_text(address);
   return result<std::size_t>("receive_from", received);
 }
@@ -192,12 +218,15 @@ SocketResult<Lease> Socket::lend(int flags) {
   return Lease(host_, lent->name, std::as_bytes(std::span(lent->bytes)));
 }
 
-SocketResult<std::size_t> Socket::give(std::span<const std::byte> bytes, std::shared_ptr<void> owner, int flags) {
+SocketResult<std::size_t> Socket::give(std::span<const std::byte> bytes, std::shared_ptr<void> owner,
+                                       int flags) {
   const Bytes given(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   return result<std::size_t>("give", host_->give(descriptor_, given, std::move(owner), flags | MSG_NOSIGNAL));
 }
 
-SocketResult<void> Socket::shutdown(int how) { return result<void>("shutdown", host_->shutdown(descriptor_, how)); }
+SocketResult<void> Socket::shutdown(int how) {
+  return result<void>("shutdown", host_->shutdown(descriptor_, how));
+}
 
 void Socket::cancel() {
   if (descriptor_ >= 0) host_->cancel(descriptor_);
@@ -210,11 +239,13 @@ SocketResult<void> Socket::close() {
 
 SocketResult<void> Socket::receive_timeout(std::chrono::microseconds timeout) {
   const timeval value = to_timeval(timeout);
-  return result<void>("receive_timeout", host_->setsockopt(descriptor_, SOL_SOCKET, SO_RCVTIMEO, &value, sizeof value));
+  return result<void>("receive_timeout",
+                      host_->setsockopt(descriptor_, SOL_SOCKET, SO_RCVTIMEO, &value, sizeof value));
 }
 SocketResult<void> Socket::send_timeout(std::chrono::microseconds timeout) {
   const timeval value = to_timeval(timeout);
-  return result<void>("send_timeout", host_->setsockopt(descriptor_, SOL_SOCKET, SO_SNDTIMEO, &value, sizeof value));
+  return result<void>("send_timeout",
+                      host_->setsockopt(descriptor_, SOL_SOCKET, SO_SNDTIMEO, &value, sizeof value));
 }
 SocketResult<void> Socket::set_option(int level, int name, int value) {
   return result<void>("set_option", host_->setsockopt(descriptor_, level, name, &value, sizeof value));
@@ -222,15 +253,20 @@ SocketResult<void> Socket::set_option(int level, int name, int value) {
 SocketResult<int> Socket::option(int level, int name) const {
   int value = 0;
   socklen_t length = sizeof value;
-  if (auto got = host_->getsockopt(descriptor_, level, name, &value, &length); !got) return failure("option", got.error());
+  if (auto got = host_->getsockopt(descriptor_, level, name, &value, &length); !got)
+    return failure("option", got.error());
   return value;
 }
 
 SocketResult<std::string> Socket::local() const {
-  return address_text("local", [this](sockaddr* address, socklen_t* length) { return host_->getsockname(descriptor_, address, length); });
+  return address_text("local", [this](sockaddr* address, socklen_t* length) {
+    return host_->getsockname(descriptor_, address, length);
+  });
 }
 SocketResult<std::string> Socket::peer() const {
-  return address_text("peer", [this](sockaddr* address, socklen_t* length) { return host_->getpeername(descriptor_, address, length); });
+  return address_text("peer", [this](sockaddr* address, socklen_t* length) {
+    return host_->getpeername(descriptor_, address, length);
+  });
 }
 
 SocketResult<Listener> Listener::open(Stack& stack, std::string_view at, int backlog) {
@@ -239,8 +275,10 @@ SocketResult<Listener> Listener::open(Stack& stack, std::string_view at, int bac
   auto made = Socket::open(stack, address->storage.ss_family, SOCK_STREAM);
   if (!made) return std::unexpected(made.error());
   runtime::StackHost& host = stack.host();
-  if (auto bound = host.bind(made->descriptor(), address->get(), address->length); !bound) return failure("bind", bound.error());
-  if (auto listening = host.listen(made->descriptor(), backlog); !listening) return failure("listen", listening.error());
+  if (auto bound = host.bind(made->descriptor(), address->get(), address->length); !bound)
+    return failure("bind", bound.error());
+  if (auto listening = host.listen(made->descriptor(), backlog); !listening)
+    return failure("listen", listening.error());
   return Listener(std::move(*made));
 }
 

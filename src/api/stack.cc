@@ -11,7 +11,8 @@
 
 namespace tapir {
 
-// ---- cables --------------------------------------------------------------------------------------------------------
+// ---- cables
+// --------------------------------------------------------------------------------------------------------
 
 struct CableEnd::Device {
   std::unique_ptr<link::Device> device;
@@ -24,20 +25,27 @@ CableEnd::~CableEnd() = default;
 
 std::pair<CableEnd, CableEnd> make_cable(std::uint32_t mtu) {
   auto [one, other] = runtime::make_host_pipe({.mtu = mtu});
-  return {CableEnd(std::make_unique<CableEnd::Device>(std::move(one))), CableEnd(std::make_unique<CableEnd::Device>(std::move(other)))};
+  return {CableEnd(std::make_unique<CableEnd::Device>(std::move(one))),
+          CableEnd(std::make_unique<CableEnd::Device>(std::move(other)))};
 }
 
-// ---- the stack -----------------------------------------------------------------------------------------------------
+// ---- the stack
+// -----------------------------------------------------------------------------------------------------
 
 Stack::Stack(std::unique_ptr<runtime::StackHost> host) : host_(std::move(host)) {}
 Stack::Stack(Stack&&) noexcept = default;
 Stack& Stack::operator=(Stack&&) noexcept = default;
 Stack::~Stack() = default;
 
-std::expected<std::string, std::string> Stack::sysctl(std::string_view name) const { return host_->sysctl_get(name); }
-std::expected<void, std::string> Stack::set_sysctl(std::string_view name, std::string_view value) { return host_->sysctl_set(name, value); }
+std::expected<std::string, std::string> Stack::sysctl(std::string_view name) const {
+  return host_->sysctl_get(name);
+}
+std::expected<void, std::string> Stack::set_sysctl(std::string_view name, std::string_view value) {
+  return host_->sysctl_set(name, value);
+}
 
-// ---- the builder ---------------------------------------------------------------------------------------------------
+// ---- the builder
+// ---------------------------------------------------------------------------------------------------
 
 struct PlannedRoute {
   std::string prefix;
@@ -46,7 +54,7 @@ struct PlannedRoute {
 
 struct PlannedDevice {
   enum class Kind : unsigned char { kTap, kPacket, kCable } kind;
-  std::string name;                       // of the kernel's interface
+  std::string name;  // of the kernel's interface
   std::unique_ptr<link::Device> cable;
   std::uint32_t mtu = 0;
   std::vector<std::string> addresses;
@@ -58,7 +66,7 @@ struct StackBuilder::Plan {
   std::vector<std::pair<std::string, std::string>> sysctls;
   std::uint64_t seed = 0;
   std::size_t memory_limit = stack::StackConfig().memory_limit;
-  std::string misuse;   // what was said in the wrong place, first
+  std::string misuse;  // what was said in the wrong place, first
 
   // What was named last; null, and a note of the misuse, when nothing was.
   PlannedDevice* last(const char* what) {
@@ -70,11 +78,13 @@ struct StackBuilder::Plan {
 
 namespace {
 
-std::expected<InterfaceId, std::string> add_device(runtime::StackHost& host, PlannedDevice& planned, std::size_t number) {
+std::expected<InterfaceId, std::string> add_device(runtime::StackHost& host, PlannedDevice& planned,
+                                                   std::size_t number) {
   stack::InterfaceConfig interface;
   for (const std::string& text : planned.addresses) {
     const auto prefix = IpPrefix::parse(text);
-    if (!prefix) return std::unexpected("'" + text + "' is no address with a prefix length, such as 10.0.0.1/24");
+    if (!prefix)
+      return std::unexpected("'" + text + "' is no address with a prefix length, such as 10.0.0.1/24");
     interface.addresses.push_back(*prefix);
   }
   switch (planned.kind) {
@@ -89,13 +99,15 @@ std::expected<InterfaceId, std::string> add_device(runtime::StackHost& host, Pla
   return host.add_interface(std::move(interface), std::move(planned.cable));
 }
 
-std::expected<void, std::string> add_route(runtime::StackHost& host, InterfaceId interface, const PlannedRoute& route) {
+std::expected<void, std::string> add_route(runtime::StackHost& host, InterfaceId interface,
+                                           const PlannedRoute& route) {
   const auto prefix = IpPrefix::parse(route.prefix);
   if (!prefix) return std::unexpected("'" + route.prefix + "' is no prefix, such as 10.1.0.0/16");
   const auto gateway = route.gateway.empty() ? IpAddress() : IpAddress::parse(route.gateway);
   if (!gateway) return std::unexpected("'" + route.gateway + "' is no address of a gateway");
   if (!host.add_route(*prefix, *gateway, interface))
-    return std::unexpected("the route to " + route.prefix + " cannot be added: it is there already, or its gateway is not on the link");
+    return std::unexpected("the route to " + route.prefix +
+                           " cannot be added: it is there already, or its gateway is not on the link");
   return {};
 }
 
@@ -107,16 +119,27 @@ StackBuilder& StackBuilder::operator=(StackBuilder&&) noexcept = default;
 StackBuilder::~StackBuilder() = default;
 
 StackBuilder& StackBuilder::tap(std::string name) {
-  plan_->devices.push_back({.kind = PlannedDevice::Kind::kTap, .name = std::move(name), .cable = {}, .addresses = {}, .routes = {}});
+  plan_->devices.push_back({.kind = PlannedDevice::Kind::kTap,
+                            .name = std::move(name),
+                            .cable = {},
+                            .addresses = {},
+                            .routes = {}});
   return *this;
 }
 StackBuilder& StackBuilder::packet(std::string interface) {
-  plan_->devices.push_back({.kind = PlannedDevice::Kind::kPacket, .name = std::move(interface), .cable = {}, .addresses = {}, .routes = {}});
+  plan_->devices.push_back({.kind = PlannedDevice::Kind::kPacket,
+                            .name = std::move(interface),
+                            .cable = {},
+                            .addresses = {},
+                            .routes = {}});
   return *this;
 }
 StackBuilder& StackBuilder::cable(CableEnd end) {
-  plan_->devices.push_back(
-      {.kind = PlannedDevice::Kind::kCable, .name = {}, .cable = std::move(end.device_->device), .addresses = {}, .routes = {}});
+  plan_->devices.push_back({.kind = PlannedDevice::Kind::kCable,
+                            .name = {},
+                            .cable = std::move(end.device_->device),
+                            .addresses = {},
+                            .routes = {}});
   return *this;
 }
 StackBuilder& StackBuilder::address(std::string prefix) {
@@ -129,7 +152,8 @@ StackBuilder& StackBuilder::mtu(std::uint32_t bytes) {
 }
 StackBuilder& StackBuilder::gateway(std::string address) { return route("0.0.0.0/0", std::move(address)); }
 StackBuilder& StackBuilder::route(std::string prefix, std::string gateway) {
-  if (PlannedDevice* device = plan_->last("a route")) device->routes.push_back({std::move(prefix), std::move(gateway)});
+  if (PlannedDevice* device = plan_->last("a route"))
+    device->routes.push_back({std::move(prefix), std::move(gateway)});
   return *this;
 }
 StackBuilder& StackBuilder::sysctl(std::string name, std::string value) {

@@ -12,7 +12,9 @@ struct ChargeHook {
   bool (*charge)(void* context, std::ptrdiff_t bytes) = nullptr;
   void* context = nullptr;
 
-  bool take(std::size_t bytes) const { return charge == nullptr || charge(context, static_cast<std::ptrdiff_t>(bytes)); }
+  bool take(std::size_t bytes) const {
+    return charge == nullptr || charge(context, static_cast<std::ptrdiff_t>(bytes));
+  }
   void give_back(std::size_t bytes) const {
     if (charge != nullptr) charge(context, -static_cast<std::ptrdiff_t>(bytes));
   }

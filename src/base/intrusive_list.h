@@ -9,8 +9,8 @@
 
 namespace tapir::inline base {
 
-// What an element inherits, once per list it may be in at the same time (each with a tag of its own). Not copied or
-// moved with the element: a link is a place in memory.
+// What an element inherits, once per list it may be in at the same time (each with a tag of its own). Not
+// copied or moved with the element: a link is a place in memory.
 template <typename Tag = void>
 class ListLink {
  public:

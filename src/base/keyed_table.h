@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A hash index: from a keyed 64-bit hash to small numbers (a slab's indices). The keys stay with their owners.
+// A hash index: from a keyed 64-bit hash to small numbers (a slab's indices). The keys stay with their
+// owners.
 #pragma once
 
 #include <bit>
@@ -15,9 +16,9 @@
 
 namespace tapir::inline base {
 
-// Open addressing with Robin Hood probing and backward-shift deletion: no tombstones, 8 bytes a slot, at most 7/8 full.
-// The hash must be keyed with a secret, or a peer chooses who collides. Nothing tells the order of the slots: no answer
-// depends on it, save which of several values with equal keys is found first.
+// Open addressing with Robin Hood probing and backward-shift deletion: no tombstones, 8 bytes a slot, at most
+// 7/8 full. The hash must be keyed with a secret, or a peer chooses who collides. Nothing tells the order of
+// the slots: no answer depends on it, save which of several values with equal keys is found first.
 template <std::unsigned_integral Value = std::uint32_t>
 class KeyedTable {
   static_assert(sizeof(Value) == 4, "a slot is a tag and an index");
@@ -37,7 +38,8 @@ class KeyedTable {
   std::size_t limit() const { return limit_; }
   std::size_t capacity() const { return capacity_; }
 
-  // The value inserted with `hash` for which `matches(value)` holds. `matches` is asked only when 32 bits of hash agree.
+  // The value inserted with `hash` for which `matches(value)` holds. `matches` is asked only when 32 bits of
+  // hash agree.
   template <std::predicate<Value> Matches>
   std::optional<Value> find(std::uint64_t hash, Matches&& matches) const {
     if (size_ == 0) return std::nullopt;
@@ -51,11 +53,13 @@ class KeyedTable {
     }
   }
 
-  // False when the limit is reached, or memory is refused and the table is full. Equal hashes may be inserted.
+  // False when the limit is reached, or memory is refused and the table is full. Equal hashes may be
+  // inserted.
   bool insert(std::uint64_t hash, Value value) {
     TAPIR_INVARIANT(value != kNoValue, "the value that marks empty slots is not stored");
     if (size_ >= limit_) return false;
-    if (size_ + 1 > most_in(capacity_) && !resize(capacity_ == 0 ? kCapacityMin : capacity_ * 2)) return false;
+    if (size_ + 1 > most_in(capacity_) && !resize(capacity_ == 0 ? kCapacityMin : capacity_ * 2))
+      return false;
     place({tag_of(hash), value});
     ++size_;
     return true;
@@ -107,7 +111,7 @@ class KeyedTable {
 
  private:
   struct Slot {
-    std::uint32_t tag = 0;      // 32 bits of the hash; its low bits are the home slot
+    std::uint32_t tag = 0;  // 32 bits of the hash; its low bits are the home slot
     Value value = kNoValue;
   };
   static constexpr std::size_t kCapacityMin = 16;

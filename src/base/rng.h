@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random numbers that replay from a seed, the same on every machine. Not for secrets: those come from runtime's entropy.
+// Random numbers that replay from a seed, the same on every machine. Not for secrets: those come from
+// runtime's entropy.
 #pragma once
 
 #include <array>
@@ -23,8 +24,8 @@ class Rng {
   // True `ppm` times in a million.
   bool chance_ppm(std::uint32_t ppm) { return below(1'000'000) < ppm; }
   void fill(MutableBytes out);
-  // A generator of its own for `stream`. Depends on this one's state and leaves it alone, so that adding a consumer does
-  // not change what the others see.
+  // A generator of its own for `stream`. Depends on this one's state and leaves it alone, so that adding a
+  // consumer does not change what the others see.
   Rng fork(std::uint64_t stream) const;
 
  private:

@@ -7,8 +7,8 @@
 
 namespace tapir::inline base {
 
-// A sequence number. `a < b` means "a is before b on the circle", which is right while they are less than 2^31 apart;
-// at exactly 2^31 each is before the other, so it is no order for a std container.
+// A sequence number. `a < b` means "a is before b on the circle", which is right while they are less than
+// 2^31 apart; at exactly 2^31 each is before the other, so it is no order for a std container.
 class SeqNum {
  public:
   constexpr SeqNum() = default;
@@ -16,7 +16,9 @@ class SeqNum {
   constexpr std::uint32_t value() const { return value_; }
 
   friend constexpr bool operator==(SeqNum, SeqNum) = default;
-  friend constexpr bool operator<(SeqNum a, SeqNum b) { return static_cast<std::int32_t>(a.value_ - b.value_) < 0; }
+  friend constexpr bool operator<(SeqNum a, SeqNum b) {
+    return static_cast<std::int32_t>(a.value_ - b.value_) < 0;
+  }
   friend constexpr bool operator>(SeqNum a, SeqNum b) { return b < a; }
   friend constexpr bool operator<=(SeqNum a, SeqNum b) { return !(b < a); }
   friend constexpr bool operator>=(SeqNum a, SeqNum b) { return !(a < b); }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Values that many owners have alike, each kept once: ten thousand sockets with the same options need them once.
+// Values that many owners have alike, each kept once: ten thousand sockets with the same options need them
+// once.
 #pragma once
 
 #include <array>
@@ -13,8 +14,8 @@
 
 namespace tapir::inline base {
 
-// Owners hold `const T*`. A value asked for is compared with those that were given out last, and no others: two equal ones
-// may exist, which costs memory and nothing else, and the work is bounded.
+// Owners hold `const T*`. A value asked for is compared with those that were given out last, and no others:
+// two equal ones may exist, which costs memory and nothing else, and the work is bounded.
 template <typename T>
 class SharedPool {
  public:
@@ -43,7 +44,8 @@ class SharedPool {
     entries_.erase(entry);
   }
 
-  // Makes `value` (of one owner, who gives the pointer) the owner's alone, to be changed. Null: no memory, and `value` is as it was.
+  // Makes `value` (of one owner, who gives the pointer) the owner's alone, to be changed. Null: no memory,
+  // and `value` is as it was.
   T* own(const T*& value) {
     Entry* entry = &entry_of(value);
     if (entry->owners > 1) {
@@ -57,7 +59,8 @@ class SharedPool {
     entry->changing = true;
     return &entry->value;
   }
-  // The change is over: the owner shares again with those that have the same. Does nothing to a value that own() was not asked for.
+  // The change is over: the owner shares again with those that have the same. Does nothing to a value that
+  // own() was not asked for.
   void settle(const T*& value) {
     Entry& entry = entry_of(value);
     if (!std::exchange(entry.changing, false)) return;
@@ -100,7 +103,7 @@ class SharedPool {
   }
 
   Slab<Entry> entries_;
-  std::array<Entry*, kRecent> recent_{};   // the last used first; null beyond
+  std::array<Entry*, kRecent> recent_{};  // the last used first; null beyond
 };
 
 }  // namespace tapir::inline base

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SipHash (Aumasson and Bernstein): a keyed hash whose values an attacker who lacks the key cannot steer or predict.
+// SipHash (Aumasson and Bernstein): a keyed hash whose values an attacker who lacks the key cannot steer or
+// predict.
 #pragma once
 
 #include <array>
@@ -23,7 +24,9 @@ template <int CompressRounds, int FinalRounds>
 class SipHasher {
  public:
   constexpr explicit SipHasher(SipKey key)
-      : v0_(key.k0 ^ 0x736f6d6570736575), v1_(key.k1 ^ 0x646f72616e646f6d), v2_(key.k0 ^ 0x6c7967656e657261),
+      : v0_(key.k0 ^ 0x736f6d6570736575),
+        v1_(key.k1 ^ 0x646f72616e646f6d),
+        v2_(key.k0 ^ 0x6c7967656e657261),
         v3_(key.k1 ^ 0x7465646279746573) {}
 
   constexpr void add(std::uint64_t word) {
@@ -31,7 +34,8 @@ class SipHasher {
     for (int i = 0; i < CompressRounds; ++i) round();
     v0_ ^= word;
   }
-  // `last` holds the 0–7 bytes after the whole words, little-endian, and the length of it all modulo 256 in its top byte.
+  // `last` holds the 0–7 bytes after the whole words, little-endian, and the length of it all modulo 256 in
+  // its top byte.
   constexpr std::uint64_t finish(std::uint64_t last) {
     add(last);
     v2_ ^= 0xff;

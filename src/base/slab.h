@@ -30,16 +30,18 @@ struct Handle {
   }
 };
 
-// Costs 8 bytes per object besides the object (more only if T is aligned to more than 8), allocated in chunks of about
-// 8 KiB, the lowest free chunk first. Which index is given next depends on the calls made alone, never on addresses.
-// A handle stays unambiguous until its slot was used 2^31 times more.
+// Costs 8 bytes per object besides the object (more only if T is aligned to more than 8), allocated in chunks
+// of about 8 KiB, the lowest free chunk first. Which index is given next depends on the calls made alone,
+// never on addresses. A handle stays unambiguous until its slot was used 2^31 times more.
 template <typename T>
 class Slab {
  public:
-  // At most `limit` objects at a time: without a limit, whoever can make the stack create a T takes all memory. `hook` is
-  // charged per chunk, and for the directory of chunks. `keeps_chunk`: the first chunk is made now and kept to the end; for
-  // objects that come and go at every packet, so that a slab that is often empty does not go to malloc each time.
-  explicit Slab(std::uint32_t limit, ChargeHook hook = {}, bool keeps_chunk = false) : hook_(hook), limit_(limit) {
+  // At most `limit` objects at a time: without a limit, whoever can make the stack create a T takes all
+  // memory. `hook` is charged per chunk, and for the directory of chunks. `keeps_chunk`: the first chunk is
+  // made now and kept to the end; for objects that come and go at every packet, so that a slab that is often
+  // empty does not go to malloc each time.
+  explicit Slab(std::uint32_t limit, ChargeHook hook = {}, bool keeps_chunk = false)
+      : hook_(hook), limit_(limit) {
     if (keeps_chunk) kept_ = add_chunk() ? 1 : 0;
   }
   Slab(const Slab&) = delete;
@@ -80,7 +82,8 @@ class Slab {
   T* get(Handle<T> handle) { return const_cast<T*>(std::as_const(*this).get(handle)); }
   const T* get(Handle<T> handle) const {
     const Slot* slot = find(handle.index);
-    return slot != nullptr && slot->generation == handle.generation && slot->live() ? slot->object() : nullptr;
+    return slot != nullptr && slot->generation == handle.generation && slot->live() ? slot->object()
+                                                                                    : nullptr;
   }
   // The live object at `index`, or null.
   T* at(std::uint32_t index) { return const_cast<T*>(std::as_const(*this).at(index)); }
@@ -179,12 +182,13 @@ class Slab {
     return bytes;
   }
 
-  // Calls `visit(T&)` for each object in index order. It may erase the object it is given, and no other; objects made
-  // meanwhile may or may not be visited.
+  // Calls `visit(T&)` for each object in index order. It may erase the object it is given, and no other;
+  // objects made meanwhile may or may not be visited.
   template <typename Visit>
   void for_each(Visit&& visit) {
     for (std::uint32_t c = 0; c < directory_size_; ++c)
-      for (std::uint32_t i = 0; c < directory_size_ && directory_[c] != nullptr && i < directory_[c]->fresh; ++i)
+      for (std::uint32_t i = 0; c < directory_size_ && directory_[c] != nullptr && i < directory_[c]->fresh;
+           ++i)
         if (Slot& slot = directory_[c]->slot(i); slot.live()) visit(*slot.object());
   }
   template <typename Visit>
@@ -198,7 +202,8 @@ class Slab {
   struct Slot {
     alignas(T) std::byte storage[sizeof(T)];
     std::uint32_t generation;  // odd while an object lives here
-    std::uint32_t index;       // of this slot in the slab; while free, the offset of the next free one in the chunk
+    std::uint32_t
+        index;  // of this slot in the slab; while free, the offset of the next free one in the chunk
 
     bool live() const { return (generation & 1) != 0; }
     T* object() { return std::launder(reinterpret_cast<T*>(storage)); }
@@ -209,28 +214,34 @@ class Slab {
   // Memory per chunk: small enough for a thousand small stacks in a process, large enough to amortise malloc.
   static constexpr std::size_t kChunkTarget = 8192;
   static constexpr std::uint32_t kSlotsPerChunk =
-      sizeof(Slot) * 8 > kChunkTarget ? 8 : static_cast<std::uint32_t>(std::bit_floor(kChunkTarget / sizeof(Slot)));
+      sizeof(Slot) * 8 > kChunkTarget
+          ? 8
+          : static_cast<std::uint32_t>(std::bit_floor(kChunkTarget / sizeof(Slot)));
 
   struct Chunk {
-    std::uint32_t live = 0;               // objects in it
-    std::uint32_t fresh = 0;              // slots from here on were never used
-    std::uint32_t free_head = kNone;      // offset of the slot freed last
-    std::uint32_t next_available = kNone; // the next chunk with a free slot
+    std::uint32_t live = 0;                // objects in it
+    std::uint32_t fresh = 0;               // slots from here on were never used
+    std::uint32_t free_head = kNone;       // offset of the slot freed last
+    std::uint32_t next_available = kNone;  // the next chunk with a free slot
 
     Slot& slot(std::uint32_t offset) {
-      return *reinterpret_cast<Slot*>(reinterpret_cast<std::byte*>(this) + kHeaderBytes + offset * sizeof(Slot));
+      return *reinterpret_cast<Slot*>(reinterpret_cast<std::byte*>(this) + kHeaderBytes +
+                                      offset * sizeof(Slot));
     }
   };
   static constexpr std::size_t kChunkAlign = alignof(Slot) > alignof(Chunk) ? alignof(Slot) : alignof(Chunk);
-  static constexpr std::size_t kHeaderBytes = (sizeof(Chunk) + alignof(Slot) - 1) / alignof(Slot) * alignof(Slot);
+  static constexpr std::size_t kHeaderBytes =
+      (sizeof(Chunk) + alignof(Slot) - 1) / alignof(Slot) * alignof(Slot);
   static constexpr std::size_t kChunkBytes = kHeaderBytes + kSlotsPerChunk * sizeof(Slot);
 
   static Slot& slot_of(const T& object) {
-    return *reinterpret_cast<Slot*>(reinterpret_cast<std::byte*>(const_cast<std::remove_const_t<T>*>(&object)));
+    return *reinterpret_cast<Slot*>(
+        reinterpret_cast<std::byte*>(const_cast<std::remove_const_t<T>*>(&object)));
   }
   const Slot* find(std::uint32_t index) const {
     const std::uint32_t c = index / kSlotsPerChunk;
-    if (c >= directory_size_ || directory_[c] == nullptr || index % kSlotsPerChunk >= directory_[c]->fresh) return nullptr;
+    if (c >= directory_size_ || directory_[c] == nullptr || index % kSlotsPerChunk >= directory_[c]->fresh)
+      return nullptr;
     return &directory_[c]->slot(index % kSlotsPerChunk);
   }
 
@@ -269,12 +280,12 @@ class Slab {
   ChargeHook hook_;
   Chunk** directory_ = nullptr;
   std::uint32_t directory_size_ = 0;
-  std::uint32_t available_ = kNone;        // the first chunk with a free slot
+  std::uint32_t available_ = kNone;  // the first chunk with a free slot
   std::uint32_t size_ = 0;
   std::uint32_t limit_;
-  std::uint32_t generation_floor_ = 0;     // where the generations of new chunks start; even
+  std::uint32_t generation_floor_ = 0;  // where the generations of new chunks start; even
   std::uint32_t chunks_ = 0;
-  std::uint32_t kept_ = 0;                 // chunks, the first, that trim() leaves
+  std::uint32_t kept_ = 0;  // chunks, the first, that trim() leaves
 };
 
 }  // namespace tapir::inline base

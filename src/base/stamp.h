@@ -9,8 +9,9 @@
 
 namespace tapir::inline base {
 
-// A moment of the past (Linux: tcp_jiffies32). Unit: what is kept of the moment; the rest is cut off. It comes round after 2^32 units (milliseconds: 49 days), so what is asked of it
-// must be content with that: an older moment seems younger than it is.
+// A moment of the past (Linux: tcp_jiffies32). Unit: what is kept of the moment; the rest is cut off. It
+// comes round after 2^32 units (milliseconds: 49 days), so what is asked of it must be content with that: an
+// older moment seems younger than it is.
 template <typename Unit>
 class Stamp {
  public:

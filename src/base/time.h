@@ -33,9 +33,13 @@ constexpr std::uint64_t to_usec(Duration d) {
 constexpr std::uint64_t to_msec(Duration d) {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(d).count());
 }
-constexpr std::uint64_t to_nsec(Instant t) { return static_cast<std::uint64_t>(t.time_since_epoch().count()); }
+constexpr std::uint64_t to_nsec(Instant t) {
+  return static_cast<std::uint64_t>(t.time_since_epoch().count());
+}
 
 // `t + d`, saturating at kNever.
-constexpr Instant later(Instant t, Duration d) { return d > Duration::zero() && t >= kNever - d ? kNever : t + d; }
+constexpr Instant later(Instant t, Duration d) {
+  return d > Duration::zero() && t >= kNever - d ? kNever : t + d;
+}
 
 }  // namespace tapir::inline base

@@ -123,20 +123,23 @@ bool TimerWheel::first_occupied(Place& place) const {
   place.slot = static_cast<std::size_t>(std::countr_zero(occupied_[place.level]));
   const unsigned shift = static_cast<unsigned>(kSlotBits * place.level);
   // The window of this level is that of position_; within, slots come in order (all behind position_'s own).
-  place.start = (position_ >> shift & ~(kSlots - 1)) << shift | static_cast<std::uint64_t>(place.slot) << shift;
+  place.start = (position_ >> shift & ~(kSlots - 1)) << shift | static_cast<std::uint64_t>(place.slot)
+                                                                    << shift;
   return true;
 }
 
 // Slots of a lower level all begin before those of a higher one.
 bool TimerWheel::next_occupied(Place& place) const {
-  std::uint64_t behind = place.slot + 1 == kSlots ? 0 : occupied_[place.level] >> (place.slot + 1) << (place.slot + 1);
+  std::uint64_t behind =
+      place.slot + 1 == kSlots ? 0 : occupied_[place.level] >> (place.slot + 1) << (place.slot + 1);
   while (behind == 0) {
     if (++place.level == kLevels) return false;
     behind = occupied_[place.level];
   }
   place.slot = static_cast<std::size_t>(std::countr_zero(behind));
   const unsigned shift = static_cast<unsigned>(kSlotBits * place.level);
-  place.start = (position_ >> shift & ~(kSlots - 1)) << shift | static_cast<std::uint64_t>(place.slot) << shift;
+  place.start = (position_ >> shift & ~(kSlots - 1)) << shift | static_cast<std::uint64_t>(place.slot)
+                                                                    << shift;
   return true;
 }
 
@@ -168,7 +171,8 @@ void TimerWheel::enter(const Place& place) {
   }
 }
 
-// Merge sort of a chain linked by `next` and ended by null. No recursion, no memory: runs[i] holds 2^i timers or none.
+// Merge sort of a chain linked by `next` and ended by null. No recursion, no memory: runs[i] holds 2^i timers
+// or none.
 TimerEntry* TimerWheel::sorted(TimerEntry* chain) {
   const auto merge = [](TimerEntry* a, TimerEntry* b) {
     TimerLink head;

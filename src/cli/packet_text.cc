@@ -89,7 +89,8 @@ std::string icmp_text(Bytes bytes) {
   }
 }
 
-// The header and what follows it. A super-segment of ours that is longer than its total length can say has 0 there.
+// The header and what follows it. A super-segment of ours that is longer than its total length can say has 0
+// there.
 struct IpPacket {
   wire::Ipv4Header header;
   Bytes payload;
@@ -132,9 +133,8 @@ std::string PacketText::ip_line(Bytes packet) {
   const auto& [ip, payload] = *parsed;
   const std::string hosts = fmt::format("{} > {} ", ip.src.to_string(), ip.dst.to_string());
   if (ip.is_fragment() && (ip.fragment_offset != 0 || ip.protocol != IpProtocol::kTcp))
-    return fmt::format("{}ip protocol {} id {} fragment {}{} ({})", hosts,
-                       static_cast<unsigned>(ip.protocol), ip.id, ip.fragment_offset,
-                       ip.more_fragments ? "+" : "", payload.size());
+    return fmt::format("{}ip protocol {} id {} fragment {}{} ({})", hosts, static_cast<unsigned>(ip.protocol),
+                       ip.id, ip.fragment_offset, ip.more_fragments ? "+" : "", payload.size());
   switch (ip.protocol) {
     case IpProtocol::kIcmp:
       return hosts + icmp_text(payload);

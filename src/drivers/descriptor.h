@@ -30,7 +30,8 @@ class KernelDescriptor {
   // The same at a number of at least `first`, out of the way of a program's own; as it is when there is none.
   KernelDescriptor at_or_above(int first) && {
     if (fd_ >= 0 && fd_ < first) {
-      if (const int moved = ::fcntl(fd_, F_DUPFD_CLOEXEC, first); moved >= 0) ::close(std::exchange(fd_, moved));
+      if (const int moved = ::fcntl(fd_, F_DUPFD_CLOEXEC, first); moved >= 0)
+        ::close(std::exchange(fd_, moved));
     }
     return std::move(*this);
   }
@@ -45,6 +46,8 @@ class KernelDescriptor {
 };
 
 // An eventfd(2) that does not block, numbered from `first` on; empty when the process has no descriptor left.
-inline KernelDescriptor make_eventfd(int first) { return KernelDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)).at_or_above(first); }
+inline KernelDescriptor make_eventfd(int first) {
+  return KernelDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)).at_or_above(first);
+}
 
 }  // namespace tapir::drivers

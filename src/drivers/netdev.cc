@@ -37,7 +37,9 @@ class Request {
     append(&head, sizeof head);
     append(data, size);
   }
-  void attribute(std::uint16_t type, const std::string& text) { attribute(type, text.c_str(), text.size() + 1); }
+  void attribute(std::uint16_t type, const std::string& text) {
+    attribute(type, text.c_str(), text.size() + 1);
+  }
   void attribute(std::uint16_t type, std::uint32_t value) { attribute(type, &value, sizeof value); }
   void attribute(std::uint16_t type, const IpAddress& address) {
     const std::size_t skip = address.is_v4() ? 12 : 0;
@@ -98,7 +100,8 @@ class Request {
     std::memcpy(buffer_.data(), &header_, sizeof header_);
     sockaddr_nl kernel{};
     kernel.nl_family = AF_NETLINK;
-    if (::sendto(fd.get(), buffer_.data(), size_, 0, reinterpret_cast<const sockaddr*>(&kernel), sizeof kernel) < 0)
+    if (::sendto(fd.get(), buffer_.data(), size_, 0, reinterpret_cast<const sockaddr*>(&kernel),
+                 sizeof kernel) < 0)
       return std::unexpected(errno);
     std::vector<char> answer(kAnswerMax);
     const ssize_t got = ::recv(fd.get(), answer.data(), answer.size(), 0);
@@ -120,7 +123,8 @@ class Request {
 
 std::unexpected<std::string> failure(const std::string& what, int error) {
   if (error == EPERM || error == EACCES)
-    return std::unexpected(what + ": it takes CAP_NET_ADMIN in this network namespace (be root, or use a private namespace)");
+    return std::unexpected(
+        what + ": it takes CAP_NET_ADMIN in this network namespace (be root, or use a private namespace)");
   return std::unexpected(what + ": " + std::strerror(error));
 }
 
@@ -210,7 +214,9 @@ NetdevResult add_address(const std::string& name, const IpPrefix& address) {
   request.attribute(IFA_ADDRESS, address.address);
   if (const auto broadcast = address.broadcast()) request.attribute(IFA_BROADCAST, *broadcast);
   const int error = request.perform();
-  if (error == EEXIST) return std::unexpected("the address " + address.to_string() + " cannot be given to " + name + ": it has it already");
+  if (error == EEXIST)
+    return std::unexpected("the address " + address.to_string() + " cannot be given to " + name +
+                           ": it has it already");
   return verdict(error, "the address " + address.to_string() + " cannot be given to " + name);
 }
 
@@ -237,7 +243,9 @@ NetdevResult create_bridge(const std::string& name) {
   request.close(data);
   request.close(info);
   const int error = request.perform();
-  if (error == EEXIST) return std::unexpected("an interface named " + name + " exists already: remove it first (ip link del " + name + ")");
+  if (error == EEXIST)
+    return std::unexpected("an interface named " + name + " exists already: remove it first (ip link del " +
+                           name + ")");
   return verdict(error, "the bridge " + name + " cannot be made");
 }
 
@@ -264,10 +272,12 @@ NetdevResult add_route(const IpPrefix& destination, const IpAddress& gateway, co
   if (destination.length != 0) request.attribute(RTA_DST, destination.network().address);
   if (!gateway.is_unspecified()) request.attribute(RTA_GATEWAY, gateway);
   request.attribute(RTA_OIF, static_cast<std::uint32_t>(index));
-  return verdict(request.perform(), "the route to " + destination.to_string() + " over " + name + " cannot be added");
+  return verdict(request.perform(),
+                 "the route to " + destination.to_string() + " over " + name + " cannot be added");
 }
 
-NetdevResult replace_route_congctl(const IpPrefix& destination, const IpAddress& source, const std::string& name, const std::string& algorithm) {
+NetdevResult replace_route_congctl(const IpPrefix& destination, const IpAddress& source,
+                                   const std::string& name, const std::string& algorithm) {
   const int index = index_of(name);
   if (index == 0) return no_interface(name);
   rtmsg header{};
@@ -284,7 +294,8 @@ NetdevResult replace_route_congctl(const IpPrefix& destination, const IpAddress&
   const std::size_t metrics = request.open(RTA_METRICS);
   request.attribute(RTAX_CC_ALGO, algorithm);
   request.close(metrics);
-  return verdict(request.perform(), "the route to " + destination.to_string() + " over " + name + " cannot be given " + algorithm);
+  return verdict(request.perform(), "the route to " + destination.to_string() + " over " + name +
+                                        " cannot be given " + algorithm);
 }
 
 NetdevResult create_veth_pair(const std::string& name, const std::string& peer) {
@@ -300,7 +311,9 @@ NetdevResult create_veth_pair(const std::string& name, const std::string& peer) 
   request.close(data);
   request.close(info);
   const int error = request.perform();
-  if (error == EEXIST) return std::unexpected("an interface named " + name + " or " + peer + " exists already: choose other names");
+  if (error == EEXIST)
+    return std::unexpected("an interface named " + name + " or " + peer +
+                           " exists already: choose other names");
   return verdict(error, "the veth pair " + name + " and " + peer + " cannot be made");
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel's side of the wire: its interfaces, addresses and routes, in the network namespace of the calling thread. What
-// `ip link`, `ip addr` and `ip route` do, by rtnetlink(7). Every failure is one sentence that names the object and the cause.
+// The kernel's side of the wire: its interfaces, addresses and routes, in the network namespace of the
+// calling thread. What `ip link`, `ip addr` and `ip route` do, by rtnetlink(7). Every failure is one sentence
+// that names the object and the cause.
 #pragma once
 
 #include <cstdint>
@@ -21,16 +22,17 @@ NetdevResult set_mtu(const std::string& name, std::uint32_t mtu);
 std::expected<std::uint32_t, std::string> get_mtu(const std::string& name);
 std::expected<link::MacAddress, std::string> get_mac(const std::string& name);
 bool link_exists(const std::string& name);
-// Whether the kernel takes IPv4 super-segments beyond 65,535 bytes, whose total length is 0, from NAME: it does since Linux 6.3, which
-// shows gso_ipv4_max_size in `ip -d link`. False when it cannot be asked.
+// Whether the kernel takes IPv4 super-segments beyond 65,535 bytes, whose total length is 0, from NAME: it
+// does since Linux 6.3, which shows gso_ipv4_max_size in `ip -d link`. False when it cannot be asked.
 bool takes_long_super_segments(const std::string& name);
 // `ip addr add ADDRESS/LENGTH dev NAME`. "… has it already" when it is taken there.
 NetdevResult add_address(const std::string& name, const IpPrefix& address);
 // `ip route add DESTINATION via GATEWAY dev NAME`; gateway unspecified = on-link.
 NetdevResult add_route(const IpPrefix& destination, const IpAddress& gateway, const std::string& name);
-// `ip route replace DESTINATION dev NAME congctl ALGORITHM`: what TCP connections of the kernel over it use. `source` unspecified:
-// the kernel's choice.
-NetdevResult replace_route_congctl(const IpPrefix& destination, const IpAddress& source, const std::string& name, const std::string& algorithm);
+// `ip route replace DESTINATION dev NAME congctl ALGORITHM`: what TCP connections of the kernel over it use.
+// `source` unspecified: the kernel's choice.
+NetdevResult replace_route_congctl(const IpPrefix& destination, const IpAddress& source,
+                                   const std::string& name, const std::string& algorithm);
 // `ip addr del ADDRESS/LENGTH dev NAME`.
 NetdevResult remove_address(const std::string& name, const IpPrefix& address);
 // `ip link add NAME type bridge`, without spanning tree and its delay.

@@ -30,7 +30,8 @@ std::string unshare_failure(int error) {
     case EPERM:
     case ENOSPC:
     case EUSERS:
-      return "a private network namespace may not be made here: be root, or allow user namespaces (sysctl user.max_user_namespaces, "
+      return "a private network namespace may not be made here: be root, or allow user namespaces (sysctl "
+             "user.max_user_namespaces, "
              "kernel.unprivileged_userns_clone)";
     default:
       return std::string("a private network namespace cannot be made: ") + std::strerror(error);
@@ -65,7 +66,9 @@ bool has_net_admin() {
     nlmsgerr verdict;
     char rest[1024];
   } answer{};
-  if (::recv(fd.get(), &answer, sizeof answer, 0) < static_cast<ssize_t>(sizeof answer.header + sizeof answer.verdict)) return false;
+  if (::recv(fd.get(), &answer, sizeof answer, 0) <
+      static_cast<ssize_t>(sizeof answer.header + sizeof answer.verdict))
+    return false;
   return answer.header.nlmsg_type == NLMSG_ERROR && answer.verdict.error != -EPERM;
 }
 
@@ -77,7 +80,8 @@ std::expected<Namespace, std::string> enter_private_network_namespace() {
     if (errno != EPERM) return std::unexpected(unshare_failure(errno));
     if (::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) return std::unexpected(unshare_failure(errno));
     if (const int error = map_to_root(uid, gid))
-      return std::unexpected(std::string("the user of a new namespace cannot be mapped: ") + std::strerror(error));
+      return std::unexpected(std::string("the user of a new namespace cannot be mapped: ") +
+                             std::strerror(error));
     made = Namespace::kUserAndNetwork;
   }
   if (auto up = set_link_up("lo"); !up) return std::unexpected(up.error());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Network namespaces: where the kernel's end of a TAP device or veth pair is made, so that nothing of the machine is touched.
+// Network namespaces: where the kernel's end of a TAP device or veth pair is made, so that nothing of the
+// machine is touched.
 #pragma once
 
 #include <expected>
@@ -12,12 +13,12 @@ enum class Namespace : unsigned char {
   kUserAndNetwork,  // a new user namespace, in which this user is root, and a network namespace of its own
 };
 
-// May this process make interfaces in its network namespace? The kernel is asked (CAP_NET_ADMIN of the user namespace that owns
-// the network namespace, which the process's capability set does not tell).
+// May this process make interfaces in its network namespace? The kernel is asked (CAP_NET_ADMIN of the user
+// namespace that owns the network namespace, which the process's capability set does not tell).
 bool has_net_admin();
 
-// Moves the process into a new network namespace, with a new user namespace where it takes one, and sets its loopback interface
-// up. To be called before any thread is started. What went wrong is one sentence.
+// Moves the process into a new network namespace, with a new user namespace where it takes one, and sets its
+// loopback interface up. To be called before any thread is started. What went wrong is one sentence.
 std::expected<Namespace, std::string> enter_private_network_namespace();
 
 }  // namespace tapir::drivers

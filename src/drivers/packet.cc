@@ -37,19 +37,24 @@ void enlarge_buffers(int fd) {
 
 std::expected<std::unique_ptr<PacketDevice>, std::string> open_packet(const PacketConfig& config) {
   const unsigned index = ::if_nametoindex(config.interface.c_str());
-  if (index == 0) return sentence("there is no interface '" + config.interface + "' in this network namespace");
+  if (index == 0)
+    return sentence("there is no interface '" + config.interface + "' in this network namespace");
   // Protocol 0: nothing arrives before the options below are set.
   KernelDescriptor fd(::socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) {
     if (errno == EPERM || errno == EACCES)
-      return sentence("a packet socket may not be opened here: it takes CAP_NET_RAW in this network namespace (be root, or use a private namespace)");
+      return sentence(
+          "a packet socket may not be opened here: it takes CAP_NET_RAW in this network namespace (be root, "
+          "or use a private namespace)");
     return sentence(std::string("a packet socket cannot be opened: ") + std::strerror(errno));
   }
   const int on = 1;
   if (::setsockopt(fd.get(), SOL_PACKET, PACKET_VNET_HDR, &on, sizeof on) != 0)
-    return sentence(std::string("the kernel's packet sockets have no PACKET_VNET_HDR: ") + std::strerror(errno));
+    return sentence(std::string("the kernel's packet sockets have no PACKET_VNET_HDR: ") +
+                    std::strerror(errno));
   if (::setsockopt(fd.get(), SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on) != 0)
-    return sentence(std::string("the kernel's packet sockets have no PACKET_IGNORE_OUTGOING: ") + std::strerror(errno));
+    return sentence(std::string("the kernel's packet sockets have no PACKET_IGNORE_OUTGOING: ") +
+                    std::strerror(errno));
   enlarge_buffers(fd.get());
 
   const auto kernel_mac = get_mac(config.interface);
@@ -60,7 +65,8 @@ std::expected<std::unique_ptr<PacketDevice>, std::string> open_packet(const Pack
     membership.mr_ifindex = static_cast<int>(index);
     membership.mr_type = PACKET_MR_PROMISC;
     if (::setsockopt(fd.get(), SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership, sizeof membership) != 0)
-      return sentence("the interface " + config.interface + " cannot be made promiscuous: " + std::strerror(errno));
+      return sentence("the interface " + config.interface +
+                      " cannot be made promiscuous: " + std::strerror(errno));
   }
   sockaddr_ll address{};
   address.sll_family = AF_PACKET;
@@ -78,7 +84,12 @@ PacketDevice::PacketDevice(KernelDescriptor fd, std::string name, link::MacAddre
 
 link::Offloads PacketDevice::offloads() const {
   // What the interface itself lacks, the kernel does in software before it (validate_xmit_skb).
-  return {.tx_checksum = true, .rx_checksum = true, .tso = true, .uso = false, .gso_max_size = 65535, .gso_max_segs = 65535};
+  return {.tx_checksum = true,
+          .rx_checksum = true,
+          .tso = true,
+          .uso = false,
+          .gso_max_size = 65535,
+          .gso_max_segs = 65535};
 }
 
 std::size_t PacketDevice::room() const { return kTransmitRoom; }
@@ -93,9 +104,11 @@ std::size_t PacketDevice::transmit(std::span<const OutgoingFrame> batch, Instant
     if (::sendmsg(fd_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM) break;
-      // ENETDOWN, ENXIO: the interface is down or gone. Else the kernel does not take this frame. It is lost, as on a wire.
+      // ENETDOWN, ENXIO: the interface is down or gone. Else the kernel does not take this frame. It is lost,
+      // as on a wire.
       const bool down = errno == ENETDOWN || errno == ENXIO;
-      if (counters_ != nullptr) counters_->drop(down ? trace::DropReason::kDevReady : trace::DropReason::kDevRefused);
+      if (counters_ != nullptr)
+        counters_->drop(down ? trace::DropReason::kDevReady : trace::DropReason::kDevRefused);
     }
     ++accepted;
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A packet socket on an interface of the kernel (net/packet/af_packet.c), best one end of a veth pair: works without
-// /dev/net/tun. With PACKET_VNET_HDR checksums and super-segments cross as with a TAP.
+// A packet socket on an interface of the kernel (net/packet/af_packet.c), best one end of a veth pair: works
+// without /dev/net/tun. With PACKET_VNET_HDR checksums and super-segments cross as with a TAP.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,9 @@
 namespace tapir::drivers {
 
 struct PacketConfig {
-  std::string interface;                   // whose wire we share
-  std::optional<link::MacAddress> mac = {};     // ours; none: derived from the name and mac_seed. The interface turns promiscuous for it
+  std::string interface;  // whose wire we share
+  std::optional<link::MacAddress> mac =
+      {};  // ours; none: derived from the name and mac_seed. The interface turns promiscuous for it
   std::uint64_t mac_seed = 0;
 };
 
@@ -46,7 +47,8 @@ class PacketDevice final : public link::Device {
   trace::Counters* counters_ = nullptr;
 };
 
-// Opens the socket on an interface of this network namespace. What went wrong is one sentence that says what to do.
+// Opens the socket on an interface of this network namespace. What went wrong is one sentence that says what
+// to do.
 std::expected<std::unique_ptr<PacketDevice>, std::string> open_packet(const PacketConfig& config);
 
 }  // namespace tapir::drivers

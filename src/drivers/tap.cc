@@ -33,10 +33,12 @@ std::string open_failure(int error) {
     case ENOENT:
     case ENODEV:
     case ENXIO:
-      return "there is no /dev/net/tun: load the kernel's module (modprobe tun), or give the container the device";
+      return "there is no /dev/net/tun: load the kernel's module (modprobe tun), or give the container the "
+             "device";
     case EACCES:
     case EPERM:
-      return "/dev/net/tun may not be opened: run as root, or make it readable and writable for you (chmod 0666 /dev/net/tun)";
+      return "/dev/net/tun may not be opened: run as root, or make it readable and writable for you (chmod "
+             "0666 /dev/net/tun)";
     default:
       return std::string("/dev/net/tun cannot be opened: ") + std::strerror(error);
   }
@@ -45,10 +47,12 @@ std::string open_failure(int error) {
 std::string attach_failure(const std::string& name, int error) {
   switch (error) {
     case EBUSY:
-      return "the interface " + name + " is in use by another program: choose another name, or end that program";
+      return "the interface " + name +
+             " is in use by another program: choose another name, or end that program";
     case EPERM:
     case EACCES:
-      return "a TAP interface may not be made here: it takes CAP_NET_ADMIN in this network namespace (be root, or use a private namespace)";
+      return "a TAP interface may not be made here: it takes CAP_NET_ADMIN in this network namespace (be "
+             "root, or use a private namespace)";
     case EINVAL:
       return "the interface " + name + " exists and is no single-queue TAP: choose another name";
     default:
@@ -57,13 +61,16 @@ std::string attach_failure(const std::string& name, int error) {
 }
 
 // What there is to know of a TAP, and what to negotiate, once the descriptor is attached to it.
-std::expected<std::unique_ptr<TapDevice>, std::string> attached(KernelDescriptor fd, std::string name, const TapConfig& config) {
+std::expected<std::unique_ptr<TapDevice>, std::string> attached(KernelDescriptor fd, std::string name,
+                                                                const TapConfig& config) {
   std::size_t vnet_size = wire::kVnetHeaderLong;
-  if (int size = static_cast<int>(vnet_size); ::ioctl(fd.get(), TUNSETVNETHDRSZ, &size) != 0) vnet_size = wire::kVnetHeaderShort;
+  if (int size = static_cast<int>(vnet_size); ::ioctl(fd.get(), TUNSETVNETHDRSZ, &size) != 0)
+    vnet_size = wire::kVnetHeaderShort;
 
   link::Offloads offloads;
   offloads.tx_checksum = offloads.rx_checksum = true;
-  // What the kernel may send us; what it takes from us is not negotiated, but a kernel that offers TSO or USO takes it too.
+  // What the kernel may send us; what it takes from us is not negotiated, but a kernel that offers TSO or USO
+  // takes it too.
   if (::ioctl(fd.get(), TUNSETOFFLOAD, kTsoFlags | kTunUso4 | kTunUso6) == 0) {
     offloads.tso = offloads.uso = true;
   } else if (::ioctl(fd.get(), TUNSETOFFLOAD, kTsoFlags) == 0) {
@@ -84,8 +91,10 @@ std::expected<std::unique_ptr<TapDevice>, std::string> attached(KernelDescriptor
   const auto mtu = get_mtu(name);
   if (!mtu) return sentence(mtu.error());
   link::MacAddress mac{};
-  if (config.type == link::LinkType::kEthernet) mac = config.mac ? *config.mac : derive_mac(name, config.mac_seed);
-  return std::make_unique<TapDevice>(std::move(fd), std::move(name), mac, *mtu, offloads, vnet_size, config.type);
+  if (config.type == link::LinkType::kEthernet)
+    mac = config.mac ? *config.mac : derive_mac(name, config.mac_seed);
+  return std::make_unique<TapDevice>(std::move(fd), std::move(name), mac, *mtu, offloads, vnet_size,
+                                     config.type);
 }
 
 }  // namespace
@@ -110,25 +119,34 @@ std::expected<std::unique_ptr<TapDevice>, std::string> open_tap(const TapConfig&
 std::expected<std::unique_ptr<TapDevice>, std::string> adopt_tap(KernelDescriptor fd) {
   ifreq request{};
   if (::ioctl(fd.get(), TUNGETIFF, &request) != 0)
-    return sentence("descriptor " + std::to_string(fd.get()) + " is no TAP interface: " + std::strerror(errno));
+    return sentence("descriptor " + std::to_string(fd.get()) +
+                    " is no TAP interface: " + std::strerror(errno));
   return attached(std::move(fd), request.ifr_name, {});
 }
 
-TapDevice::TapDevice(KernelDescriptor fd, std::string name, link::MacAddress mac, std::uint32_t mtu, link::Offloads offloads,
-                     std::size_t vnet_size, link::LinkType type)
-    : fd_(std::move(fd)), name_(std::move(name)), mac_(mac), mtu_(mtu), offloads_(offloads), vnet_size_(vnet_size), type_(type) {}
+TapDevice::TapDevice(KernelDescriptor fd, std::string name, link::MacAddress mac, std::uint32_t mtu,
+                     link::Offloads offloads, std::size_t vnet_size, link::LinkType type)
+    : fd_(std::move(fd)),
+      name_(std::move(name)),
+      mac_(mac),
+      mtu_(mtu),
+      offloads_(offloads),
+      vnet_size_(vnet_size),
+      type_(type) {}
 
 namespace {
 
-// A frame that points at a mapped file which was cut short meanwhile: what is gone is sent as zeros, for what is left out of a
-// stream would be sent again for ever. The kernel reads, as to touch such bytes ends the process.
+// A frame that points at a mapped file which was cut short meanwhile: what is gone is sent as zeros, for what
+// is left out of a stream would be sent again for ever. The kernel reads, as to touch such bytes ends the
+// process.
 ssize_t write_what_is_left(int fd, OutgoingPieces& frame) {
   static const std::size_t page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   std::vector<std::uint8_t> whole;
   for (const iovec& piece : std::span(frame.pieces(), frame.count())) {
     const auto* from = static_cast<const std::uint8_t*>(piece.iov_base);
     for (std::size_t done = 0; done < piece.iov_len;) {
-      const std::size_t size = std::min(page - reinterpret_cast<std::uintptr_t>(from + done) % page, piece.iov_len - done);
+      const std::size_t size =
+          std::min(page - reinterpret_cast<std::uintptr_t>(from + done) % page, piece.iov_len - done);
       const std::size_t at = whole.size();
       whole.resize(at + size);
       const iovec to{whole.data() + at, size};
@@ -159,7 +177,8 @@ TapDevice::Written TapDevice::write(const OutgoingFrame& frame) {
   } while (written < 0 && errno == EINTR);
   if (written >= 0) return Written::kTaken;
   const bool no_memory = errno == ENOBUFS || errno == ENOMEM;
-  if ((no_memory || errno == EMSGSIZE) && frame.size() - frame.network_offset > wire::kIpv4PacketMax) return write_in_parts(frame);
+  if ((no_memory || errno == EMSGSIZE) && frame.size() - frame.network_offset > wire::kIpv4PacketMax)
+    return write_in_parts(frame);
   if (no_memory || errno == EAGAIN) return Written::kLater;
   // EIO: the interface is down. EINVAL: the kernel does not take this frame. As on a wire, the frame is lost.
   return lose(errno == EIO ? trace::DropReason::kDevReady : trace::DropReason::kDevRefused);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a socket with IP_RECVERR is to be told of datagrams of its own that did not arrive, with what was quoted of each: Linux's
-// sk_error_queue.
+// What a socket with IP_RECVERR is to be told of datagrams of its own that did not arrive, with what was
+// quoted of each: Linux's sk_error_queue.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +12,8 @@
 
 namespace tapir::inline frame {
 
-// Errors of one socket that wait to be read; more are only told by SO_ERROR. Linux bounds them by SO_RCVBUF. Without a bound, a host
-// that answers every datagram with an error fills the memory of who never looks.
+// Errors of one socket that wait to be read; more are only told by SO_ERROR. Linux bounds them by SO_RCVBUF.
+// Without a bound, a host that answers every datagram with an error fills the memory of who never looks.
 inline constexpr std::size_t kQueuedErrorsMax = 64;
 
 // One of the errors that wait.

@@ -34,8 +34,10 @@ MutableBytes Frame::push_back(std::size_t n) {
 }
 
 FrameQueue::FrameQueue(FrameQueue&& other) noexcept
-    : head_(std::exchange(other.head_, nullptr)), tail_(std::exchange(other.tail_, nullptr)),
-      count_(std::exchange(other.count_, 0)), bytes_(std::exchange(other.bytes_, 0)),
+    : head_(std::exchange(other.head_, nullptr)),
+      tail_(std::exchange(other.tail_, nullptr)),
+      count_(std::exchange(other.count_, 0)),
+      bytes_(std::exchange(other.bytes_, 0)),
       true_size_(std::exchange(other.true_size_, 0)) {}
 
 FrameQueue& FrameQueue::operator=(FrameQueue&& other) noexcept {

@@ -18,15 +18,16 @@ class FramePool;
 enum class ChecksumState : std::uint8_t {
   kNone,      // unknown: software must check it
   kVerified,  // the device checked it
-  kPartial,   // the sender (on this machine) left it to be filled in: bytes are trusted, the field is not complete
+  kPartial,   // the sender (on this machine) left it to be filled in: bytes are trusted, the field is not
+              // complete
 };
 
 // A super-segment: one IP packet that stands for several of `size` bytes of payload each.
 enum class GsoType : std::uint8_t { kNone, kTcpV4, kTcpV6, kUdp };
 struct Gso {
   GsoType type = GsoType::kNone;
-  std::uint16_t size = 0;     // payload bytes of each segment but the last
-  bool ecn = false;           // CWR on the first segment only
+  std::uint16_t size = 0;  // payload bytes of each segment but the last
+  bool ecn = false;        // CWR on the first segment only
 };
 
 // Lives at the start of a frame's buffer; the frame's bytes follow.
@@ -35,11 +36,11 @@ struct Gso {
 //                 0          begin         end        capacity
 struct FrameHeader {
   FramePool* pool = nullptr;
-  FrameHeader* next = nullptr;        // while in a FrameQueue
-  std::uint32_t capacity = 0;         // bytes after the header
+  FrameHeader* next = nullptr;  // while in a FrameQueue
+  std::uint32_t capacity = 0;   // bytes after the header
   std::uint32_t begin = 0;
   std::uint32_t end = 0;
-  std::uint32_t true_size = 0;        // bytes charged to the memory budget: header, headroom and size class
+  std::uint32_t true_size = 0;  // bytes charged to the memory budget: header, headroom and size class
   Instant received_at{};
   InterfaceId interface = kNoInterface;
   ChecksumState checksum = ChecksumState::kNone;

@@ -12,7 +12,8 @@
 
 namespace tapir::inline frame {
 
-// Headers grow downwards from `kHeaderReserve`: the transport writes its header there, IP and the link push in front.
+// Headers grow downwards from `kHeaderReserve`: the transport writes its header there, IP and the link push
+// in front.
 inline constexpr std::size_t kOutgoingHeaderMax = 192;
 // Link (14 + 4 of a VLAN tag) and IP (60) in front of the transport header, rounded up.
 inline constexpr std::size_t kHeaderReserve = 80;
@@ -21,8 +22,9 @@ inline constexpr std::size_t kSuperSegmentMax = 3 * 65536;
 // Enough for a super-segment of chunks of 16 KiB cut anywhere, each behind a copied one of any size.
 inline constexpr std::size_t kOutgoingSpansMax = 2 * kSuperSegmentMax / 16384 + 4;
 
-// The device (or link/offload) shall sum the packet from `start` and store the result at `start + offset`, both counted
-// from the first header byte. The pseudo-header's sum is already in the field (virtio's VIRTIO_NET_HDR_F_NEEDS_CSUM).
+// The device (or link/offload) shall sum the packet from `start` and store the result at `start + offset`,
+// both counted from the first header byte. The pseudo-header's sum is already in the field (virtio's
+// VIRTIO_NET_HDR_F_NEEDS_CSUM).
 struct ChecksumRequest {
   bool wanted = false;
   std::uint16_t start = 0;
@@ -34,7 +36,9 @@ class OutgoingFrame {
  public:
   // Header bytes in order (link header first once pushed).
   Bytes header() const { return {storage_.data() + begin_, static_cast<std::size_t>(end_ - begin_)}; }
-  MutableBytes mutable_header() { return {storage_.data() + begin_, static_cast<std::size_t>(end_ - begin_)}; }
+  MutableBytes mutable_header() {
+    return {storage_.data() + begin_, static_cast<std::size_t>(end_ - begin_)};
+  }
   // Empties the header and payload; a header appended next starts at kHeaderReserve.
   void clear();
   // Room for n more bytes at the end / in front; an invariant holds them inside the storage.
@@ -49,9 +53,9 @@ class OutgoingFrame {
   // Writes all bytes to `out`, which must hold size().
   void copy_to(MutableBytes out) const;
 
-  ChecksumRequest checksum;   // offsets count from header()[0]; push_header() keeps them right
+  ChecksumRequest checksum;  // offsets count from header()[0]; push_header() keeps them right
   Gso gso;
-  Ecn ecn = Ecn::kNotEct;     // wanted in the IP header
+  Ecn ecn = Ecn::kNotEct;  // wanted in the IP header
   InterfaceId interface = kNoInterface;
   std::uint16_t network_offset = 0;    // where the IP header begins in header(); push_header() keeps it right
   std::uint16_t transport_offset = 0;  // where the transport header begins

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// "What you sent did not arrive": what ip/ reports of an ICMP error, a failed neighbour, or a datagram too big to send.
+// "What you sent did not arrive": what ip/ reports of an ICMP error, a failed neighbour, or a datagram too
+// big to send.
 #pragma once
 
 #include <cstdint>
@@ -30,16 +31,17 @@ std::string_view to_string(DeliveryErrorKind kind);
 
 struct DeliveryError {
   DeliveryErrorKind kind = DeliveryErrorKind::kHostUnreachable;
-  std::uint8_t icmp_type = 0;          // as received; 0 with icmp_code 0 and from_icmp false when local
+  std::uint8_t icmp_type = 0;  // as received; 0 with icmp_code 0 and from_icmp false when local
   std::uint8_t icmp_code = 0;
-  bool from_icmp = false;              // false: found out by ourselves (ARP failure, local MTU)
-  IpAddress reporter;                  // who said so
-  std::uint32_t mtu = 0;               // bytes of IP packet, for kFragmentationNeeded
+  bool from_icmp = false;  // false: found out by ourselves (ARP failure, local MTU)
+  IpAddress reporter;      // who said so
+  std::uint32_t mtu = 0;   // bytes of IP packet, for kFragmentationNeeded
   IpProtocol protocol = IpProtocol::kTcp;
-  FourTuple quoted;                    // of the packet that failed, our side is `local`; ports 0 where the protocol has none (an echo's identifier is its local port)
-  Bytes packet;                        // what is quoted, from its IP header on; valid during the call that tells of the error
-  Bytes payload;                       // and of that, what is behind the IP header, of UDP behind its header too
-  std::optional<SeqNum> quoted_seq;    // TCP: the sequence number of that segment
+  FourTuple quoted;  // of the packet that failed, our side is `local`; ports 0 where the protocol has none
+                     // (an echo's identifier is its local port)
+  Bytes packet;      // what is quoted, from its IP header on; valid during the call that tells of the error
+  Bytes payload;     // and of that, what is behind the IP header, of UDP behind its header too
+  std::optional<SeqNum> quoted_seq;  // TCP: the sequence number of that segment
 };
 
 }  // namespace tapir::inline inet

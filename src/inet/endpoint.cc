@@ -13,7 +13,8 @@ std::optional<Endpoint> Endpoint::parse(std::string_view text) {
   if (brackets) host = host.substr(1, host.size() - 2);
   if (brackets != (host.find(':') != std::string_view::npos)) return std::nullopt;
   const std::optional<IpAddress> address = IpAddress::parse(host);
-  if (!address || digits.empty() || digits.size() > 5 || (digits.size() > 1 && digits[0] == '0')) return std::nullopt;
+  if (!address || digits.empty() || digits.size() > 5 || (digits.size() > 1 && digits[0] == '0'))
+    return std::nullopt;
   std::uint32_t port = 0;
   for (char c : digits) {
     if (c < '0' || c > '9') return std::nullopt;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The keyed hash of a connection's name, for flow tables. Never shown outside: what leaves the machine uses SipHash-2-4.
+// The keyed hash of a connection's name, for flow tables. Never shown outside: what leaves the machine uses
+// SipHash-2-4.
 #pragma once
 
 #include <array>
@@ -15,8 +16,8 @@ inline std::array<std::uint64_t, 2> address_words(const IpAddress& address) {
   return {load_be<std::uint64_t>(address.bytes(), 0), load_be<std::uint64_t>(address.bytes(), 8)};
 }
 
-// SipHash-1-3 of both ends. Two words for a pair of IPv4 addresses, five for others; the two do not collide by design,
-// as their lengths differ.
+// SipHash-1-3 of both ends. Two words for a pair of IPv4 addresses, five for others; the two do not collide
+// by design, as their lengths differ.
 inline std::uint64_t four_tuple_hash(SipKey key, const FourTuple& tuple) {
   const std::uint64_t ports = static_cast<std::uint64_t>(tuple.local.port) << 16 | tuple.remote.port;
   const std::array<std::uint64_t, 2> local = address_words(tuple.local.address);

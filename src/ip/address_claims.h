@@ -80,7 +80,7 @@ class AddressClaims {
   Rng rng_;
   std::vector<Claim> claims_;  // grows by set-up only, at most kClaimsMax
   Instant next_ = kNever;
-  bool quiet_ = true;           // nothing has happened since poll_outcome() answered nothing
+  bool quiet_ = true;  // nothing has happened since poll_outcome() answered nothing
   std::uint64_t conflicts_ = 0;
 };
 

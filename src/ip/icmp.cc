@@ -259,7 +259,8 @@ IcmpOutcome Icmp::input(const Datagram& datagram, Instant now) {
         if (flow.error() == DropReason::kIcmpInvalid) counters_.add(Counter::kIcmpInErrors);
         return dropped(flow.error());
       }
-      outcome.redirect = RedirectReceived{flow->quoted.remote.address, message->gateway(), datagram.source, *flow};
+      outcome.redirect =
+          RedirectReceived{flow->quoted.remote.address, message->gateway(), datagram.source, *flow};
       return outcome;
     }
     default:
@@ -320,7 +321,9 @@ std::expected<DeliveryError, DropReason> Icmp::delivery_error(const Datagram& da
     error.quoted.remote.port = load_be<std::uint16_t>(transport, 2);
   }
   error.packet = message.payload;
-  error.payload = quoted->protocol == IpProtocol::kUdp ? transport.subspan(std::min<std::size_t>(transport.size(), 8)) : transport;
+  error.payload = quoted->protocol == IpProtocol::kUdp
+                      ? transport.subspan(std::min<std::size_t>(transport.size(), 8))
+                      : transport;
   // The identifier is what an echo has for a port.
   if (quoted->protocol == IpProtocol::kIcmp && transport[0] == static_cast<std::uint8_t>(IcmpType::kEcho))
     error.quoted.local.port = load_be<std::uint16_t>(transport, 4);

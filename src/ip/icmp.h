@@ -66,17 +66,17 @@ class IcmpRateLimit {
 // A redirect, and the flow of ours that it quotes.
 struct RedirectReceived {
   IpAddress destination;
-  IpAddress gateway;      // the better one
-  IpAddress reporter;     // who says so
-  DeliveryError flow;     // of the quoted packet: whom to ask whether it was ours; its kind means nothing
+  IpAddress gateway;   // the better one
+  IpAddress reporter;  // who says so
+  DeliveryError flow;  // of the quoted packet: whom to ask whether it was ours; its kind means nothing
 };
 
 // What an ICMP message meant. `reply` and `error` exclude each other.
 struct IcmpOutcome {
-  std::optional<Reply> reply;          // to an echo request
-  std::optional<DeliveryError> error;  // for the hub to hand to the connection or socket it quotes
+  std::optional<Reply> reply;                // to an echo request
+  std::optional<DeliveryError> error;        // for the hub to hand to the connection or socket it quotes
   std::optional<RedirectReceived> redirect;  // for the hub, who knows the flows
-  bool for_sockets = false;            // an echo reply: ICMP sockets may want it
+  bool for_sockets = false;                  // an echo reply: ICMP sockets may want it
   std::optional<trace::DropReason> dropped;
 };
 

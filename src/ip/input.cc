@@ -96,7 +96,8 @@ DropReason Ipv4Input::check_destination(const wire::Ipv4Header& header, AddressK
     case AddressKind::kReserved:
       return header.dst.v4_bits() >> 24 == 0 ? DropReason::kIpMartian : DropReason::kIpInAddrErrors;
     case AddressKind::kElsewhere:
-      return from_wire && interfaces_.find(arrived_on)->conf.forwarding ? DropReason::kNone : DropReason::kIpInAddrErrors;
+      return from_wire && interfaces_.find(arrived_on)->conf.forwarding ? DropReason::kNone
+                                                                        : DropReason::kIpInAddrErrors;
   }
   return DropReason::kIpInAddrErrors;
 }

@@ -29,7 +29,8 @@ struct Rejected {
   trace::DropReason reason{};  // when not held
   std::optional<IcmpErrorSpec>
       error;    // what to tell the sender (the hub gives it to Icmp::build_error), quoting …
-  Frame frame;  // … the packet from its IP header; empty when there is no error to send, nor anything to forward
+  Frame frame;  // … the packet from its IP header; empty when there is no error to send, nor anything to
+                // forward
 };
 
 class Ipv4Input {
@@ -46,7 +47,8 @@ class Ipv4Input {
 
   // `frame` begins at the IPv4 header (the link header trimmed); meta().interface says where it arrived.
   // Counts IpInReceives and what goes wrong; IpInDelivers and IpInUnknownProtos are the hub's, who knows the
-  // protocols. A packet for another host is dropped, or handed back whole to be forwarded (Rejected::forward).
+  // protocols. A packet for another host is dropped, or handed back whole to be forwarded
+  // (Rejected::forward).
   std::expected<Datagram, Rejected> input(Frame frame, LinkDestination link_destination, Instant now);
 
  private:

@@ -537,7 +537,8 @@ std::optional<DeliveryError> Neighbors::poll_failure(Frame* packet) {
     error.quoted.remote.port = load_be<std::uint16_t>(transport, 2);
   }
   // An echo request's identifier stands for its port.
-  if (ports_seen && header->protocol == IpProtocol::kIcmp && transport[0] == static_cast<std::uint8_t>(wire::IcmpType::kEcho))
+  if (ports_seen && header->protocol == IpProtocol::kIcmp &&
+      transport[0] == static_cast<std::uint8_t>(wire::IcmpType::kEcho))
     error.quoted.local.port = load_be<std::uint16_t>(transport, 4);
   if (ports_seen && header->protocol == IpProtocol::kTcp)
     error.quoted_seq = SeqNum(load_be<std::uint32_t>(transport, 4));

@@ -98,7 +98,8 @@ std::expected<OutputVerdict, DeliveryError> Ipv4Output::push_header(OutgoingFram
   const std::uint32_t mtu = limit(path, fields.discovery);
   bool df = wants_df(fields.discovery, path, knobs_);
   OutputVerdict verdict = OutputVerdict::kSend;
-  // A super-segment of TCP may be longer than the field can say; who takes such says so (Linux: gso_ipv4_max_size).
+  // A super-segment of TCP may be longer than the field can say; who takes such says so (Linux:
+  // gso_ipv4_max_size).
   const bool beyond = size > wire::kIpv4PacketMax;
   if (beyond && (packet.gso.type != GsoType::kTcpV4 || size > path.offloads.gso_max_size)) {
     counters_.add(Counter::kIpFragFails);

@@ -172,13 +172,15 @@ std::expected<Path, RouteError> Routes::resolve(const RouteQuery& query, Instant
       // A source of ours names the device (Linux: ip_route_output_key, for senders that only bind).
       if (asked.source)
         if (const Interface* owner = interfaces_.owner_of(*asked.source)) return allowed(*owner);
-      if (lookup(destination) != nullptr && !asked.allow_broadcast) return std::unexpected(RouteError::kBroadcast);
+      if (lookup(destination) != nullptr && !asked.allow_broadcast)
+        return std::unexpected(RouteError::kBroadcast);
       break;
     }
     case AddressKind::kMulticast:
       if (bound != nullptr) return finish(asked, *bound, nullptr, now);
       if (asked.source)
-        if (const Interface* owner = interfaces_.owner_of(*asked.source)) return finish(asked, *owner, nullptr, now);
+        if (const Interface* owner = interfaces_.owner_of(*asked.source))
+          return finish(asked, *owner, nullptr, now);
       break;
     case AddressKind::kUnspecified:
     case AddressKind::kReserved:

@@ -116,7 +116,9 @@ class Routes {
 
   // Moves whenever an answer may have changed: routes, interfaces, or the path MTU cache. A Path with another
   // one is to be asked for anew.
-  std::uint32_t generation() const { return generation_ + interfaces_.generation() + path_mtu_.generation() + redirects_.generation(); }
+  std::uint32_t generation() const {
+    return generation_ + interfaces_.generation() + path_mtu_.generation() + redirects_.generation();
+  }
 
  private:
   // Routes of one prefix length: routes_[begin, end).

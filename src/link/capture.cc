@@ -27,7 +27,9 @@ constexpr std::size_t kBlockOverhead = 128;
 // The longest packet there is: a super-segment behind a link header.
 constexpr std::size_t kPacketMax = kSuperSegmentMax + 64;
 
-Bytes as_bytes(std::string_view text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
+Bytes as_bytes(std::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
 
 std::size_t total_size(std::span<const Bytes> pieces) {
   std::size_t size = 0;
@@ -63,8 +65,8 @@ std::uint32_t PcapngWriter::add_interface(LinkType type, std::string_view name) 
   return interfaces_++;
 }
 
-bool PcapngWriter::packet(std::uint32_t interface, std::uint64_t unix_nsec, CaptureDirection direction, std::span<const Bytes> pieces,
-                          std::string_view comment) {
+bool PcapngWriter::packet(std::uint32_t interface, std::uint64_t unix_nsec, CaptureDirection direction,
+                          std::span<const Bytes> pieces, std::string_view comment) {
   const std::size_t original = total_size(pieces);
   const std::size_t kept = std::min({original, static_cast<std::size_t>(snap_length_), kPacketMax});
   start_block(kEnhancedPacket);
@@ -86,7 +88,8 @@ bool PcapngWriter::packet(std::uint32_t interface, std::uint64_t unix_nsec, Capt
   return end_block();
 }
 
-// Every block is its type, its length, a body, its length again. Numbers are little-endian: the magic says so.
+// Every block is its type, its length, a body, its length again. Numbers are little-endian: the magic says
+// so.
 void PcapngWriter::start_block(std::uint32_t type) {
   size_ = 0;
   put_u32(type);
@@ -129,7 +132,10 @@ void PcapngWriter::put_option(std::uint16_t code, Bytes value) {
 }
 
 Capture::Capture(std::unique_ptr<Device> inner, PcapngWriter& writer, std::string_view name, Duration epoch)
-    : inner_(std::move(inner)), writer_(writer), epoch_(epoch), interface_(writer.add_interface(inner_->link_type(), name)) {}
+    : inner_(std::move(inner)),
+      writer_(writer),
+      epoch_(epoch),
+      interface_(writer.add_interface(inner_->link_type(), name)) {}
 
 std::size_t Capture::transmit(std::span<const OutgoingFrame> batch, Instant now) {
   const std::size_t accepted = inner_->transmit(batch, now);
@@ -137,7 +143,8 @@ std::size_t Capture::transmit(std::span<const OutgoingFrame> batch, Instant now)
     std::array<Bytes, kOutgoingSpansMax + 1> pieces;
     pieces[0] = frame.header();
     std::ranges::copy(frame.payload(), pieces.begin() + 1);
-    writer_.packet(interface_, unix_nsec(now), CaptureDirection::kOut, std::span(pieces).first(1 + frame.payload().size()));
+    writer_.packet(interface_, unix_nsec(now), CaptureDirection::kOut,
+                   std::span(pieces).first(1 + frame.payload().size()));
   }
   return accepted;
 }

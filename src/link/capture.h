@@ -24,7 +24,8 @@ class ByteSink {
 
 enum class CaptureDirection : std::uint8_t { kUnknown = 0, kIn = 1, kOut = 2 };
 
-// Bytes of a comment that are kept; more would make a block that readers refuse, for the length field has 16 bits.
+// Bytes of a comment that are kept; more would make a block that readers refuse, for the length field has 16
+// bits.
 inline constexpr std::size_t kCaptureCommentMax = 4096;
 
 // One section. Call order: begin(), add_interface() per interface, then packet() as they pass.
@@ -36,9 +37,10 @@ class PcapngWriter {
   bool begin();
   // Answers the interface's number in packet(), counted from 0 in the order of calls.
   std::uint32_t add_interface(LinkType type, std::string_view name);
-  // A packet in pieces, at a time in nanoseconds since 1970. `comment` is shown by tshark as frame.comment; empty = none.
-  bool packet(std::uint32_t interface, std::uint64_t unix_nsec, CaptureDirection direction, std::span<const Bytes> pieces,
-              std::string_view comment = {});
+  // A packet in pieces, at a time in nanoseconds since 1970. `comment` is shown by tshark as frame.comment;
+  // empty = none.
+  bool packet(std::uint32_t interface, std::uint64_t unix_nsec, CaptureDirection direction,
+              std::span<const Bytes> pieces, std::string_view comment = {});
   bool failed() const { return failed_; }
 
  private:
@@ -54,12 +56,13 @@ class PcapngWriter {
   std::uint32_t snap_length_;
   std::uint32_t interfaces_ = 0;
   bool failed_ = false;
-  std::vector<std::uint8_t> block_;   // the block being built; sized once for the longest
-  std::size_t size_ = 0;              // of block_ in use
+  std::vector<std::uint8_t> block_;  // the block being built; sized once for the longest
+  std::size_t size_ = 0;             // of block_ in use
 };
 
-// Writes every frame that passes: on the way out when the inner device has taken it, on the way in before it is handed up.
-// Super-segments and checksums yet to be completed are shown as they are, as tcpdump does on an interface with offloads.
+// Writes every frame that passes: on the way out when the inner device has taken it, on the way in before it
+// is handed up. Super-segments and checksums yet to be completed are shown as they are, as tcpdump does on an
+// interface with offloads.
 class Capture final : public Device {
  public:
   // `writer` outlives the device. `epoch` is added to Instants to make them time since 1970.
@@ -78,7 +81,9 @@ class Capture final : public Device {
   Device& inner() { return *inner_; }
 
  private:
-  std::uint64_t unix_nsec(Instant now) const { return static_cast<std::uint64_t>((now.time_since_epoch() + epoch_).count()); }
+  std::uint64_t unix_nsec(Instant now) const {
+    return static_cast<std::uint64_t>((now.time_since_epoch() + epoch_).count());
+  }
 
   std::unique_ptr<Device> inner_;
   PcapngWriter& writer_;

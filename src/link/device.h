@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The seam between the stack and whatever moves frames: a TAP device, a packet socket, a pipe in memory, a wrapper.
+// The seam between the stack and whatever moves frames: a TAP device, a packet socket, a pipe in memory, a
+// wrapper.
 #pragma once
 
 #include <array>
@@ -18,13 +19,14 @@ using MacAddress = std::array<std::uint8_t, 6>;
 // What a frame begins with.
 enum class LinkType : std::uint8_t { kEthernet, kRawIp };
 
-// What a device does itself. Frames sent to it may use only these; link/offload supplies the rest in software.
+// What a device does itself. Frames sent to it may use only these; link/offload supplies the rest in
+// software.
 struct Offloads {
-  bool tx_checksum = false;   // completes a ChecksumRequest
-  bool rx_checksum = false;   // says what it knows of received checksums
-  bool tso = false;           // splits TCP super-segments (IPv4 and IPv6)
-  bool uso = false;           // splits UDP super-datagrams
-  std::uint32_t gso_max_size = 0;   // bytes of IP packet of the largest super-segment it takes
+  bool tx_checksum = false;        // completes a ChecksumRequest
+  bool rx_checksum = false;        // says what it knows of received checksums
+  bool tso = false;                // splits TCP super-segments (IPv4 and IPv6)
+  bool uso = false;                // splits UDP super-datagrams
+  std::uint32_t gso_max_size = 0;  // bytes of IP packet of the largest super-segment it takes
   std::uint16_t gso_max_segs = 0;
 };
 
@@ -37,14 +39,15 @@ class Device {
  public:
   virtual ~Device() = default;
 
-  virtual std::uint32_t mtu() const = 0;              // bytes of IP packet
-  virtual MacAddress mac() const = 0;                 // all zero for kRawIp
+  virtual std::uint32_t mtu() const = 0;  // bytes of IP packet
+  virtual MacAddress mac() const = 0;     // all zero for kRawIp
   virtual LinkType link_type() const { return LinkType::kEthernet; }
   virtual Offloads offloads() const { return {}; }
 
   // How many frames transmit() will take now. The hub asks before it asks anyone for a segment.
   virtual std::size_t room() const = 0;
-  // Sends frames in order; returns how many were accepted. What was refused after room() promised it is a counted loss.
+  // Sends frames in order; returns how many were accepted. What was refused after room() promised it is a
+  // counted loss.
   virtual std::size_t transmit(std::span<const OutgoingFrame> batch, Instant now) = 0;
   // Fills `batch` from its front with what waits, at most kTurnBytesMax; returns how many. received_at = now.
   // Stops early, losing nothing, when the pool answers none.

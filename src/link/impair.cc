@@ -13,17 +13,21 @@ namespace {
 
 constexpr std::size_t kOutgoingBatch = 16;
 
-// Streams of the seed: each direction draws from its own, so that traffic one way does not change the other's luck.
+// Streams of the seed: each direction draws from its own, so that traffic one way does not change the other's
+// luck.
 constexpr std::uint64_t kOutStream = 1;
 constexpr std::uint64_t kInStream = 2;
 
 constexpr Duration kReorderByMin = 1ms;
 
-std::size_t link_header_length(LinkType type) { return type == LinkType::kEthernet ? wire::kEthernetHeaderLength : 0; }
+std::size_t link_header_length(LinkType type) {
+  return type == LinkType::kEthernet ? wire::kEthernetHeaderLength : 0;
+}
 
 }  // namespace
 
-// --- one direction ----------------------------------------------------------------------------------------------------
+// --- one direction
+// ----------------------------------------------------------------------------------------------------
 
 ImpairLane::ImpairLane(const ImpairConfig& config, const Rng& rng, std::size_t link_header)
     : config_(config), rng_(rng), link_header_(link_header) {
@@ -36,7 +40,8 @@ void ImpairLane::configure(const ImpairConfig& config) {
 }
 
 bool ImpairLane::delays() const {
-  return config_.delay.count() != 0 || config_.jitter.count() != 0 || config_.rate_bps != 0 || config_.reorder_ppm != 0;
+  return config_.delay.count() != 0 || config_.jitter.count() != 0 || config_.rate_bps != 0 ||
+         config_.reorder_ppm != 0;
 }
 
 void ImpairLane::admit(Frame frame, FramePool& pool, Instant now) {
@@ -109,7 +114,8 @@ Instant ImpairLane::departure(std::size_t size, Instant now) {
   due = later(due, delay);
   if (rng_.chance_ppm(config_.reorder_ppm)) {
     ++stats_.reordered;
-    const Duration by = config_.reorder_by.count() != 0 ? config_.reorder_by : std::max(config_.delay, kReorderByMin);
+    const Duration by =
+        config_.reorder_by.count() != 0 ? config_.reorder_by : std::max(config_.delay, kReorderByMin);
     const auto held = rng_.between(1, static_cast<std::uint64_t>(by.count()));
     return later(std::max(due, last_due_), Duration(static_cast<Duration::rep>(held)));
   }
@@ -134,7 +140,8 @@ Frame ImpairLane::pop() {
   return frame;
 }
 
-// --- the device -------------------------------------------------------------------------------------------------------
+// --- the device
+// -------------------------------------------------------------------------------------------------------
 
 Impair::Impair(std::unique_ptr<Device> inner, const ImpairConfig& config, std::uint64_t seed)
     : inner_(std::move(inner)),
@@ -238,7 +245,8 @@ void Impair::release_out(Instant now) {
 std::size_t Impair::receive(std::span<Frame> batch, FramePool& pool, Instant now) {
   release_out(now);
   const std::size_t held = release_in(batch, pool, now);
-  // No more is taken in while some is due: else a slow receiver would overflow the queue with frames that nothing delays.
+  // No more is taken in while some is due: else a slow receiver would overflow the queue with frames that
+  // nothing delays.
   if (in_.due() <= now || held == batch.size()) return held;
   if (!config_.in) return held + inner_.receive(batch.subspan(held), pool, now);
   const std::size_t count = inner_.receive(incoming_, pool_, now);
@@ -265,7 +273,8 @@ std::size_t Impair::release_in(std::span<Frame> batch, FramePool& pool, Instant 
 }
 
 Instant Impair::next_timeout() const {
-  return std::min({std::max(out_.due(), out_retry_at_), std::max(in_.due(), in_retry_at_), inner_.next_timeout()});
+  return std::min(
+      {std::max(out_.due(), out_retry_at_), std::max(in_.due(), in_retry_at_), inner_.next_timeout()});
 }
 
 }  // namespace tapir::link

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A bad network in front of a device: loss, bursts, delay, jitter, a rate, reordering, duplicates, corruption, an MTU hole.
+// A bad network in front of a device: loss, bursts, delay, jitter, a rate, reordering, duplicates,
+// corruption, an MTU hole.
 #pragma once
 
 #include <cstddef>
@@ -16,10 +17,11 @@
 
 namespace tapir::link {
 
-// Bytes of buffers that the frames in both directions may take. Beyond it a frame is lost as at a full queue; without it a
-// limit counted in frames would admit 6 GB of the largest.
+// Bytes of buffers that the frames in both directions may take. Beyond it a frame is lost as at a full queue;
+// without it a limit counted in frames would admit 6 GB of the largest.
 inline constexpr std::size_t kImpairBytesMax = 256 << 20;
-// Frames that pass without delay may come many at once, for they are split; they have places beside the limit.
+// Frames that pass without delay may come many at once, for they are split; they have places beside the
+// limit.
 inline constexpr std::size_t kImpairPassingMax = 4096;
 // How long frames that are due wait when the inner device has no room, or the receiver no memory.
 inline constexpr Duration kImpairRetry = 1ms;
@@ -27,15 +29,15 @@ inline constexpr Duration kImpairRetry = 1ms;
 // What happened to the frames of one direction; frames are counted after super-segments have been split.
 struct ImpairStats {
   std::uint64_t seen = 0;
-  std::uint64_t lost = 0;          // by loss and bursts
-  std::uint64_t over_mtu = 0;      // gone in the black hole
-  std::uint64_t over_limit = 0;    // the queue, or memory, was full
-  std::uint64_t malformed = 0;     // a super-segment or partial checksum that its headers do not bear out
+  std::uint64_t lost = 0;        // by loss and bursts
+  std::uint64_t over_mtu = 0;    // gone in the black hole
+  std::uint64_t over_limit = 0;  // the queue, or memory, was full
+  std::uint64_t malformed = 0;   // a super-segment or partial checksum that its headers do not bear out
   std::uint64_t duplicated = 0;
   std::uint64_t corrupted = 0;
   std::uint64_t truncated = 0;
   std::uint64_t reordered = 0;
-  std::uint64_t passed = 0;        // handed on, duplicates included
+  std::uint64_t passed = 0;  // handed on, duplicates included
 };
 
 // One direction: decides the fate of each frame as it comes, and holds it until it is due.
@@ -59,10 +61,12 @@ class ImpairLane {
  private:
   struct Waiting {
     Instant due;
-    std::uint64_t order;   // of admission: frames due at once leave in it
+    std::uint64_t order;  // of admission: frames due at once leave in it
     Frame frame;
   };
-  static bool leaves_later(const Waiting& a, const Waiting& b) { return a.due != b.due ? a.due > b.due : a.order > b.order; }
+  static bool leaves_later(const Waiting& a, const Waiting& b) {
+    return a.due != b.due ? a.due > b.due : a.order > b.order;
+  }
 
   bool delays() const;
   bool loses();
@@ -72,18 +76,20 @@ class ImpairLane {
 
   ImpairConfig config_;
   Rng rng_;
-  std::size_t link_header_;         // bytes in front of the IP packet: never damaged, not counted by the MTU
-  bool burst_ = false;              // the bad state
-  Instant link_free_{};             // when the last frame will have left at the configured rate
-  Instant last_due_{};              // of the last frame that kept its place
+  std::size_t link_header_;  // bytes in front of the IP packet: never damaged, not counted by the MTU
+  bool burst_ = false;       // the bad state
+  Instant link_free_{};      // when the last frame will have left at the configured rate
+  Instant last_due_{};       // of the last frame that kept its place
   std::uint64_t order_ = 0;
-  std::vector<Waiting> waiting_;    // a heap, the next due in front; reserved to the limit and kImpairPassingMax
+  std::vector<Waiting>
+      waiting_;  // a heap, the next due in front; reserved to the limit and kImpairPassingMax
   ImpairStats stats_;
 };
 
-// Wraps a device. Above, it takes super-segments and checksum requests, and does both before anything is lost, so that losses
-// strike segments and corruption strikes finished packets. A direction that is not impaired passes untouched. Frames in flight belong to
-// it, not to the stack: they outlive a stack that is destroyed. Same config, seed and input: same output.
+// Wraps a device. Above, it takes super-segments and checksum requests, and does both before anything is
+// lost, so that losses strike segments and corruption strikes finished packets. A direction that is not
+// impaired passes untouched. Frames in flight belong to it, not to the stack: they outlive a stack that is
+// destroyed. Same config, seed and input: same output.
 class Impair final : public Device {
  public:
   // `seed` when the config names none.
@@ -113,17 +119,17 @@ class Impair final : public Device {
   void release_out(Instant now);
   std::size_t release_in(std::span<Frame> batch, FramePool& pool, Instant now);
 
-  Offload inner_;                         // does what the device below lacks, for the direction that is not impaired
+  Offload inner_;  // does what the device below lacks, for the direction that is not impaired
   ImpairConfig config_;
   std::size_t link_header_;
   MemoryBudget budget_{kImpairBytesMax};
   FramePool pool_{budget_};
   ImpairLane out_;
   ImpairLane in_;
-  std::vector<OutgoingFrame> outgoing_;   // while frames are handed to the inner device; sized once
-  std::vector<Frame> incoming_;           // while frames come from it; sized once
-  Instant out_retry_at_ = Instant::min();   // not before this: the inner device had no room
-  Instant in_retry_at_ = Instant::min();    // … the receiver had no memory
+  std::vector<OutgoingFrame> outgoing_;    // while frames are handed to the inner device; sized once
+  std::vector<Frame> incoming_;            // while frames come from it; sized once
+  Instant out_retry_at_ = Instant::min();  // not before this: the inner device had no room
+  Instant in_retry_at_ = Instant::min();   // … the receiver had no memory
 };
 
 }  // namespace tapir::link

@@ -15,11 +15,10 @@ using Verdict = std::expected<void, std::string>;
 
 constexpr std::size_t kWordsMax = 6;
 
-
 std::string quoted(std::string_view text) { return '\'' + std::string(text) + '\''; }
 
-// An unsigned decimal number as units of 1/scale, exactly: no floating point. Takes it off the front of `text`; nothing when
-// there is none, when it has more decimals than the scale, or when it overflows.
+// An unsigned decimal number as units of 1/scale, exactly: no floating point. Takes it off the front of
+// `text`; nothing when there is none, when it has more decimals than the scale, or when it overflows.
 std::optional<std::uint64_t> take_scaled(std::string_view& text, std::uint64_t scale) {
   std::uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -70,25 +69,31 @@ constexpr std::uint64_t kDurationMaxNsec = 3'600'000'000'000;
 Verdict read_duration(std::string_view word, Duration& out) {
   static constexpr Unit kUnits[] = {{"ns", 1}, {"us", 1'000}, {"ms", 1'000'000}, {"s", 1'000'000'000}};
   const auto nsec = read_with_unit(word, kUnits);
-  if (!nsec || *nsec > kDurationMaxNsec) return std::unexpected(quoted(word) + " is no time: say for example 10ms, 1.5s or 200us (at most an hour)");
+  if (!nsec || *nsec > kDurationMaxNsec)
+    return std::unexpected(quoted(word) +
+                           " is no time: say for example 10ms, 1.5s or 200us (at most an hour)");
   out = Duration(static_cast<Duration::rep>(*nsec));
   return {};
 }
 
 Verdict read_rate(std::string_view word, std::uint64_t& out) {
-  static constexpr Unit kUnits[] = {{"bit", 1}, {"kbit", 1'000}, {"mbit", 1'000'000}, {"gbit", 1'000'000'000}};
+  static constexpr Unit kUnits[] = {
+      {"bit", 1}, {"kbit", 1'000}, {"mbit", 1'000'000}, {"gbit", 1'000'000'000}};
   const auto bps = read_with_unit(word, kUnits);
-  if (!bps || *bps == 0) return std::unexpected(quoted(word) + " is no rate: say for example 100mbit, 1gbit or 64kbit");
+  if (!bps || *bps == 0)
+    return std::unexpected(quoted(word) + " is no rate: say for example 100mbit, 1gbit or 64kbit");
   out = *bps;
   return {};
 }
 
 template <typename T>
-Verdict read_count(std::string_view name, std::string_view word, std::uint64_t least, std::uint64_t most, T& out) {
+Verdict read_count(std::string_view name, std::string_view word, std::uint64_t least, std::uint64_t most,
+                   T& out) {
   std::uint64_t value = 0;
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
   if (error != std::errc{} || end != word.data() + word.size() || value < least || value > most)
-    return std::unexpected(std::string(name) + ' ' + quoted(word) + " is no number from " + std::to_string(least) + " to " + std::to_string(most));
+    return std::unexpected(std::string(name) + ' ' + quoted(word) + " is no number from " +
+                           std::to_string(least) + " to " + std::to_string(most));
   out = static_cast<T>(value);
   return {};
 }
@@ -106,7 +111,8 @@ Verdict read_burst(std::span<const std::string_view> words, ImpairBurst& out) {
 
 Verdict read_gemodel(std::span<const std::string_view> words, ImpairBurst& out) {
   ImpairBurst burst;
-  const std::array<std::uint32_t*, 4> fields = {&burst.enter_ppm, &burst.leave_ppm, &burst.bad_loss_ppm, &burst.good_loss_ppm};
+  const std::array<std::uint32_t*, 4> fields = {&burst.enter_ppm, &burst.leave_ppm, &burst.bad_loss_ppm,
+                                                &burst.good_loss_ppm};
   for (std::size_t i = 0; i < words.size(); ++i)
     if (auto read = read_chance(words[i], *fields[i]); !read) return read;
   out = burst;
@@ -115,19 +121,26 @@ Verdict read_gemodel(std::span<const std::string_view> words, ImpairBurst& out) 
 
 struct Item {
   std::string_view name;
-  std::size_t least;            // words after the name
+  std::size_t least;  // words after the name
   std::size_t most;
   std::string_view usage;
 };
 constexpr Item kItems[] = {
-    {"loss", 1, 1, "loss P"},           {"burst", 2, 2, "burst P N"},
+    {"loss", 1, 1, "loss P"},
+    {"burst", 2, 2, "burst P N"},
     {"gemodel", 2, 4, "gemodel ENTER LEAVE [BAD-LOSS [GOOD-LOSS]]"},
-    {"duplicate", 1, 1, "duplicate P"}, {"corrupt", 1, 1, "corrupt P"},
-    {"truncate", 1, 1, "truncate P"},   {"reorder", 1, 2, "reorder P [T]"},
-    {"delay", 1, 1, "delay T"},         {"jitter", 1, 1, "jitter T"},
-    {"rate", 1, 1, "rate R"},           {"limit", 1, 1, "limit FRAMES"},
-    {"mtu", 1, 2, "mtu BYTES"},         {"seed", 1, 1, "seed N"},
-    {"in", 0, 0, "in"},                 {"out", 0, 0, "out"},
+    {"duplicate", 1, 1, "duplicate P"},
+    {"corrupt", 1, 1, "corrupt P"},
+    {"truncate", 1, 1, "truncate P"},
+    {"reorder", 1, 2, "reorder P [T]"},
+    {"delay", 1, 1, "delay T"},
+    {"jitter", 1, 1, "jitter T"},
+    {"rate", 1, 1, "rate R"},
+    {"limit", 1, 1, "limit FRAMES"},
+    {"mtu", 1, 2, "mtu BYTES"},
+    {"seed", 1, 1, "seed N"},
+    {"in", 0, 0, "in"},
+    {"out", 0, 0, "out"},
     {"both", 0, 0, "both"},
 };
 
@@ -160,7 +173,8 @@ Verdict apply(std::string_view name, std::span<const std::string_view> words, Im
     return read;
   }
   // "mtu 1400 blackhole" reads better in a command line; the second word adds nothing.
-  if (words.size() == 2 && words[1] != "blackhole") return std::unexpected(quoted(words[1]) + " after mtu is not understood: say mtu 1400 blackhole");
+  if (words.size() == 2 && words[1] != "blackhole")
+    return std::unexpected(quoted(words[1]) + " after mtu is not understood: say mtu 1400 blackhole");
   return read_count(name, value, 68, 65535, config.blackhole_mtu);
 }
 
@@ -171,7 +185,8 @@ Verdict read_item(std::string_view text, ImpairConfig& config) {
     std::size_t length = 0;
     while (length < text.size() && !is_space(text[length])) ++length;
     if (length != 0) {
-      if (count == words.size()) return std::unexpected("too many words after " + quoted(words[0]) + ": items are parted by ','");
+      if (count == words.size())
+        return std::unexpected("too many words after " + quoted(words[0]) + ": items are parted by ','");
       words[count++] = text.substr(0, length);
     }
     text.remove_prefix(length == text.size() ? length : length + 1);
@@ -179,11 +194,14 @@ Verdict read_item(std::string_view text, ImpairConfig& config) {
   if (count == 0) return std::unexpected("an item is missing beside ','");
   for (const Item& item : kItems) {
     if (item.name != words[0]) continue;
-    if (count - 1 < item.least || count - 1 > item.most) return std::unexpected(quoted(words[0]) + " is written " + quoted(item.usage));
+    if (count - 1 < item.least || count - 1 > item.most)
+      return std::unexpected(quoted(words[0]) + " is written " + quoted(item.usage));
     return apply(item.name, std::span(words).subspan(1, count - 1), config);
   }
-  return std::unexpected(quoted(words[0]) + " is no impairment: there are loss, burst, gemodel, duplicate, corrupt, truncate, reorder, delay, "
-                         "jitter, rate, limit, mtu, seed, in, out, both");
+  return std::unexpected(
+      quoted(words[0]) +
+      " is no impairment: there are loss, burst, gemodel, duplicate, corrupt, truncate, reorder, delay, "
+      "jitter, rate, limit, mtu, seed, in, out, both");
 }
 
 }  // namespace

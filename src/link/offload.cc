@@ -11,15 +11,18 @@ Offload::Offload(std::unique_ptr<Device> inner)
     : inner_(std::move(inner)),
       granted_(inner_->offloads()),
       // An empty inner queue shorter than the usual maximum would otherwise never have room.
-      segments_max_(static_cast<std::uint16_t>(std::clamp<std::size_t>(inner_->room(), 1, kSoftwareSegmentsMax))),
+      segments_max_(
+          static_cast<std::uint16_t>(std::clamp<std::size_t>(inner_->room(), 1, kSoftwareSegmentsMax))),
       staged_(kOffloadBatch) {}
 
 Offloads Offload::offloads() const {
   Offloads offered = granted_;
   offered.tx_checksum = true;
   if (!granted_.tso || !granted_.uso) {
-    offered.gso_max_segs = granted_.tso || granted_.uso ? std::min(granted_.gso_max_segs, segments_max_) : segments_max_;
-    if (!granted_.tso && !granted_.uso) offered.gso_max_size = static_cast<std::uint32_t>(wire::kIpv4PacketMax);
+    offered.gso_max_segs =
+        granted_.tso || granted_.uso ? std::min(granted_.gso_max_segs, segments_max_) : segments_max_;
+    if (!granted_.tso && !granted_.uso)
+      offered.gso_max_size = static_cast<std::uint32_t>(wire::kIpv4PacketMax);
   }
   offered.tso = offered.uso = true;
   return offered;
@@ -46,7 +49,8 @@ std::size_t Offload::transmit(std::span<const OutgoingFrame> batch, Instant now)
   while (accepted < batch.size()) {
     // What needs nothing done goes through in one piece, without a copy.
     std::size_t run = 0;
-    while (accepted + run < batch.size() && !splits(batch[accepted + run]) && !sums(batch[accepted + run])) ++run;
+    while (accepted + run < batch.size() && !splits(batch[accepted + run]) && !sums(batch[accepted + run]))
+      ++run;
     if (run != 0) {
       flush(now);
       const std::size_t sent = inner_->transmit(batch.subspan(accepted, run), now);

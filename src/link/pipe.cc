@@ -19,13 +19,15 @@ std::size_t link_header_max(LinkType type) {
 // The largest frame that one end may send.
 std::size_t frame_max(const PipeConfig& config) {
   std::size_t packet = config.mtu;
-  if (config.offloads.tso || config.offloads.uso) packet = std::max<std::size_t>(packet, config.offloads.gso_max_size);
+  if (config.offloads.tso || config.offloads.uso)
+    packet = std::max<std::size_t>(packet, config.offloads.gso_max_size);
   return packet + link_header_max(config.link_type);
 }
 
 struct Shared {
   explicit Shared(const PipeConfig& c)
-      : config(c), queues{{{c.frames_max, c.bytes_max, frame_max(c)}, {c.frames_max, c.bytes_max, frame_max(c)}}} {}
+      : config(c),
+        queues{{{c.frames_max, c.bytes_max, frame_max(c)}, {c.frames_max, c.bytes_max, frame_max(c)}}} {}
   PipeConfig config;
   std::array<TransitQueue, 2> queues;           // [i]: on the way to end i
   std::array<bool, 2> attached = {true, true};  // end i still exists
@@ -43,7 +45,9 @@ class End final : public PipeEnd {
   LinkType link_type() const override { return shared_->config.link_type; }
   Offloads offloads() const override { return shared_->config.offloads; }
 
-  std::size_t room() const override { return peer_attached() ? to_peer().room() : shared_->config.frames_max; }
+  std::size_t room() const override {
+    return peer_attached() ? to_peer().room() : shared_->config.frames_max;
+  }
 
   std::size_t transmit(std::span<const OutgoingFrame> batch, Instant now) override {
     std::size_t accepted = 0;

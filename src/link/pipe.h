@@ -18,11 +18,11 @@ inline constexpr std::size_t kPipeFramesMax = 1000;
 inline constexpr std::size_t kPipeBytesMax = 8 << 20;
 
 struct PipeConfig {
-  std::uint32_t mtu = 1500;                        // bytes of IP packet
+  std::uint32_t mtu = 1500;  // bytes of IP packet
   LinkType link_type = LinkType::kEthernet;
-  Offloads offloads{};                             // of both ends; what is granted passes through undone (kPartial, gso)
-  std::size_t frames_max = kPipeFramesMax;         // waiting in one direction
-  std::size_t bytes_max = kPipeBytesMax;           // of buffers in one direction, size classes counted whole
+  Offloads offloads{};  // of both ends; what is granted passes through undone (kPartial, gso)
+  std::size_t frames_max = kPipeFramesMax;  // waiting in one direction
+  std::size_t bytes_max = kPipeBytesMax;    // of buffers in one direction, size classes counted whole
   std::array<MacAddress, 2> macs = {{{0x02, 0, 0, 0, 0, 0x01}, {0x02, 0, 0, 0, 0, 0x02}}};
 };
 

@@ -34,7 +34,8 @@ std::size_t checksum_offset(bool tcp) { return tcp ? wire::kTcpChecksumOffset : 
 
 }  // namespace
 
-std::optional<Segmenter> Segmenter::make(Bytes header, std::size_t network, std::size_t transport, const Gso& gso) {
+std::optional<Segmenter> Segmenter::make(Bytes header, std::size_t network, std::size_t transport,
+                                         const Gso& gso) {
   Segmenter made;
   made.network_ = network;
   made.transport_ = transport;
@@ -43,9 +44,12 @@ std::optional<Segmenter> Segmenter::make(Bytes header, std::size_t network, std:
   if (transport > kHeaderReserve || network >= transport || transport >= header.size()) return std::nullopt;
   made.v4_ = header[network] >> 4 == 4;
   if (transport - network < (made.v4_ ? wire::kIpv4HeaderMin : kIpv6HeaderLength)) return std::nullopt;
-  if ((gso.type == GsoType::kTcpV4 && !made.v4_) || (gso.type == GsoType::kTcpV6 && made.v4_)) return std::nullopt;
-  made.src_ = made.v4_ ? IpAddress::v4(load_be<std::uint32_t>(header, network + 12)) : load_v6(header, network + 8);
-  made.dst_ = made.v4_ ? IpAddress::v4(load_be<std::uint32_t>(header, network + 16)) : load_v6(header, network + 24);
+  if ((gso.type == GsoType::kTcpV4 && !made.v4_) || (gso.type == GsoType::kTcpV6 && made.v4_))
+    return std::nullopt;
+  made.src_ =
+      made.v4_ ? IpAddress::v4(load_be<std::uint32_t>(header, network + 12)) : load_v6(header, network + 8);
+  made.dst_ =
+      made.v4_ ? IpAddress::v4(load_be<std::uint32_t>(header, network + 16)) : load_v6(header, network + 24);
   const std::size_t length = transport_header_length(header.subspan(transport), made.tcp_);
   if (length == 0) return std::nullopt;
   made.header_ = header.first(transport + length);
@@ -99,7 +103,7 @@ std::optional<Segmenter> Segmenter::of(const Frame& frame, std::size_t network_o
 }
 
 void Segmenter::slice_payload(std::size_t begin, std::size_t end, OutgoingFrame& out) const {
-  std::size_t span_begin = 0;   // of the span at hand, in the payload
+  std::size_t span_begin = 0;  // of the span at hand, in the payload
   for (std::size_t i = 0; i < payload_count_ && span_begin < end; ++i) {
     const std::size_t span_end = span_begin + payload_[i].size();
     const std::size_t from = std::max(begin, span_begin);
@@ -122,7 +126,8 @@ void Segmenter::patch_ip(std::size_t index, MutableBytes packet, std::size_t pac
 
 void Segmenter::patch_transport(std::size_t index, MutableBytes transport, std::size_t payload_length) const {
   if (!tcp_) {
-    store_be<std::uint16_t>(transport, 4, static_cast<std::uint16_t>(wire::kUdpHeaderLength + payload_length));
+    store_be<std::uint16_t>(transport, 4,
+                            static_cast<std::uint16_t>(wire::kUdpHeaderLength + payload_length));
     return;
   }
   const auto seq = load_be<std::uint32_t>(transport, wire::kTcpSeqOffset);
@@ -140,7 +145,9 @@ void Segmenter::set_checksum(ChecksumWork work, std::size_t transport_length, Ou
   const MutableBytes transport = out.mutable_header().subspan(transport_);
   if (work == ChecksumWork::kDevice) {
     store_be<std::uint16_t>(transport, offset, sum.sum());
-    out.checksum = {.wanted = true, .start = static_cast<std::uint16_t>(transport_), .offset = static_cast<std::uint16_t>(offset)};
+    out.checksum = {.wanted = true,
+                    .start = static_cast<std::uint16_t>(transport_),
+                    .offset = static_cast<std::uint16_t>(offset)};
     return;
   }
   store_be<std::uint16_t>(transport, offset, 0);
@@ -155,7 +162,8 @@ void Segmenter::emit(std::size_t index, ChecksumWork work, OutgoingFrame& out) c
   const std::size_t begin = index * size_;
   const std::size_t end = std::min(begin + size_, payload_size_);
   out.clear();
-  // The transport header goes to the middle of the storage and the rest in front of it, as when a stack builds a frame.
+  // The transport header goes to the middle of the storage and the rest in front of it, as when a stack
+  // builds a frame.
   std::ranges::copy(header_.subspan(transport_), out.append_header(header_.size() - transport_).begin());
   std::ranges::copy(header_.first(transport_), out.push_header(transport_).begin());
   out.network_offset = static_cast<std::uint16_t>(network_);
@@ -188,7 +196,8 @@ bool with_checksum(const OutgoingFrame& frame, OutgoingFrame& out) {
 bool complete_partial(Frame& frame, std::size_t network_offset) {
   const auto where = wire::locate_transport(frame.bytes(), network_offset);
   if (!where) return false;
-  wire::complete_checksum(frame.mutable_bytes().first(where->end), where->transport, where->checksum_field() - where->transport);
+  wire::complete_checksum(frame.mutable_bytes().first(where->end), where->transport,
+                          where->checksum_field() - where->transport);
   frame.meta().checksum = ChecksumState::kNone;
   return true;
 }

@@ -12,7 +12,8 @@ namespace {
 
 // What FramePool charges for a frame of `size` bytes.
 std::size_t frame_cost(std::size_t size) {
-  const auto fits = std::ranges::find_if(kFrameClasses, [size](std::uint32_t frame_class) { return frame_class >= size; });
+  const auto fits =
+      std::ranges::find_if(kFrameClasses, [size](std::uint32_t frame_class) { return frame_class >= size; });
   const std::size_t bytes = fits == kFrameClasses.end() ? kFrameClasses.back() : *fits;
   return sizeof(FrameHeader) + kFrameHeadroom + bytes;
 }

@@ -23,7 +23,8 @@ std::optional<wire::VlanTag> tag_of(const Frame& frame) {
 }
 
 // Hands `batch` to `device` with tags, as many at a time as `staged` holds; how many it took.
-std::size_t transmit_tagged(Device& device, std::uint16_t id, std::span<const OutgoingFrame> batch, std::span<OutgoingFrame> staged, Instant now) {
+std::size_t transmit_tagged(Device& device, std::uint16_t id, std::span<const OutgoingFrame> batch,
+                            std::span<OutgoingFrame> staged, Instant now) {
   std::size_t accepted = 0;
   while (accepted < batch.size()) {
     const std::size_t count = std::min(staged.size(), batch.size() - accepted);

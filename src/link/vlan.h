@@ -37,11 +37,12 @@ class VlanDevice final : public Device {
   std::vector<OutgoingFrame> staged_;
 };
 
-// One of several VLANs of a link whose device is somebody else's: what is sent gets its tag and leaves by that device. What arrives is
-// the owner's to sort out, by the tag.
+// One of several VLANs of a link whose device is somebody else's: what is sent gets its tag and leaves by
+// that device. What arrives is the owner's to sort out, by the tag.
 class VlanPort final : public Device {
  public:
-  // `id`: 1 to 4094. `trunk` is an Ethernet device that does in software what it lacks (link/offload), and outlives this.
+  // `id`: 1 to 4094. `trunk` is an Ethernet device that does in software what it lacks (link/offload), and
+  // outlives this.
   VlanPort(Device& trunk, std::uint16_t id) : trunk_(trunk), id_(id), staged_(kStaged) {}
 
   std::uint32_t mtu() const override { return trunk_.mtu(); }

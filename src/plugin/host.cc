@@ -19,9 +19,11 @@ namespace {
 
 // What one look at the clock costs: without it the tool, which polls the clock, would never see it move.
 constexpr Duration kTick = 1us;
-// How long a packet is waited for on the stack's clock before there is none: longer than two of the longest time-outs.
+// How long a packet is waited for on the stack's clock before there is none: longer than two of the longest
+// time-outs.
 constexpr Duration kReceivePatience = 5min;
-// How long a call by the thread that reads the script may wait on the stack's clock: nothing but the stack itself can end it.
+// How long a call by the thread that reads the script may wait on the stack's clock: nothing but the stack
+// itself can end it.
 constexpr Duration kCallPatience = 60s;
 // Real time: that a woken thread gets to run, and after which one that never asks for the time is given up.
 constexpr auto kYield = std::chrono::milliseconds(1);
@@ -30,7 +32,8 @@ constexpr std::size_t kIpv4HeaderMin = 20;
 
 // Knobs of /proc that say nothing about the script, or that a namespace of its own does not have.
 bool is_the_machines(std::string_view name) {
-  return name == "net.ipv4.tcp_mem" || name == "net.ipv4.tcp_max_orphans" || name == "net.ipv4.tcp_available_congestion_control";
+  return name == "net.ipv4.tcp_mem" || name == "net.ipv4.tcp_max_orphans" ||
+         name == "net.ipv4.tcp_available_congestion_control";
 }
 
 }  // namespace
@@ -43,7 +46,8 @@ void Host::begin() {
   if (!machine_.started()) machine_.start();
 }
 
-// The tool's init and shell commands set the kernel's knobs in our namespace: what they say is what the stack shall do.
+// The tool's init and shell commands set the kernel's knobs in our namespace: what they say is what the stack
+// shall do.
 void Host::read_sysctls() {
   if (!flags_.read_proc_sys || shell_is_ours_) return;
   for (const std::string& name : machine_.stack().sysctl_names()) {
@@ -54,7 +58,8 @@ void Host::read_sysctls() {
     std::ifstream file(path);
     std::string value;
     if (!std::getline(file, value)) continue;
-    // A namespace may not be allowed the congestion control that the scripts ask for; they all ask for this one.
+    // A namespace may not be allowed the congestion control that the scripts ask for; they all ask for this
+    // one.
     const bool congestion = name == "net.ipv4.tcp_congestion_control";
     if (!machine_.stack().sysctl_set(name, value, machine_.now()) && congestion)
       (void)machine_.stack().sysctl_set(name, "cubic", machine_.now());
@@ -72,7 +77,7 @@ std::optional<int> Host::find(int fd) {
 std::optional<int> Host::open_descriptor(int stack_fd) {
   const int fd = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   if (fd < 0) return std::nullopt;
-  descriptors_[fd] = stack_fd;   // the tool may have closed an earlier one of this number behind our back
+  descriptors_[fd] = stack_fd;  // the tool may have closed an earlier one of this number behind our back
   return fd;
 }
 
@@ -108,11 +113,13 @@ int Host::close(int fd, const Step& step, const Deadline& deadline) {
   return static_cast<int>(answered(wait_for(step, deadline, lock)));
 }
 
-socket::Result<long> Host::wait_for(const Step& step, const Deadline& deadline, std::unique_lock<std::mutex>& lock) {
+socket::Result<long> Host::wait_for(const Step& step, const Deadline& deadline,
+                                    std::unique_lock<std::mutex>& lock) {
   auto answer = step(machine_.sockets(), machine_.now());
   machine_.settle();
   if (answer) return *answer;
-  if (machine_.call_in_flight()) return socket::fail(EAGAIN);   // one at a time; the tool does not do it either
+  if (machine_.call_in_flight())
+    return socket::fail(EAGAIN);  // one at a time; the tool does not do it either
   sim::drill::CallInFlight call;
   call.step = [this, step](Instant now) { return step(machine_.sockets(), now); };
   call.deadline = deadline ? deadline : Deadline([] { return kNever; });
@@ -138,7 +145,8 @@ socket::Result<long> Host::wait_for(const Step& step, const Deadline& deadline, 
 // ---- the device ----
 
 void Host::learn_local(const IpAddress& address) {
-  if (!address.is_v4() || address.is_unspecified() || address.is_multicast() || address.is_broadcast()) return;
+  if (!address.is_v4() || address.is_unspecified() || address.is_multicast() || address.is_broadcast())
+    return;
   const std::scoped_lock lock(mutex_);
   begin();
   machine_.add_local_address(address);
@@ -146,7 +154,7 @@ void Host::learn_local(const IpAddress& address) {
 
 int Host::inject(const void* packet, std::size_t size) {
   const Bytes bytes(static_cast<const std::uint8_t*>(packet), size);
-  if (size < kIpv4HeaderMin || bytes[0] >> 4 != 4) return 0;   // IPv6: as a stack without it, nobody hears it
+  if (size < kIpv4HeaderMin || bytes[0] >> 4 != 4) return 0;  // IPv6: as a stack without it, nobody hears it
   learn_local(IpAddress::v4(load_be<std::uint32_t>(bytes, 16)));
   std::unique_lock lock(mutex_);
   wait_for_stamp(lock);
@@ -162,11 +170,12 @@ int Host::receive(void* packet, std::size_t* size, long long* time_usecs) {
     wait_for_stamp(lock);
     const Instant next = machine_.next_timeout();
     if (next > limit || !machine_.broken().empty()) {
-      *size = 0;   // nothing will come: the tool says so
+      *size = 0;  // nothing will come: the tool says so
       *time_usecs = usecs(machine_.now());
       return 0;
     }
-    machine_.advance_to(std::max(next, machine_.now()), [this] { return stamping_.has_value() || !machine_.sent().empty(); });
+    machine_.advance_to(std::max(next, machine_.now()),
+                        [this] { return stamping_.has_value() || !machine_.sent().empty(); });
   }
   const sim::drill::SentPacket sent = std::move(machine_.sent().front());
   machine_.sent().pop_front();
@@ -180,7 +189,8 @@ int Host::receive(void* packet, std::size_t* size, long long* time_usecs) {
 // ---- time ----
 
 long long Host::usecs(Instant at) const {
-  return static_cast<long long>(to_usec(at.time_since_epoch())) + static_cast<long long>(sim::drill::Machine::kWallClockOffset / 1000);
+  return static_cast<long long>(to_usec(at.time_since_epoch())) +
+         static_cast<long long>(sim::drill::Machine::kWallClockOffset / 1000);
 }
 
 void Host::wait_for_stamp(std::unique_lock<std::mutex>& lock) {
@@ -229,10 +239,12 @@ std::optional<int> Host::run_command(const char* command) {
   machine_.settle();
   // The tool opens what the command made itself: files are real, their bytes zeros.
   for (const auto& [path, size] : machine_.files())
-    if (!files.contains(path) && (!std::ofstream(path) || ::truncate(path.c_str(), static_cast<off_t>(size)) != 0)) return 1 << 8;
+    if (!files.contains(path) &&
+        (!std::ofstream(path) || ::truncate(path.c_str(), static_cast<off_t>(size)) != 0))
+      return 1 << 8;
   for (const auto& [path, size] : files)
     if (!machine_.files().contains(path)) ::unlink(path.c_str());
-  return outcome.fail ? 1 << 8 : 0;   // as wait(2) has an exit status
+  return outcome.fail ? 1 << 8 : 0;  // as wait(2) has an exit status
 }
 
 }  // namespace tapir::plugin

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A stack on virtual time behind packetdrill's table: which call it is, who waits, and what the time is.
 //
-// The tool has two threads: one reads the script, the other makes calls that may wait. The clock moves only when the first asks for
-// the time, sleeps, or waits for a packet. A call that was waited for and is answered stops the clock until its thread has asked for
-// the time once, which is how the tool learns when the call returned; until then nothing may happen.
+// The tool has two threads: one reads the script, the other makes calls that may wait. The clock moves only
+// when the first asks for the time, sleeps, or waits for a packet. A call that was waited for and is answered
+// stops the clock until its thread has asked for the time once, which is how the tool learns when the call
+// returned; until then nothing may happen.
 #pragma once
 
 #include <chrono>
@@ -58,7 +59,8 @@ class Host {
     std::optional<socket::Result<long>> answer;
   };
   long answered(const socket::Result<long>& result);
-  socket::Result<long> wait_for(const Step& step, const Deadline& deadline, std::unique_lock<std::mutex>& lock);
+  socket::Result<long> wait_for(const Step& step, const Deadline& deadline,
+                                std::unique_lock<std::mutex>& lock);
   void begin();
   void read_sysctls();
   void advance_to(Instant until);
@@ -66,7 +68,7 @@ class Host {
   long long usecs(Instant at) const;
   std::optional<int> open_descriptor(int stack_fd);
 
-  const std::thread::id reader_ = std::this_thread::get_id();   // of the script
+  const std::thread::id reader_ = std::this_thread::get_id();  // of the script
   const Flags flags_;
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -75,8 +77,8 @@ class Host {
   std::map<int, int> descriptors_;           // real to the stack's
   std::optional<Waiting> waiting_;           // at most one call
   std::optional<std::thread::id> stamping_;  // the clock stands until this thread has asked for the time
-  bool woke_ = false;                        // since the last sleep: the woken thread needs a moment of real time
-  bool shell_is_ours_ = false;               // a command was run here: the knobs are the stack's own
+  bool woke_ = false;           // since the last sleep: the woken thread needs a moment of real time
+  bool shell_is_ours_ = false;  // a command was run here: the knobs are the stack's own
 };
 
 }  // namespace tapir::plugin

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// libtapir-packetdrill.so: packetdrill's --so_filename. Each entry turns the libc form of a call into a step on the stack's sockets.
+// libtapir-packetdrill.so: packetdrill's --so_filename. Each entry turns the libc form of a call into a step
+// on the stack's sockets.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/ioctl.h>
@@ -47,7 +48,8 @@ Host::Step at_once(Call call) {
 // One of blocking_call.h's.
 template <typename Call>
 long wait(void* userdata, const std::shared_ptr<Call>& call) {
-  return host(userdata).call([call](Sockets& sockets, Instant now) { return call->step(sockets, now); }, [call] { return call->deadline(); });
+  return host(userdata).call([call](Sockets& sockets, Instant now) { return call->step(sockets, now); },
+                             [call] { return call->deadline(); });
 }
 
 long transmit(void* userdata, int fd, const msghdr& message, int flags) {
@@ -76,7 +78,8 @@ void release(void* userdata) {
 // ---- making and ending sockets ----
 
 int do_socket(void* userdata, int domain, int type, int protocol) {
-  return host(userdata).call_for_descriptor(at_once([=](Sockets& s, Instant now) { return s.socket(domain, type, protocol, now); }));
+  return host(userdata).call_for_descriptor(
+      at_once([=](Sockets& s, Instant now) { return s.socket(domain, type, protocol, now); }));
 }
 
 int do_bind(void* userdata, int fd, const sockaddr* address, socklen_t length) {
@@ -87,21 +90,24 @@ int do_bind(void* userdata, int fd, const sockaddr* address, socklen_t length) {
     std::memcpy(bits, reinterpret_cast<const std::uint8_t*>(address) + 4, sizeof(bits));
     host(userdata).learn_local(IpAddress::v4(bits[0], bits[1], bits[2], bits[3]));
   }
-  return static_cast<int>(host(userdata).call(at_once([=](Sockets& s, Instant now) { return s.bind(*ours, address, length, now); })));
+  return static_cast<int>(host(userdata).call(
+      at_once([=](Sockets& s, Instant now) { return s.bind(*ours, address, length, now); })));
 }
 
 int do_listen(void* userdata, int fd, int backlog) {
   const auto ours = host(userdata).find(fd);
   if (!ours) return ::listen(fd, backlog);
-  return static_cast<int>(host(userdata).call(at_once([=](Sockets& s, Instant now) { return s.listen(*ours, backlog, now); })));
+  return static_cast<int>(
+      host(userdata).call(at_once([=](Sockets& s, Instant now) { return s.listen(*ours, backlog, now); })));
 }
 
 int do_accept(void* userdata, int fd, sockaddr* address, socklen_t* length) {
   const auto ours = host(userdata).find(fd);
   if (!ours) return ::accept(fd, address, length);
   auto call = std::make_shared<socket::BlockingAccept>(*ours, address, length, 0);
-  return host(userdata).call_for_descriptor([call](Sockets& sockets, Instant now) { return call->step(sockets, now); },
-                                            [call] { return call->deadline(); });
+  return host(userdata).call_for_descriptor(
+      [call](Sockets& sockets, Instant now) { return call->step(sockets, now); },
+      [call] { return call->deadline(); });
 }
 
 int do_connect(void* userdata, int fd, const sockaddr* address, socklen_t length) {
@@ -114,13 +120,16 @@ int do_close(void* userdata, int fd) {
   const auto ours = host(userdata).find(fd);
   if (!ours) return ::close(fd);
   auto call = std::make_shared<socket::LingeringClose>(*ours);
-  return host(userdata).close(fd, [call](Sockets& sockets, Instant now) { return call->step(sockets, now); }, [call] { return call->deadline(); });
+  return host(userdata).close(
+      fd, [call](Sockets& sockets, Instant now) { return call->step(sockets, now); },
+      [call] { return call->deadline(); });
 }
 
 int do_shutdown(void* userdata, int fd, int how) {
   const auto ours = host(userdata).find(fd);
   if (!ours) return ::shutdown(fd, how);
-  return static_cast<int>(host(userdata).call(at_once([=](Sockets& s, Instant now) { return s.shutdown(*ours, how, now); })));
+  return static_cast<int>(
+      host(userdata).call(at_once([=](Sockets& s, Instant now) { return s.shutdown(*ours, how, now); })));
 }
 
 // ---- data ----
@@ -131,7 +140,8 @@ ssize_t do_recvmsg(void* userdata, int fd, msghdr* message, int flags) {
   return receive(userdata, *ours, message, flags);
 }
 
-ssize_t do_recvfrom(void* userdata, int fd, void* data, std::size_t size, int flags, sockaddr* from, socklen_t* length) {
+ssize_t do_recvfrom(void* userdata, int fd, void* data, std::size_t size, int flags, sockaddr* from,
+                    socklen_t* length) {
   const auto ours = host(userdata).find(fd);
   if (!ours) return ::recvfrom(fd, data, size, flags, from, length);
   const iovec piece{data, size};
@@ -162,7 +172,8 @@ ssize_t do_sendmsg(void* userdata, int fd, const msghdr* message, int flags) {
   return transmit(userdata, *ours, *message, flags);
 }
 
-ssize_t do_sendto(void* userdata, int fd, const void* data, std::size_t size, int flags, const sockaddr* to, socklen_t length) {
+ssize_t do_sendto(void* userdata, int fd, const void* data, std::size_t size, int flags, const sockaddr* to,
+                  socklen_t length) {
   const auto ours = host(userdata).find(fd);
   if (!ours) return ::sendto(fd, data, size, flags, to, length);
   const iovec piece{const_cast<void*>(data), size};
@@ -189,12 +200,14 @@ ssize_t do_writev(void* userdata, int fd, const iovec* pieces, int count) {
 int do_fcntl(void* userdata, int fd, int command, ...) {
   va_list list;
   va_start(list, command);
-  const bool takes_argument = command == F_SETFL || command == F_SETFD || command == F_DUPFD || command == F_DUPFD_CLOEXEC;
+  const bool takes_argument =
+      command == F_SETFL || command == F_SETFD || command == F_DUPFD || command == F_DUPFD_CLOEXEC;
   const int argument = takes_argument ? va_arg(list, int) : 0;
   va_end(list);
   const auto ours = host(userdata).find(fd);
   if (!ours) return ::fcntl(fd, command, argument);
-  return static_cast<int>(host(userdata).call(at_once([=](Sockets& s, Instant) { return s.fcntl(*ours, command, argument); })));
+  return static_cast<int>(
+      host(userdata).call(at_once([=](Sockets& s, Instant) { return s.fcntl(*ours, command, argument); })));
 }
 
 int do_ioctl(void* userdata, int fd, unsigned long request, ...) {
@@ -204,21 +217,22 @@ int do_ioctl(void* userdata, int fd, unsigned long request, ...) {
   va_end(list);
   const auto ours = host(userdata).find(fd);
   if (!ours) return ::ioctl(fd, request, argument);
-  return static_cast<int>(host(userdata).call(at_once([=](Sockets& s, Instant now) { return s.ioctl(*ours, request, argument, now); })));
+  return static_cast<int>(host(userdata).call(
+      at_once([=](Sockets& s, Instant now) { return s.ioctl(*ours, request, argument, now); })));
 }
 
 int do_getsockopt(void* userdata, int fd, int level, int name, void* value, socklen_t* length) {
   const auto ours = host(userdata).find(fd);
   if (!ours) return ::getsockopt(fd, level, name, value, length);
-  return static_cast<int>(
-      host(userdata).call(at_once([=](Sockets& s, Instant now) { return s.getsockopt(*ours, level, name, value, length, now); })));
+  return static_cast<int>(host(userdata).call(at_once(
+      [=](Sockets& s, Instant now) { return s.getsockopt(*ours, level, name, value, length, now); })));
 }
 
 int do_setsockopt(void* userdata, int fd, int level, int name, const void* value, socklen_t length) {
   const auto ours = host(userdata).find(fd);
   if (!ours) return ::setsockopt(fd, level, name, value, length);
-  return static_cast<int>(
-      host(userdata).call(at_once([=](Sockets& s, Instant now) { return s.setsockopt(*ours, level, name, value, length, now); })));
+  return static_cast<int>(host(userdata).call(at_once(
+      [=](Sockets& s, Instant now) { return s.setsockopt(*ours, level, name, value, length, now); })));
 }
 
 // ---- waiting for many ----
@@ -234,11 +248,14 @@ int do_poll(void* userdata, pollfd* descriptors, nfds_t count, int timeout_ms) {
   for (pollfd& each : inside) {
     const auto ours = host(userdata).find(each.fd);
     any = any || ours;
-    if (ours) each.fd = *ours;
-    else if (each.fd >= 0) each.fd = -1;   // files and pipes are not mixed with sockets here
+    if (ours)
+      each.fd = *ours;
+    else if (each.fd >= 0)
+      each.fd = -1;  // files and pipes are not mixed with sockets here
   }
   if (!any) return ::poll(descriptors, count, timeout_ms);
-  const int ready = static_cast<int>(wait(userdata, std::make_shared<socket::BlockingPoll>(inside, milliseconds(timeout_ms))));
+  const int ready = static_cast<int>(
+      wait(userdata, std::make_shared<socket::BlockingPoll>(inside, milliseconds(timeout_ms))));
   for (nfds_t i = 0; i < count; ++i) descriptors[i].revents = inside[i].revents;
   return ready;
 }
@@ -255,7 +272,8 @@ int do_epoll_ctl(void* userdata, int epfd, int operation, int fd, epoll_event* e
   const auto set = host(userdata).find(epfd);
   if (!set) return ::epoll_ctl(epfd, operation, fd, event);
   const int member = host(userdata).find(fd).value_or(-1);
-  return static_cast<int>(host(userdata).call(at_once([=](Sockets& s, Instant now) { return s.epoll_ctl(*set, operation, member, event, now); })));
+  return static_cast<int>(host(userdata).call(
+      at_once([=](Sockets& s, Instant now) { return s.epoll_ctl(*set, operation, member, event, now); })));
 }
 
 int do_epoll_wait(void* userdata, int epfd, epoll_event* events, int most, int timeout_ms) {
@@ -266,12 +284,15 @@ int do_epoll_wait(void* userdata, int epfd, epoll_event* events, int most, int t
     return -1;
   }
   const std::span<epoll_event> room(events, static_cast<std::size_t>(most));
-  return static_cast<int>(wait(userdata, std::make_shared<socket::BlockingEpollWait>(*set, room, milliseconds(timeout_ms))));
+  return static_cast<int>(
+      wait(userdata, std::make_shared<socket::BlockingEpollWait>(*set, room, milliseconds(timeout_ms))));
 }
 
 // ---- the device, the clock ----
 
-int do_netdev_send(void* userdata, const void* packet, std::size_t size) { return host(userdata).inject(packet, size); }
+int do_netdev_send(void* userdata, const void* packet, std::size_t size) {
+  return host(userdata).inject(packet, size);
+}
 
 int do_netdev_receive(void* userdata, void* packet, std::size_t* size, long long* time_usecs) {
   return host(userdata).receive(packet, size, time_usecs);
@@ -294,25 +315,28 @@ ssize_t move_in(void* userdata, int out, int in, off_t* offset, std::size_t size
   ssize_t moved = 0;
   while (static_cast<std::size_t>(moved) < size) {
     const std::size_t wanted = std::min(data.size(), size - static_cast<std::size_t>(moved));
-    const ssize_t got = offset != nullptr ? ::pread(in, data.data(), wanted, *offset) : ::read(in, data.data(), wanted);
+    const ssize_t got =
+        offset != nullptr ? ::pread(in, data.data(), wanted, *offset) : ::read(in, data.data(), wanted);
     if (got <= 0) return moved > 0 ? moved : got;
     const ssize_t sent = do_write(userdata, out, data.data(), static_cast<std::size_t>(got));
     if (sent < 0) return moved > 0 ? moved : sent;
     if (offset != nullptr) *offset += sent;
     moved += sent;
     if (sent < got) break;
-    if (offset == nullptr && static_cast<std::size_t>(got) < wanted) break;   // a pipe that is empty now
+    if (offset == nullptr && static_cast<std::size_t>(got) < wanted) break;  // a pipe that is empty now
   }
   return moved;
 }
 
-int do_splice(void* userdata, int in, loff_t* in_offset, int out, loff_t* out_offset, std::size_t size, unsigned flags) {
+int do_splice(void* userdata, int in, loff_t* in_offset, int out, loff_t* out_offset, std::size_t size,
+              unsigned flags) {
   const bool from_socket = host(userdata).find(in).has_value();
   const bool to_socket = host(userdata).find(out).has_value();
   if (to_socket && !from_socket) return static_cast<int>(move_in(userdata, out, in, nullptr, size));
   if (from_socket && !to_socket) {
     std::vector<char> data(std::min(size, kMoveMax));
-    const ssize_t got = do_recv(userdata, in, data.data(), data.size(), (flags & SPLICE_F_NONBLOCK) != 0 ? MSG_DONTWAIT : 0);
+    const ssize_t got =
+        do_recv(userdata, in, data.data(), data.size(), (flags & SPLICE_F_NONBLOCK) != 0 ? MSG_DONTWAIT : 0);
     if (got <= 0) return static_cast<int>(got);
     return static_cast<int>(::write(out, data.data(), static_cast<std::size_t>(got)));
   }
@@ -338,7 +362,8 @@ Function next(const char* name) {
 using namespace tapir::plugin;
 
 // What the tool looks up. `flags`: the text of --so_flags, or null.
-extern "C" __attribute__((visibility("default"))) void packetdrill_interface_init(const char* flags, ToolInterface* table) {
+extern "C" __attribute__((visibility("default"))) void packetdrill_interface_init(const char* flags,
+                                                                                  ToolInterface* table) {
   const auto parsed = parse_flags(flags);
   if (!parsed) {
     std::fprintf(stderr, "tapir: %s\n", parsed.error().c_str());
@@ -346,24 +371,28 @@ extern "C" __attribute__((visibility("default"))) void packetdrill_interface_ini
   }
   auto* made = new Host(*parsed);
   current = made;
-  *table = ToolInterface{made,          release,       do_socket,   do_bind,      do_listen,      do_accept,         do_connect,
-                         do_read,       do_readv,      do_recv,     do_recvfrom,  do_recvmsg,     do_write,          do_writev,
-                         do_send,       do_sendto,     do_sendmsg,  do_fcntl,     do_ioctl,       do_close,          do_shutdown,
-                         do_getsockopt, do_setsockopt, do_poll,     do_netdev_send, do_netdev_receive, do_usleep,    do_gettimeofday,
-                         do_epoll_create, do_epoll_ctl, do_epoll_wait, do_pipe,   do_splice};
+  *table = ToolInterface{
+      made,           release,           do_socket,   do_bind,         do_listen,       do_accept,
+      do_connect,     do_read,           do_readv,    do_recv,         do_recvfrom,     do_recvmsg,
+      do_write,       do_writev,         do_send,     do_sendto,       do_sendmsg,      do_fcntl,
+      do_ioctl,       do_close,          do_shutdown, do_getsockopt,   do_setsockopt,   do_poll,
+      do_netdev_send, do_netdev_receive, do_usleep,   do_gettimeofday, do_epoll_create, do_epoll_ctl,
+      do_epoll_wait,  do_pipe,           do_splice};
 }
 
 // ---- what the tool calls past its table ----
-// With LD_PRELOAD=libtapir-packetdrill.so besides, these too reach the stack: getsockopt() of %{ }% snippets, sendfile(), and the
-// script's shell commands, as far as they concern a stack.
+// With LD_PRELOAD=libtapir-packetdrill.so besides, these too reach the stack: getsockopt() of %{ }% snippets,
+// sendfile(), and the script's shell commands, as far as they concern a stack.
 
-extern "C" __attribute__((visibility("default"))) int getsockopt(int fd, int level, int name, void* value, socklen_t* length) noexcept {
+extern "C" __attribute__((visibility("default"))) int getsockopt(int fd, int level, int name, void* value,
+                                                                 socklen_t* length) noexcept {
   Host* active = current;
   if (active != nullptr && active->find(fd)) return do_getsockopt(active, fd, level, name, value, length);
   return next<int (*)(int, int, int, void*, socklen_t*)>("getsockopt")(fd, level, name, value, length);
 }
 
-extern "C" __attribute__((visibility("default"))) ssize_t sendfile(int out, int in, off_t* offset, std::size_t size) noexcept {
+extern "C" __attribute__((visibility("default"))) ssize_t sendfile(int out, int in, off_t* offset,
+                                                                   std::size_t size) noexcept {
   Host* active = current;
   if (active != nullptr && active->find(out)) return move_in(active, out, in, offset, size);
   return next<ssize_t (*)(int, int, off_t*, std::size_t)>("sendfile")(out, in, offset, size);

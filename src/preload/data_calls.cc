@@ -313,7 +313,8 @@ TAPIR_LIBC(ssize_t, sendfile, int out, int in, off_t* offset, std::size_t count)
   const Number number = number_of(out);
   if (!ours(number)) return libc().sendfile(out, in, offset, count);
   if (!usable()) return -1;
-  if (ours(number_of(in))) return answer<ssize_t>(socket::Result<long>(socket::fail(offset != nullptr ? ESPIPE : EINVAL)));
+  if (ours(number_of(in)))
+    return answer<ssize_t>(socket::Result<long>(socket::fail(offset != nullptr ? ESPIPE : EINVAL)));
   return sendfile_to(number, in, offset, count);
 }
 TAPIR_LIBC(ssize_t, sendfile64, int out, int in, off_t* offset, std::size_t count) {

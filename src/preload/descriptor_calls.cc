@@ -164,7 +164,8 @@ TAPIR_LIBC(int, fcntl, int fd, int command, long argument) {
       if (!usable()) return -1;
       return command == F_GETFL ? flags_of(fd, number) : set_flags(fd, number, argument);
     default:
-      if (number.is_socket() && is_owner_command(command) && (!usable() || !relay_signals(fd, number))) return -1;
+      if (number.is_socket() && is_owner_command(command) && (!usable() || !relay_signals(fd, number)))
+        return -1;
       return libc().fcntl(fd, command, argument);
   }
 }
@@ -180,7 +181,10 @@ TAPIR_LIBC(int, ioctl, int fd, unsigned long request, void* argument) {
   if (request == FIOASYNC) {
     if (argument == nullptr) return answer<int>(socket::Result<int>(socket::fail(EFAULT)));
     const int flags = flags_of(fd, number);
-    return flags < 0 ? -1 : set_flags(fd, number, *static_cast<const int*>(argument) != 0 ? flags | O_ASYNC : flags & ~O_ASYNC);
+    return flags < 0
+               ? -1
+               : set_flags(fd, number,
+                           *static_cast<const int*>(argument) != 0 ? flags | O_ASYNC : flags & ~O_ASYNC);
   }
   if (is_owner_request(request)) return relay_signals(fd, number) ? libc().ioctl(fd, request, argument) : -1;
   if (request == FIOGETOWN || request == SIOCGPGRP) return libc().ioctl(fd, request, argument);

@@ -43,7 +43,8 @@ void copy_owner(int from, int to) {
 }
 
 int signal_number(const Number& of) {
-  return stack().with([&](auto&, socket::Sockets& sockets, Instant) { return sockets.signal_number(of.descriptor, false); });
+  return stack().with(
+      [&](auto&, socket::Sockets& sockets, Instant) { return sockets.signal_number(of.descriptor, false); });
 }
 
 void send_byte(int to, int flags) { (void)libc().send(to, "", 1, flags | MSG_DONTWAIT | MSG_NOSIGNAL); }

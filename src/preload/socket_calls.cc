@@ -143,7 +143,8 @@ TAPIR_LIBC(int, setsockopt, int fd, int level, int name, const void* value, sock
   const Number number = number_of(fd);
   if (!number.is_socket()) return libc().setsockopt(fd, level, name, value, length);
   if (!usable()) return -1;
-  if (level == IPPROTO_TCP && (name == TCP_MD5SIG || name == TCP_MD5SIG_EXT) && seek_libcrypto != nullptr) seek_libcrypto();
+  if (level == IPPROTO_TCP && (name == TCP_MD5SIG || name == TCP_MD5SIG_EXT) && seek_libcrypto != nullptr)
+    seek_libcrypto();
   // In case the rules give it back later.
   if (settings()->rules.any()) (void)libc().setsockopt(fd, level, name, value, length);
   return answer<int>(stack().setsockopt(number.descriptor, level, name, value, length));

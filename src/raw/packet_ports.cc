@@ -41,7 +41,8 @@ bool PacketPorts::wants(const PacketPort& port, const FrameArrival& about) {
 }
 
 template <typename Rest>
-void PacketPorts::give(PacketPort& port, const FrameArrival& about, Bytes front, std::size_t size, Rest&& rest, Instant now) {
+void PacketPorts::give(PacketPort& port, const FrameArrival& about, Bytes front, std::size_t size,
+                       Rest&& rest, Instant now) {
   const PacketHandle handle = ports_.handle_of(port);
   const std::size_t imagined = port.cooked ? 0 : about.imagined_header;
   Stored stored;

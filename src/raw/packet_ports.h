@@ -48,7 +48,8 @@ struct FrameArrival {
   std::array<std::uint8_t, 8> hardware{};
   bool checksum_pending = false;
   bool checksum_verified = false;
-  // The frame's 802.1Q tag, which ports get beside the frame, as Linux takes it out before it shows it (skb_vlan_untag).
+  // The frame's 802.1Q tag, which ports get beside the frame, as Linux takes it out before it shows it
+  // (skb_vlan_untag).
   std::optional<std::uint16_t> vlan;
 };
 
@@ -81,10 +82,11 @@ class PacketPorts {
   TouchedPorts<PacketPort> touched;
 
  private:
-  // Copies what `port` shall see of a frame that begins with `front`, all or the front of its `size` bytes: `rest(out)` writes what
-  // follows it.
+  // Copies what `port` shall see of a frame that begins with `front`, all or the front of its `size` bytes:
+  // `rest(out)` writes what follows it.
   template <typename Rest>
-  void give(PacketPort& port, const FrameArrival& about, Bytes front, std::size_t size, Rest&& rest, Instant now);
+  void give(PacketPort& port, const FrameArrival& about, Bytes front, std::size_t size, Rest&& rest,
+            Instant now);
   static bool wants(const PacketPort& port, const FrameArrival& about);
 
   FramePool& pool_;

@@ -40,10 +40,10 @@ struct Stored {
   std::uint8_t hop_limit = 0;                  // RAW and ping sockets
   bool checksum_pending = false;               // packet sockets: left to a device (TP_STATUS_CSUMNOTREADY)
   bool checksum_verified = false;              // packet sockets: known to be right (TP_STATUS_CSUM_VALID)
-  bool tagged = false;                         // packet sockets: the frame had an 802.1Q tag, which was taken out:
-  std::uint16_t vlan = 0;                      // packet sockets: its priority and number
-  std::uint16_t network_offset = 0;            // packet sockets: where the network header begins in the payload
-  std::array<std::uint8_t, 8> hardware{};      // packet sockets: the sender's link address
+  bool tagged = false;               // packet sockets: the frame had an 802.1Q tag, which was taken out:
+  std::uint16_t vlan = 0;            // packet sockets: its priority and number
+  std::uint16_t network_offset = 0;  // packet sockets: where the network header begins in the payload
+  std::array<std::uint8_t, 8> hardware{};  // packet sockets: the sender's link address
 };
 
 // A packet as its reader sees it.

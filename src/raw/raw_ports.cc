@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "raw/raw_ports.h"
 
-
 #include "raw/copies.h"
 #include "raw/events.h"
 
@@ -95,7 +94,8 @@ bool RawPorts::on_error(const DeliveryError& error, InterfaceId arrived_on) {
         error.kind == DeliveryErrorKind::kFragmentationNeeded ? port.path_mtu_discovery : is_hard(error);
     if (!hard && !port.receive_errors) continue;
     port.error = error;
-    if (port.receive_errors) port.errors.push(error, port.quotes_header ? error.packet : error.payload, pool_);
+    if (port.receive_errors)
+      port.errors.push(error, port.quotes_header ? error.packet : error.payload, pool_);
     touched.add(ports_.handle_of(port), kTouchedError);
   }
   return concerned;

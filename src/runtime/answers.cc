@@ -67,7 +67,8 @@ void answer_argument(stack::Stack& stack, const std::string& argument, Instant n
 
 }  // namespace
 
-TraceListener::TraceListener(StackHost& host, trace::TeeProbe& probes) : host_(host), probes_(probes), ring_(kTraceRing) {
+TraceListener::TraceListener(StackHost& host, trace::TeeProbe& probes)
+    : host_(host), probes_(probes), ring_(kTraceRing) {
   host_.with([this](stack::Stack& stack, socket::Sockets&, Instant now) {
     began_ = now;
     added_ = probes_.add(ring_);
@@ -95,7 +96,8 @@ void answer_sockets(StackHost& host, ControlReply& reply) {
       [](stack::Stack& stack, socket::Sockets&, Instant now) { return observe::sockets_json(stack, now); });
   // Every socket is held by the process that the stack is in.
   for (ordered_json& row : rows)
-    if (!row.value("orphan", false)) row["users"] = fmt::format("users:((\"{}\",pid={}))", program_invocation_short_name, ::getpid());
+    if (!row.value("orphan", false))
+      row["users"] = fmt::format("users:((\"{}\",pid={}))", program_invocation_short_name, ::getpid());
   reply.send(json(rows));
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What any process with a stack answers on its control socket, whatever else is in it: its sockets, counters, knobs and trace.
+// What any process with a stack answers on its control socket, whatever else is in it: its sockets, counters,
+// knobs and trace.
 #pragma once
 
 #include <cstdint>
@@ -12,15 +13,17 @@
 
 namespace tapir::runtime {
 
-// How often streams look at the stack: what a person takes for at once. What happens between two looks waits in bounded queues;
-// beyond their limits it is lost, and counted.
+// How often streams look at the stack: what a person takes for at once. What happens between two looks waits
+// in bounded queues; beyond their limits it is lost, and counted.
 inline constexpr Duration kStreamInterval = 20ms;
-// Records of a trace kept between two looks: what bulk transfers decide in that time, several times over. 1 MiB.
+// Records of a trace kept between two looks: what bulk transfers decide in that time, several times over. 1
+// MiB.
 inline constexpr std::size_t kTraceRing = 16384;
 // Records of one answer of a stream.
 inline constexpr std::size_t kRecordsPerAnswer = 512;
 
-// Listens to a stack while it lives. `probes` is attached to the stack while it has somebody; guarded by the host's lock.
+// Listens to a stack while it lives. `probes` is attached to the stack while it has somebody; guarded by the
+// host's lock.
 class TraceListener {
  public:
   TraceListener(StackHost& host, trace::TeeProbe& probes);
@@ -46,6 +49,7 @@ class TraceListener {
 void answer_sockets(StackHost& host, ControlReply& reply);
 void answer_counters(StackHost& host, ControlReply& reply);
 void answer_sysctls(StackHost& host, const nlohmann::json& question, ControlReply& reply);
-void answer_trace(StackHost& host, trace::TeeProbe& probes, const nlohmann::json& question, ControlReply& reply);
+void answer_trace(StackHost& host, trace::TeeProbe& probes, const nlohmann::json& question,
+                  ControlReply& reply);
 
 }  // namespace tapir::runtime

@@ -21,7 +21,8 @@ inline Instant monotonic_now() {
 inline std::uint64_t wall_clock_offset_ns() {
   timespec t{};
   ::clock_gettime(CLOCK_REALTIME, &t);
-  return static_cast<std::uint64_t>(std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec) - to_nsec(monotonic_now());
+  return static_cast<std::uint64_t>(std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec) -
+         to_nsec(monotonic_now());
 }
 
 // `d` for the kernel; a negative one is no time at all.

@@ -22,7 +22,8 @@ std::expected<ControlClient, std::string> ControlClient::connect(const std::stri
   if (!fd) return std::unexpected(std::string("a unix socket cannot be made: ") + std::strerror(errno));
   if (::connect(fd.get(), address->get(), address->length()) != 0) {
     if (errno == ENOENT || errno == ECONNREFUSED)
-      return std::unexpected("no stack serves the control socket " + path + ": start one with `tapir up --control " + path + "`");
+      return std::unexpected("no stack serves the control socket " + path +
+                             ": start one with `tapir up --control " + path + "`");
     return std::unexpected("the control socket " + path + " cannot be used: " + std::strerror(errno));
   }
   return ControlClient(std::move(fd));
@@ -77,7 +78,9 @@ std::expected<std::string, std::string> ControlClient::read_line(ControlInput* i
   }
 }
 
-std::expected<void, std::string> ControlClient::ask(const json& question, const std::function<bool(const json& data)>& take, ControlInput* input) {
+std::expected<void, std::string> ControlClient::ask(const json& question,
+                                                    const std::function<bool(const json& data)>& take,
+                                                    ControlInput* input) {
   if (auto sent = send_line(question); !sent) return sent;
   for (;;) {
     const auto answered = read_line(input);

@@ -14,8 +14,9 @@ namespace tapir::runtime {
 
 // What the asking side says while it is answered.
 struct ControlInput {
-  int descriptor = -1;                                  // readable: there is something to say; -1: nothing (for now)
-  std::function<std::optional<nlohmann::json>()> next;  // called then; nothing: not now. May change `descriptor`
+  int descriptor = -1;  // readable: there is something to say; -1: nothing (for now)
+  std::function<std::optional<nlohmann::json>()>
+      next;  // called then; nothing: not now. May change `descriptor`
 };
 
 class ControlClient {
@@ -23,11 +24,14 @@ class ControlClient {
   // Error, a sentence: nobody serves the path, or it may not be used.
   static std::expected<ControlClient, std::string> connect(const std::string& path);
 
-  // A signal ends what waits only when `over` says so: that of a terminal's new size, for one, does not. Without it none does.
+  // A signal ends what waits only when `over` says so: that of a terminal's new size, for one, does not.
+  // Without it none does.
   void end_when(std::function<bool()> over) { over_ = std::move(over); }
-  // Asks, and hands each answer's data to `take` as it arrives until the answer ends or `take` answers false (then the
-  // connection is of no more use). Error: the server's sentence, or that it has gone.
-  std::expected<void, std::string> ask(const nlohmann::json& question, const std::function<bool(const nlohmann::json& data)>& take, ControlInput* input = nullptr);
+  // Asks, and hands each answer's data to `take` as it arrives until the answer ends or `take` answers false
+  // (then the connection is of no more use). Error: the server's sentence, or that it has gone.
+  std::expected<void, std::string> ask(const nlohmann::json& question,
+                                       const std::function<bool(const nlohmann::json& data)>& take,
+                                       ControlInput* input = nullptr);
   // Asks for one table: the data of the answer.
   std::expected<nlohmann::json, std::string> ask(const nlohmann::json& question);
 
@@ -41,7 +45,7 @@ class ControlClient {
 
   drivers::KernelDescriptor fd_;
   std::function<bool()> over_;
-  std::string buffered_;   // received, not yet a line
+  std::string buffered_;  // received, not yet a line
 };
 
 }  // namespace tapir::runtime

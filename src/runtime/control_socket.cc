@@ -34,15 +34,18 @@ bool is_served(const UnixAddress& address) {
 }
 
 bool is_socket(const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   return ::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode);
 }
 
-std::string dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace) + "\n"; }
+std::string dump(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+}
 
 }  // namespace
 
-// ---- an answer -----------------------------------------------------------------------------------------------------
+// ---- an answer
+// -----------------------------------------------------------------------------------------------------
 
 bool ControlReply::send_line(const std::string& line) {
   std::size_t sent = 0;
@@ -54,8 +57,8 @@ bool ControlReply::send_line(const std::string& line) {
     }
     if (n < 0 && errno == EINTR) continue;
     std::array<pollfd, 2> waiting = {pollfd{client_, POLLOUT, 0}, pollfd{stop_, POLLIN, 0}};
-    open_ = n < 0 && errno == EAGAIN && ::poll(waiting.data(), waiting.size(), kSendTimeoutMs) > 0 && waiting[1].revents == 0 &&
-            (waiting[0].revents & (POLLERR | POLLHUP)) == 0;
+    open_ = n < 0 && errno == EAGAIN && ::poll(waiting.data(), waiting.size(), kSendTimeoutMs) > 0 &&
+            waiting[1].revents == 0 && (waiting[0].revents & (POLLERR | POLLHUP)) == 0;
   }
   return open_;
 }
@@ -102,35 +105,50 @@ std::optional<json> ControlReply::receive(Duration duration) {
   return take_line();
 }
 
-// ---- the server ----------------------------------------------------------------------------------------------------
+// ---- the server
+// ----------------------------------------------------------------------------------------------------
 
-std::expected<std::unique_ptr<ControlServer>, std::string> ControlServer::open(const std::string& path,
-                                                                               std::map<std::string, ControlHandler> handlers,
-                                                                               int first_descriptor, void (*enter_thread)()) {
+std::expected<std::unique_ptr<ControlServer>, std::string> ControlServer::open(
+    const std::string& path, std::map<std::string, ControlHandler> handlers, int first_descriptor,
+    void (*enter_thread)()) {
   const auto address = UnixAddress::of(path);
   if (!address) return std::unexpected(address.error());
-  auto listener = drivers::KernelDescriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)).at_or_above(first_descriptor);
+  auto listener = drivers::KernelDescriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0))
+                      .at_or_above(first_descriptor);
   if (!listener) return std::unexpected(std::string("a unix socket cannot be made: ") + std::strerror(errno));
   if (is_socket(path)) {
-    if (is_served(*address)) return std::unexpected("the control socket " + path + " is served by another program already: choose another path");
+    if (is_served(*address))
+      return std::unexpected("the control socket " + path +
+                             " is served by another program already: choose another path");
     ::unlink(path.c_str());  // left behind by a server that was killed
   }
   if (::bind(listener.get(), address->get(), address->length()) != 0) {
-    if (errno == EADDRINUSE) return std::unexpected("the control socket cannot be made at " + path + ": there is a file that is no socket");
+    if (errno == EADDRINUSE)
+      return std::unexpected("the control socket cannot be made at " + path +
+                             ": there is a file that is no socket");
     return std::unexpected("the control socket cannot be made at " + path + ": " + std::strerror(errno));
   }
-  if (::listen(listener.get(), 16) != 0) return std::unexpected("the control socket " + path + " cannot listen: " + std::strerror(errno));
-  return std::unique_ptr<ControlServer>(new ControlServer(path, std::move(listener), std::move(handlers), first_descriptor, enter_thread));
+  if (::listen(listener.get(), 16) != 0)
+    return std::unexpected("the control socket " + path + " cannot listen: " + std::strerror(errno));
+  return std::unique_ptr<ControlServer>(
+      new ControlServer(path, std::move(listener), std::move(handlers), first_descriptor, enter_thread));
 }
 
 void ControlServer::remove_left_behind(const std::string& path) {
-  if (const auto address = UnixAddress::of(path); address && is_socket(path) && !is_served(*address)) ::unlink(path.c_str());
+  if (const auto address = UnixAddress::of(path); address && is_socket(path) && !is_served(*address))
+    ::unlink(path.c_str());
 }
 
-ControlServer::ControlServer(std::string path, drivers::KernelDescriptor listener, std::map<std::string, ControlHandler> handlers,
-                             int first_descriptor, void (*enter_thread)())
-    : path_(std::move(path)), first_descriptor_(first_descriptor), enter_thread_(enter_thread), listener_(std::move(listener)),
-      stop_(drivers::KernelDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)).at_or_above(first_descriptor)), handlers_(std::move(handlers)) {
+ControlServer::ControlServer(std::string path, drivers::KernelDescriptor listener,
+                             std::map<std::string, ControlHandler> handlers, int first_descriptor,
+                             void (*enter_thread)())
+    : path_(std::move(path)),
+      first_descriptor_(first_descriptor),
+      enter_thread_(enter_thread),
+      listener_(std::move(listener)),
+      stop_(
+          drivers::KernelDescriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)).at_or_above(first_descriptor)),
+      handlers_(std::move(handlers)) {
   // Signals are for the program's own threads; those made here inherit this mask.
   sigset_t all;
   sigset_t before;
@@ -152,7 +170,8 @@ void ControlServer::accept_clients() {
     std::array<pollfd, 2> waiting = {pollfd{listener_.get(), POLLIN, 0}, pollfd{stop_.get(), POLLIN, 0}};
     ::poll(waiting.data(), waiting.size(), -1);
     if (waiting[1].revents != 0) break;
-    auto fd = drivers::KernelDescriptor(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC)).at_or_above(first_descriptor_);
+    auto fd = drivers::KernelDescriptor(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC))
+                  .at_or_above(first_descriptor_);
     remove_done();
     if (fd) take_client(std::move(fd));
   }
@@ -213,7 +232,8 @@ void ControlServer::answer(const std::string& line, ControlReply& reply) {
   if (!question.is_object() || command == question.end() || !command->is_string())
     return reply.fail("a question is a line with a JSON object that has a \"command\"");
   const auto handler = handlers_.find(command->get<std::string>());
-  if (handler == handlers_.end()) return reply.fail("this control socket knows no command '" + command->get<std::string>() + "'");
+  if (handler == handlers_.end())
+    return reply.fail("this control socket knows no command '" + command->get<std::string>() + "'");
   handler->second(question, reply);
   if (!reply.failed_) reply.send_line(dump(json{{"end", true}}));
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The control socket of a running stack: a unix stream socket on which other processes ask, a line of JSON a question.
+// The control socket of a running stack: a unix stream socket on which other processes ask, a line of JSON a
+// question.
 //
 //   asked      {"command": "ss", …arguments}
 //   answered   {"data": …}    any number of them: one for a table, as many as there are for a stream
 //              {"end": true} or {"error": "one sentence"}    then the next question may be asked
-//   said       {…}    what a question under way hears from its client: input for nc, {"stop": true}; each command says what it takes.
+//   said       {…}    what a question under way hears from its client: input for nc, {"stop": true}; each
+//   command says what it takes.
 //                     A line that comes after the end is the next question
 #pragma once
 
@@ -44,12 +46,15 @@ class ControlReply {
   void fail(const std::string& sentence);
   // Waits for a stream's next look at the stack. False when the client has gone or the server ends.
   bool wait(Duration duration);
-  // The next object that the client said while it is answered; nothing: it said none in that time, or is gone (open()).
+  // The next object that the client said while it is answered; nothing: it said none in that time, or is gone
+  // (open()).
   std::optional<nlohmann::json> receive(Duration duration);
   bool open() const { return open_; }
-  // For who waits for other things too: the client, asked for `events` (POLLIN: it says something; POLLRDHUP: it goes), and the
-  // server's end.
-  std::array<pollfd, 2> ends(short events) const { return {pollfd{client_, events, 0}, pollfd{stop_, POLLIN, 0}}; }
+  // For who waits for other things too: the client, asked for `events` (POLLIN: it says something; POLLRDHUP:
+  // it goes), and the server's end.
+  std::array<pollfd, 2> ends(short events) const {
+    return {pollfd{client_, events, 0}, pollfd{stop_, POLLIN, 0}};
+  }
 
  private:
   friend class ControlServer;
@@ -63,18 +68,19 @@ class ControlReply {
   bool failed_ = false;
 };
 
-// Called in a thread of the client's own; takes the stack's lock by itself (StackHost::with). May take as long as it likes, as
-// long as it heeds what send() and wait() answer.
+// Called in a thread of the client's own; takes the stack's lock by itself (StackHost::with). May take as
+// long as it likes, as long as it heeds what send() and wait() answer.
 using ControlHandler = std::function<void(const nlohmann::json& question, ControlReply& reply)>;
 
 class ControlServer {
  public:
-  // Makes the socket at `path` and serves it. A socket that nobody serves any more is replaced; one that is served, or a file
-  // that is none, is an error (one sentence).
-  // In a process that has a program of its own: its descriptors are numbered from `first_descriptor` on, and each of its threads
-  // calls `enter_thread` first.
-  static std::expected<std::unique_ptr<ControlServer>, std::string> open(const std::string& path, std::map<std::string, ControlHandler> handlers,
-                                                                         int first_descriptor = 0, void (*enter_thread)() = nullptr);
+  // Makes the socket at `path` and serves it. A socket that nobody serves any more is replaced; one that is
+  // served, or a file that is none, is an error (one sentence). In a process that has a program of its own:
+  // its descriptors are numbered from `first_descriptor` on, and each of its threads calls `enter_thread`
+  // first.
+  static std::expected<std::unique_ptr<ControlServer>, std::string> open(
+      const std::string& path, std::map<std::string, ControlHandler> handlers, int first_descriptor = 0,
+      void (*enter_thread)() = nullptr);
   // Removes a socket that a server has left behind which was killed.
   static void remove_left_behind(const std::string& path);
   // Ends the clients' answers and removes the socket.
@@ -91,8 +97,8 @@ class ControlServer {
     std::thread thread;
   };
 
-  ControlServer(std::string path, drivers::KernelDescriptor listener, std::map<std::string, ControlHandler> handlers, int first_descriptor,
-                void (*enter_thread)());
+  ControlServer(std::string path, drivers::KernelDescriptor listener,
+                std::map<std::string, ControlHandler> handlers, int first_descriptor, void (*enter_thread)());
   void accept_clients();
   void take_client(drivers::KernelDescriptor fd);
   void serve_client(Client& client);
@@ -103,9 +109,9 @@ class ControlServer {
   int first_descriptor_;
   void (*enter_thread_)();
   drivers::KernelDescriptor listener_;
-  drivers::KernelDescriptor stop_;                    // eventfd; readable = end
+  drivers::KernelDescriptor stop_;  // eventfd; readable = end
   const std::map<std::string, ControlHandler> handlers_;
-  std::vector<std::unique_ptr<Client>> clients_;      // the accepting thread's
+  std::vector<std::unique_ptr<Client>> clients_;  // the accepting thread's
   std::thread accepting_;
 };
 

@@ -15,11 +15,12 @@ namespace {
 
 // Ticks without a turn after which the service thread sleeps for good, until a driver that leaves wakes it.
 constexpr int kIdleTicksMax = 64;
-// Looks in a row that find a device in error: then its interface is gone, and to look on would be to look without end. A packet
-// socket tells of an interface that went down once or twice, and recovers.
+// Looks in a row that find a device in error: then its interface is gone, and to look on would be to look
+// without end. A packet socket tells of an interface that went down once or twice, and recovers.
 constexpr int kDeviceErrorsMax = 16;
-// Ticks in a row that find the program on another processor before the kernel's side is told to leave that one alone: a change may
-// reorder frames that are under way, and a program of many threads is nowhere for long.
+// Ticks in a row that find the program on another processor before the kernel's side is told to leave that
+// one alone: a change may reorder frames that are under way, and a program of many threads is nowhere for
+// long.
 constexpr int kSteadyTicksMin = 16;
 
 }  // namespace
@@ -155,8 +156,8 @@ void StackHost::serve() {
     const bool no_turns = stats_.turns == turns;
     idle_ticks = no_turns ? idle_ticks + 1 : 0;
     if (driver_ == nullptr && no_turns) {
-      // A program that is busy with calls will soon wait in one and drive; until then it is spared another thread that wakes for
-      // every frame.
+      // A program that is busy with calls will soon wait in one and drive; until then it is spared another
+      // thread that wakes for every frame.
       if (calls_ == calls) {
         service_drive(lock);
       } else {
@@ -175,8 +176,9 @@ void StackHost::serve() {
     ++stats_.ticks;
     service_futex_.arm();
     lock.release();
-    // A tick that finds the lock taken has its answer: the program is in a call. To wait for the lock would cost that program a
-    // system call at each of its own, for as long as it writes in bulk and the lock is rarely free.
+    // A tick that finds the lock taken has its answer: the program is in a call. To wait for the lock would
+    // cost that program a system call at each of its own, for as long as it writes in bulk and the lock is
+    // rarely free.
     while (service_futex_.wait(until) == Futex::Outcome::kDeadline) {
       steer();
       if (mutex_.try_lock()) {
@@ -215,7 +217,8 @@ void StackHost::service_turns(Lock& lock) {
   service_leaves();
 }
 
-// Calls that found the service thread driving may sleep: one of them is to drive now, not only at the next tick.
+// Calls that found the service thread driving may sleep: one of them is to drive now, not only at the next
+// tick.
 void StackHost::service_leaves() {
   if (driver_ != &service_) return;
   driver_ = nullptr;

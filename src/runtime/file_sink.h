@@ -23,6 +23,7 @@ class FileSink final : public link::ByteSink {
 
 // Creates the file, or empties it. What went wrong is one sentence. "-" is standard output. Its
 // descriptor is `first_descriptor` or above.
-std::expected<std::unique_ptr<FileSink>, std::string> open_file_sink(const std::string& path, int first_descriptor = 0);
+std::expected<std::unique_ptr<FileSink>, std::string> open_file_sink(const std::string& path,
+                                                                     int first_descriptor = 0);
 
 }  // namespace tapir::runtime

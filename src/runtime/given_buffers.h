@@ -12,7 +12,8 @@
 
 namespace tapir::runtime {
 
-// Buffers of programs that are given at a time. Without a limit a program whose peers read nothing holds ever more of them.
+// Buffers of programs that are given at a time. Without a limit a program whose peers read nothing holds ever
+// more of them.
 inline constexpr std::size_t kGivenBuffersMax = 4096;
 
 // Guarded by the stack's lock.
@@ -54,7 +55,7 @@ class GivenBuffers {
   std::size_t size() const { return count_; }
 
  private:
-  Loan* ended_ = nullptr;   // those that are to be collected
+  Loan* ended_ = nullptr;  // those that are to be collected
   std::size_t count_ = 0;
 };
 

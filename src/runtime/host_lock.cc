@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The lock: who wants it is counted, signals and cancellation wait while it is held, and wake-ups are sent once it is free.
+// The lock: who wants it is counted, signals and cancellation wait while it is held, and wake-ups are sent
+// once it is free.
 #include <pthread.h>
 #include <sched.h>
 #include <sys/eventfd.h>
@@ -14,7 +15,8 @@ namespace tapir::runtime {
 
 void StackHost::Lock::acquire() {
   SignalWatch& signals = signal_watch();
-  if (signals.busy.fetch_add(1, std::memory_order_relaxed) == 0) ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &signals.cancel_state);
+  if (signals.busy.fetch_add(1, std::memory_order_relaxed) == 0)
+    ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &signals.cancel_state);
   if (host_.mutex_.try_lock()) return;
   host_.contenders_.fetch_add(1, std::memory_order_relaxed);
   host_.mutex_.lock();

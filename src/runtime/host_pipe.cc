@@ -25,16 +25,17 @@ struct Lane {
   std::deque<Passing> waiting;
   std::size_t bytes = 0;
   bool receiver_gone = false;
-  drivers::KernelDescriptor readable{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};   // set while something waits
+  drivers::KernelDescriptor readable{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};  // set while something waits
 };
 
 struct Cable {
-  std::array<Lane, 2> lanes;   // lanes[i] leads to end i
+  std::array<Lane, 2> lanes;  // lanes[i] leads to end i
 };
 
 class End final : public link::Device {
  public:
-  End(std::shared_ptr<Cable> cable, std::size_t index, const HostPipeConfig& config) : cable_(std::move(cable)), index_(index), config_(config) {}
+  End(std::shared_ptr<Cable> cable, std::size_t index, const HostPipeConfig& config)
+      : cable_(std::move(cable)), index_(index), config_(config) {}
   ~End() override {
     Lane& lane = in();
     const std::lock_guard lock(lane.mutex);
@@ -47,7 +48,12 @@ class End final : public link::Device {
   link::MacAddress mac() const override { return {2, 0, 0, 0, 0, static_cast<std::uint8_t>(index_ + 1)}; }
   link::Offloads offloads() const override {
     if (!config_.super_segments) return {};
-    return {.tx_checksum = true, .rx_checksum = true, .tso = true, .uso = true, .gso_max_size = 65535, .gso_max_segs = 65535};
+    return {.tx_checksum = true,
+            .rx_checksum = true,
+            .tso = true,
+            .uso = true,
+            .gso_max_size = 65535,
+            .gso_max_segs = 65535};
   }
 
   std::size_t room() const override {
@@ -115,7 +121,8 @@ class End final : public link::Device {
 
 }  // namespace
 
-std::pair<std::unique_ptr<link::Device>, std::unique_ptr<link::Device>> make_host_pipe(const HostPipeConfig& config) {
+std::pair<std::unique_ptr<link::Device>, std::unique_ptr<link::Device>> make_host_pipe(
+    const HostPipeConfig& config) {
   auto cable = std::make_shared<Cable>();
   return {std::make_unique<End>(cable, 0, config), std::make_unique<End>(cable, 1, config)};
 }

@@ -25,7 +25,8 @@ class MixedPoll {
       : ours_(ours), kernel_(kernel), timeout_(timeout), mask_(mask) {}
   std::optional<socket::Result<long>> step(socket::Sockets& sockets, Instant now) {
     start(now);
-    long ready = std::count_if(kernel_.begin(), kernel_.end(), [](const pollfd& one) { return one.revents != 0; });
+    long ready =
+        std::count_if(kernel_.begin(), kernel_.end(), [](const pollfd& one) { return one.revents != 0; });
     ready += held_.poll(sockets, ours_, ready != 0 || now >= deadline_, now);
     if (ready != 0 || now >= deadline_) return ready;
     return std::nullopt;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// StackHost's socket calls: those that never wait go straight to socket::Sockets, the others by way of their blocking form.
-#include "runtime/stack_host.h"
-
+// StackHost's socket calls: those that never wait go straight to socket::Sockets, the others by way of their
+// blocking form.
 #include <cerrno>
+
+#include "runtime/stack_host.h"
 
 namespace tapir::runtime {
 namespace {
@@ -25,15 +26,20 @@ Result<int> narrowed(Result<long> result) {
 }  // namespace
 
 Result<Descriptor> StackHost::socket(int domain, int type, int protocol) {
-  return with([&](stack::Stack&, socket::Sockets& sockets, Instant now) { return sockets.socket(domain, type, protocol, now); });
+  return with([&](stack::Stack&, socket::Sockets& sockets, Instant now) {
+    return sockets.socket(domain, type, protocol, now);
+  });
 }
 
 Result<int> StackHost::bind(Descriptor fd, const sockaddr* address, socklen_t length) {
-  return with([&](stack::Stack&, socket::Sockets& sockets, Instant now) { return sockets.bind(fd, address, length, now); });
+  return with([&](stack::Stack&, socket::Sockets& sockets, Instant now) {
+    return sockets.bind(fd, address, length, now);
+  });
 }
 
 Result<int> StackHost::listen(Descriptor fd, int backlog) {
-  return with([&](stack::Stack&, socket::Sockets& sockets, Instant now) { return sockets.listen(fd, backlog, now); });
+  return with(
+      [&](stack::Stack&, socket::Sockets& sockets, Instant now) { return sockets.listen(fd, backlog, now); });
 }
 
 Result<Descriptor> StackHost::accept(Descriptor fd, sockaddr* address, socklen_t* length, int flags) {
@@ -46,9 +52,12 @@ Result<int> StackHost::connect(Descriptor fd, const sockaddr* address, socklen_t
   return narrowed(run(call, fd));
 }
 
-Result<long> StackHost::send(Descriptor fd, const void* data, std::size_t size, int flags) { return sendto(fd, data, size, flags, nullptr, 0); }
+Result<long> StackHost::send(Descriptor fd, const void* data, std::size_t size, int flags) {
+  return sendto(fd, data, size, flags, nullptr, 0);
+}
 
-Result<long> StackHost::sendto(Descriptor fd, const void* data, std::size_t size, int flags, const sockaddr* to, socklen_t length) {
+Result<long> StackHost::sendto(Descriptor fd, const void* data, std::size_t size, int flags,
+                               const sockaddr* to, socklen_t length) {
   iovec piece;
   return sendmsg(fd, message_of(piece, data, size, to, length), flags);
 }
@@ -65,9 +74,12 @@ Result<long> StackHost::send_lent(Descriptor fd, const void* data, std::size_t s
   return run(call, fd);
 }
 
-Result<long> StackHost::recv(Descriptor fd, void* data, std::size_t size, int flags) { return recvfrom(fd, data, size, flags, nullptr, nullptr); }
+Result<long> StackHost::recv(Descriptor fd, void* data, std::size_t size, int flags) {
+  return recvfrom(fd, data, size, flags, nullptr, nullptr);
+}
 
-Result<long> StackHost::recvfrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from, socklen_t* length) {
+Result<long> StackHost::recvfrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from,
+                                 socklen_t* length) {
   socket::BlockingReceiveFrom call(fd, data, size, flags, from, length);
   return run(call, fd);
 }
@@ -82,7 +94,8 @@ Result<int> StackHost::sendmmsg(Descriptor fd, mmsghdr* messages, unsigned count
   return narrowed(run(call, fd));
 }
 
-Result<int> StackHost::recvmmsg(Descriptor fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
+Result<int> StackHost::recvmmsg(Descriptor fd, mmsghdr* messages, unsigned count, int flags,
+                                timespec* timeout) {
   socket::BlockingReceiveMany call(fd, messages, count, flags, timeout);
   return narrowed(run(call, fd));
 }
@@ -98,7 +111,8 @@ Result<long> StackHost::writev(Descriptor fd, const iovec* pieces, int count) {
 }
 
 Result<int> StackHost::shutdown(Descriptor fd, int how) {
-  return with([&](stack::Stack&, socket::Sockets& sockets, Instant now) { return sockets.shutdown(fd, how, now); });
+  return with(
+      [&](stack::Stack&, socket::Sockets& sockets, Instant now) { return sockets.shutdown(fd, how, now); });
 }
 
 Result<int> StackHost::close(Descriptor fd) {
@@ -129,27 +143,38 @@ Result<Descriptor> StackHost::dup3(Descriptor fd, Descriptor to, int flags) {
 }
 
 Result<int> StackHost::getsockname(Descriptor fd, sockaddr* address, socklen_t* length) {
-  return with([&](stack::Stack&, socket::Sockets& sockets, Instant) { return sockets.getsockname(fd, address, length); });
+  return with([&](stack::Stack&, socket::Sockets& sockets, Instant) {
+    return sockets.getsockname(fd, address, length);
+  });
 }
 
 Result<int> StackHost::getpeername(Descriptor fd, sockaddr* address, socklen_t* length) {
-  return with([&](stack::Stack&, socket::Sockets& sockets, Instant) { return sockets.getpeername(fd, address, length); });
+  return with([&](stack::Stack&, socket::Sockets& sockets, Instant) {
+    return sockets.getpeername(fd, address, length);
+  });
 }
 
 Result<int> StackHost::getsockopt(Descriptor fd, int level, int name, void* value, socklen_t* length) {
-  return with([&](stack::Stack&, socket::Sockets& sockets, Instant now) { return sockets.getsockopt(fd, level, name, value, length, now); });
+  return with([&](stack::Stack&, socket::Sockets& sockets, Instant now) {
+    return sockets.getsockopt(fd, level, name, value, length, now);
+  });
 }
 
 Result<int> StackHost::setsockopt(Descriptor fd, int level, int name, const void* value, socklen_t length) {
-  return with([&](stack::Stack&, socket::Sockets& sockets, Instant now) { return sockets.setsockopt(fd, level, name, value, length, now); });
+  return with([&](stack::Stack&, socket::Sockets& sockets, Instant now) {
+    return sockets.setsockopt(fd, level, name, value, length, now);
+  });
 }
 
 Result<int> StackHost::ioctl(Descriptor fd, unsigned long request, void* argument) {
-  return with([&](stack::Stack&, socket::Sockets& sockets, Instant now) { return sockets.ioctl(fd, request, argument, now); });
+  return with([&](stack::Stack&, socket::Sockets& sockets, Instant now) {
+    return sockets.ioctl(fd, request, argument, now);
+  });
 }
 
 Result<int> StackHost::fcntl(Descriptor fd, int command, long argument) {
-  return with([&](stack::Stack&, socket::Sockets& sockets, Instant) { return sockets.fcntl(fd, command, argument); });
+  return with(
+      [&](stack::Stack&, socket::Sockets& sockets, Instant) { return sockets.fcntl(fd, command, argument); });
 }
 
 Result<int> StackHost::poll(std::span<pollfd> descriptors, std::optional<Duration> timeout) {
@@ -162,10 +187,13 @@ Result<Descriptor> StackHost::epoll_create1(int flags) {
 }
 
 Result<int> StackHost::epoll_ctl(Descriptor epfd, int operation, Descriptor fd, epoll_event* event) {
-  return with([&](stack::Stack&, socket::Sockets& sockets, Instant now) { return sockets.epoll_ctl(epfd, operation, fd, event, now); });
+  return with([&](stack::Stack&, socket::Sockets& sockets, Instant now) {
+    return sockets.epoll_ctl(epfd, operation, fd, event, now);
+  });
 }
 
-Result<int> StackHost::epoll_wait(Descriptor epfd, std::span<epoll_event> events, std::optional<Duration> timeout) {
+Result<int> StackHost::epoll_wait(Descriptor epfd, std::span<epoll_event> events,
+                                  std::optional<Duration> timeout) {
   socket::BlockingEpollWait call(epfd, events, timeout);
   return narrowed(run(call, epfd));
 }

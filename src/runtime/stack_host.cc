@@ -11,8 +11,8 @@
 namespace tapir::runtime {
 namespace {
 
-// Rounds of output and completions after one call. What still follows then is the driver's next turn; without it two calls
-// that feed each other over loopback would hold the lock for ever.
+// Rounds of output and completions after one call. What still follows then is the driver's next turn; without
+// it two calls that feed each other over loopback would hold the lock for ever.
 constexpr int kSettleRoundsMax = 64;
 
 HostConfig completed(HostConfig config) {
@@ -24,8 +24,10 @@ HostConfig completed(HostConfig config) {
 }  // namespace
 
 StackHost::StackHost(HostConfig config)
-    : config_(completed(std::move(config))), stack_(config_.stack, monotonic_now()),
-      sockets_(stack_, config_.first_descriptor, config_.descriptors_max), kick_(drivers::make_eventfd(config_.first_kernel_descriptor)) {
+    : config_(completed(std::move(config))),
+      stack_(config_.stack, monotonic_now()),
+      sockets_(stack_, config_.first_descriptor, config_.descriptors_max),
+      kick_(drivers::make_eventfd(config_.first_kernel_descriptor)) {
   TAPIR_INVARIANT(kick_, "the process has a descriptor left for an eventfd");
   polled_.push_back({kick_.get(), POLLIN, 0});
   device_errors_.push_back(0);
@@ -86,13 +88,16 @@ InterfaceId StackHost::add_interface(stack::InterfaceConfig config, std::unique_
 namespace {
 
 std::expected<InterfaceId, std::string> added(InterfaceId id, const std::string& name) {
-  if (id == kNoInterface) return std::unexpected("the stack has an interface named " + name + " already, or as many as it can have");
+  if (id == kNoInterface)
+    return std::unexpected("the stack has an interface named " + name +
+                           " already, or as many as it can have");
   return id;
 }
 
 }  // namespace
 
-std::expected<InterfaceId, std::string> StackHost::add_tap(const drivers::TapConfig& tap, stack::InterfaceConfig interface) {
+std::expected<InterfaceId, std::string> StackHost::add_tap(const drivers::TapConfig& tap,
+                                                           stack::InterfaceConfig interface) {
   auto device = drivers::open_tap(tap);
   if (!device) return std::unexpected(device.error());
   if (interface.name.empty()) interface.name = (*device)->name();
@@ -101,7 +106,8 @@ std::expected<InterfaceId, std::string> StackHost::add_tap(const drivers::TapCon
   return added(add_interface(std::move(interface), std::move(*device)), name);
 }
 
-std::expected<InterfaceId, std::string> StackHost::add_inherited_tap(drivers::KernelDescriptor tap, stack::InterfaceConfig interface) {
+std::expected<InterfaceId, std::string> StackHost::add_inherited_tap(drivers::KernelDescriptor tap,
+                                                                     stack::InterfaceConfig interface) {
   auto device = drivers::adopt_tap(std::move(tap).at_or_above(config_.first_kernel_descriptor));
   if (!device) return std::unexpected(device.error());
   interface.name = (*device)->name();
@@ -110,7 +116,8 @@ std::expected<InterfaceId, std::string> StackHost::add_inherited_tap(drivers::Ke
   return added(add_interface(std::move(interface), std::move(*device)), name);
 }
 
-std::expected<void, std::string> StackHost::set_up_kernel_end(const std::string& tap, const std::optional<IpPrefix>& address) {
+std::expected<void, std::string> StackHost::set_up_kernel_end(const std::string& tap,
+                                                              const std::optional<IpPrefix>& address) {
   if (address) {
     if (auto set = drivers::add_address(tap, *address); !set) return set;
   }
@@ -134,7 +141,8 @@ std::expected<void, std::string> StackHost::capture_to(const std::string& path) 
   return {};
 }
 
-std::expected<InterfaceId, std::string> StackHost::add_packet(const drivers::PacketConfig& packet, stack::InterfaceConfig interface) {
+std::expected<InterfaceId, std::string> StackHost::add_packet(const drivers::PacketConfig& packet,
+                                                              stack::InterfaceConfig interface) {
   auto device = drivers::open_packet(packet);
   if (!device) return std::unexpected(device.error());
   if (interface.name.empty()) interface.name = (*device)->name();
@@ -143,8 +151,11 @@ std::expected<InterfaceId, std::string> StackHost::add_packet(const drivers::Pac
   return added(add_interface(std::move(interface), std::move(*device)), name);
 }
 
-bool StackHost::add_route(IpPrefix destination, IpAddress gateway, InterfaceId interface, std::uint32_t metric) {
-  return with([&](stack::Stack& stack, socket::Sockets&, Instant now) { return stack.add_route(destination, gateway, interface, metric, now); });
+bool StackHost::add_route(IpPrefix destination, IpAddress gateway, InterfaceId interface,
+                          std::uint32_t metric) {
+  return with([&](stack::Stack& stack, socket::Sockets&, Instant now) {
+    return stack.add_route(destination, gateway, interface, metric, now);
+  });
 }
 
 std::expected<std::string, std::string> StackHost::sysctl_get(std::string_view name) {
@@ -152,7 +163,8 @@ std::expected<std::string, std::string> StackHost::sysctl_get(std::string_view n
 }
 
 std::expected<void, std::string> StackHost::sysctl_set(std::string_view name, std::string_view value) {
-  return with([&](stack::Stack& stack, socket::Sockets&, Instant now) { return stack.sysctl_set(name, value, now); });
+  return with(
+      [&](stack::Stack& stack, socket::Sockets&, Instant now) { return stack.sysctl_set(name, value, now); });
 }
 
 HostStats StackHost::stats() {

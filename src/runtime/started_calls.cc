@@ -127,9 +127,11 @@ void StackHost::give_back(std::uint64_t name) {
 
 Result<long> StackHost::give(Descriptor fd, Bytes bytes, std::shared_ptr<void> owner, int flags) {
   // Too little to be worth a span of its own, or it goes with a SYN, which is kept apart.
-  if (bytes.size() < kLoanMin || (flags & MSG_FASTOPEN) != 0) return send(fd, bytes.data(), bytes.size(), flags);
+  if (bytes.size() < kLoanMin || (flags & MSG_FASTOPEN) != 0)
+    return send(fd, bytes.data(), bytes.size(), flags);
   // The call is a user too, so that the buffer is not back before all of it was offered.
-  GivenBuffers::Buffer* const buffer = with([&](stack::Stack&, socket::Sockets&, Instant) { return given_.take(std::move(owner)); });
+  GivenBuffers::Buffer* const buffer =
+      with([&](stack::Stack&, socket::Sockets&, Instant) { return given_.take(std::move(owner)); });
   if (buffer == nullptr) return socket::fail(ENOBUFS);
   const Result<long> sent = send_lent(fd, bytes.data(), bytes.size(), *buffer, flags);
   with([&](stack::Stack&, socket::Sockets&, Instant) { buffer->end_use(); });

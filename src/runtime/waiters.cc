@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calls that wait: which, until they are answered; asleep, interrupted, or their descriptor closed under them.
+// Calls that wait: which, until they are answered; asleep, interrupted, or their descriptor closed under
+// them.
 #include <pthread.h>
 #include <sys/eventfd.h>
 
@@ -14,11 +15,13 @@
 namespace tapir::runtime {
 namespace {
 
-// Frames that wait to be read when a look at what is ready leaves the devices alone: two super-segments, with a turn's 256 KiB more
-// a part of a core's cache. A queue that grows to the window instead is read from memory, at a fifth of the speed.
+// Frames that wait to be read when a look at what is ready leaves the devices alone: two super-segments, with
+// a turn's 256 KiB more a part of a core's cache. A queue that grows to the window instead is read from
+// memory, at a fifth of the speed.
 constexpr std::size_t kUnreadFramesMax = 2;
-// Bytes that a program writes between two looks for ACKs. What is acknowledged gives its memory back, so that a stream goes through as
-// much as this and no more: a quarter of a core's cache. The window instead is memory, for both copies.
+// Bytes that a program writes between two looks for ACKs. What is acknowledged gives its memory back, so that
+// a stream goes through as much as this and no more: a quarter of a core's cache. The window instead is
+// memory, for both copies.
 constexpr std::size_t kWrittenBytesMax = 256 * 1024;
 
 }  // namespace
@@ -33,7 +36,8 @@ StackHost::Waiter** StackHost::chain_of(Descriptor fd) {
 }
 
 void StackHost::enlist(Waiter& waiter) {
-  if (waiter.fd_ >= 0 && static_cast<std::size_t>(waiter.fd_) >= chains_.size()) chains_.resize(static_cast<std::size_t>(waiter.fd_) * 2 + 8);
+  if (waiter.fd_ >= 0 && static_cast<std::size_t>(waiter.fd_) >= chains_.size())
+    chains_.resize(static_cast<std::size_t>(waiter.fd_) * 2 + 8);
   waiter.previous_ = waiter.next_ = nullptr;
   if (Waiter** head = chain_of(waiter.fd_)) {
     waiter.next_ = *head;
@@ -84,7 +88,8 @@ void StackHost::answer_all(Descriptor fd, Result<long> with) {
 
 bool StackHost::complete_ready(Instant now) {
   const std::span<const socket::Woken> woken = sockets_.take_woken(now);
-  if (sockets_.signals()) [[unlikely]] tell_signals();
+  if (sockets_.signals()) [[unlikely]]
+    tell_signals();
   if ((woken.empty() && watchers_ == 0) || (newest_ == nullptr && newest_started_ == nullptr)) return false;
   candidates_.clear();
   const auto collect = [this](Waiter* chain) {
@@ -107,8 +112,10 @@ bool StackHost::complete_ready(Instant now) {
 void StackHost::tell_signals() {
   for (auto one = sockets_.poll_signal(); one.number >= 0; one = sockets_.poll_signal()) {
     Waiter** const chain = one.descriptor >= 0 ? chain_of(one.descriptor) : nullptr;
-    for (const Waiter* waiter = chain != nullptr ? *chain : nullptr; waiter != nullptr; waiter = waiter->next_)
-      if (waiter->waits_for_data()) one.what &= static_cast<std::uint8_t>(~(socket::kSignalReadable | socket::kSignalHangUp));
+    for (const Waiter* waiter = chain != nullptr ? *chain : nullptr; waiter != nullptr;
+         waiter = waiter->next_)
+      if (waiter->waits_for_data())
+        one.what &= static_cast<std::uint8_t>(~(socket::kSignalReadable | socket::kSignalHangUp));
     if (one.what != 0 && config_.on_signal != nullptr) config_.on_signal(one.number, one.what);
   }
 }
@@ -123,20 +130,25 @@ Result<long> StackHost::run_to_answer(Waiter& waiter) {
   Lock lock(*this);
   ++calls_;
   const Instant now = monotonic_now();
-  // Frames stay with the devices while the program has enough to read: what is taken early is cold when it is read. But not for
-  // long, or a program that always finds something ready would leave them to the service thread.
+  // Frames stay with the devices while the program has enough to read: what is taken early is cold when it is
+  // read. But not for long, or a program that always finds something ready would leave them to the service
+  // thread.
   const bool may_turn = driver_ == nullptr || driver_ == &service_;
-  // So an epoll set tells what it has before more comes: a server that accepts one connection a wait (nginx) takes those that one
-  // turn brought before the next brings their requests. Else each wait serves all that were accepted, and who came last waits until
-  // the others were served as often as there are connections before it.
+  // So an epoll set tells what it has before more comes: a server that accepts one connection a wait (nginx)
+  // takes those that one turn brought before the next brings their requests. Else each wait serves all that
+  // were accepted, and who came last waits until the others were served as often as there are connections
+  // before it.
   const bool has_enough = stack_.frames().in_use() > kUnreadFramesMax || waiter.has_list();
   bool looked = false;
   const auto look = [&] { looked = !turn(now); };
   const bool wrote_much = send_bytes() > send_bytes_at_turn_ + kWrittenBytesMax;
-  if (may_turn && ((waiter.looks() && !has_enough) || wrote_much || now - last_turn_ >= config_.drive_grace / 2)) look();
+  if (may_turn &&
+      ((waiter.looks() && !has_enough) || wrote_much || now - last_turn_ >= config_.drive_grace / 2))
+    look();
   auto answered = waiter.step(sockets_, now);
   // A look that finds nothing must not miss what waits in the devices.
-  if (may_turn && has_enough && last_turn_ != now && waiter.looks() && (!answered || answered->value_or(1) == 0)) {
+  if (may_turn && has_enough && last_turn_ != now && waiter.looks() &&
+      (!answered || answered->value_or(1) == 0)) {
     look();
     answered = waiter.step(sockets_, now);
   }
@@ -158,7 +170,8 @@ Result<long> StackHost::run_to_answer(Waiter& waiter) {
   // Not so when a handler has left all of them and then came back.
   if (signal_watch().calls != 0) --signal_watch().calls;
   let_go_of_aside(waiter);
-  // Whom the driver that left has woken may be about to leave too: nobody may be left asleep without a driver.
+  // Whom the driver that left has woken may be about to leave too: nobody may be left asleep without a
+  // driver.
   if (driver_ == nullptr) hand_over();
   return *waiter.answer_;
 }
@@ -167,7 +180,8 @@ void StackHost::interrupt(Waiter& waiter) {
   if (waiter.answer_) return;
   if (waiter.restartable()) {
     const SignalWatch& signals = signal_watch();
-    const bool restarts = signals_are_watched() ? signals.unrestarted.load() == waiter.unrestarted_ : all_handlers_restart();
+    const bool restarts =
+        signals_are_watched() ? signals.unrestarted.load() == waiter.unrestarted_ : all_handlers_restart();
     waiter.handled_ = signals.handled.load();
     if (restarts) return;
   }
@@ -214,7 +228,8 @@ void StackHost::sleep(Lock& lock, Waiter& waiter) {
     SignalWatch& signals = signal_watch();
     signals.futex.store(&waiter.futex_);
     lock.release();
-    outcome = signals.handled.load() != waiter.handled_ ? Futex::Outcome::kInterrupted : waiter.futex_.wait(deadline);
+    outcome = signals.handled.load() != waiter.handled_ ? Futex::Outcome::kInterrupted
+                                                        : waiter.futex_.wait(deadline);
     signals.futex.store(nullptr);
     lock.acquire();
     if (signals.handled.load() != waiter.handled_) outcome = Futex::Outcome::kInterrupted;
@@ -252,12 +267,15 @@ Futex::Outcome StackHost::sleep_in_kernel(Lock& lock, Waiter& waiter, Instant de
   signals.bell.store(bell);
   lock.release();
   const bool early = signals.handled.load() != waiter.handled_;
-  const int result = early ? -1 : ::ppoll(polled.data(), polled.size(), deadline == kNever ? nullptr : &timeout, waiter.mask());
+  const int result =
+      early ? -1
+            : ::ppoll(polled.data(), polled.size(), deadline == kNever ? nullptr : &timeout, waiter.mask());
   const int error = early ? EINTR : errno;
   signals.bell.store(-1);
   lock.acquire();
   if (std::exchange(waiter.bell_, -1) >= 0) bells_.push_back(bell);
-  if ((result < 0 && error == EINTR) || signals.handled.load() != waiter.handled_) return Futex::Outcome::kInterrupted;
+  if ((result < 0 && error == EINTR) || signals.handled.load() != waiter.handled_)
+    return Futex::Outcome::kInterrupted;
   if (result == 0) return Futex::Outcome::kDeadline;
   take_kernel_readiness(waiter, std::span(polled).subspan(1));
   return Futex::Outcome::kWoken;
@@ -265,7 +283,8 @@ Futex::Outcome StackHost::sleep_in_kernel(Lock& lock, Waiter& waiter, Instant de
 
 void StackHost::take_kernel_readiness(Waiter& waiter, std::span<const pollfd> polled) {
   std::copy(polled.begin(), polled.end(), waiter.kernel().begin());
-  waiter.kernel_ready_ = std::any_of(polled.begin(), polled.end(), [](const pollfd& one) { return one.revents != 0; });
+  waiter.kernel_ready_ =
+      std::any_of(polled.begin(), polled.end(), [](const pollfd& one) { return one.revents != 0; });
 }
 
 // ---- a descriptor that is closed while calls wait on it ----

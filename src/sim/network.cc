@@ -11,7 +11,8 @@ namespace {
 
 // Not zero, so that nothing can mistake "never yet" for the beginning.
 constexpr Instant kBeginning = Instant(1h);
-// Rounds at one instant: more means that two stacks answer each other without end, which is a bug to be found, not waited for.
+// Rounds at one instant: more means that two stacks answer each other without end, which is a bug to be
+// found, not waited for.
 constexpr int kRoundsPerInstantMax = 100'000;
 
 }  // namespace
@@ -29,17 +30,25 @@ Host& Network::add_host(std::string name, std::size_t memory_limit) {
   return *hosts_.back();
 }
 
-void Network::connect(Host& a, const IpPrefix& address_a, Host& b, const IpPrefix& address_b, const CableConfig& cable) {
+void Network::connect(Host& a, const IpPrefix& address_a, Host& b, const IpPrefix& address_b,
+                      const CableConfig& cable) {
   link::PipeConfig pipe = cable.pipe;
   ++cables_;
   for (std::uint8_t end = 0; end < 2; ++end) {
-    pipe.macs[end] = {0x02, 0, static_cast<std::uint8_t>(cables_ >> 16), static_cast<std::uint8_t>(cables_ >> 8), static_cast<std::uint8_t>(cables_), end};
+    pipe.macs[end] = {0x02,
+                      0,
+                      static_cast<std::uint8_t>(cables_ >> 16),
+                      static_cast<std::uint8_t>(cables_ >> 8),
+                      static_cast<std::uint8_t>(cables_),
+                      end};
   }
   auto [end_a, end_b] = link::make_pipe(pipe);
   std::unique_ptr<link::Device> device_a = std::move(end_a);
-  if (cable.impaired) device_a = std::make_unique<link::Impair>(std::move(device_a), cable.impair, rng_.next_u64());
+  if (cable.impaired)
+    device_a = std::make_unique<link::Impair>(std::move(device_a), cable.impair, rng_.next_u64());
   std::unique_ptr<link::Device> device_b = std::move(end_b);
-  if (cable.impaired_far) device_b = std::make_unique<link::Impair>(std::move(device_b), cable.impair_far, rng_.next_u64());
+  if (cable.impaired_far)
+    device_b = std::make_unique<link::Impair>(std::move(device_b), cable.impair_far, rng_.next_u64());
   const std::string name = "eth" + std::to_string(cables_);
   a.stack().add_interface({.name = name, .addresses = {address_a}}, std::move(device_a), now_);
   b.stack().add_interface({.name = name, .addresses = {address_b}}, std::move(device_b), now_);
@@ -71,7 +80,8 @@ bool Network::work() {
 
 Instant Network::next_deadline() const {
   Instant earliest = kNever;
-  for (const std::unique_ptr<Host>& host : hosts_) earliest = std::min(earliest, host->stack().next_timeout());
+  for (const std::unique_ptr<Host>& host : hosts_)
+    earliest = std::min(earliest, host->stack().next_timeout());
   return earliest;
 }
 
@@ -88,7 +98,8 @@ bool Network::step() {
 
 bool Network::run_programs(Instant limit) {
   const auto all_done = [this] {
-    return std::all_of(programs_.begin(), programs_.end(), [](const Running& running) { return running.program->done(); });
+    return std::all_of(programs_.begin(), programs_.end(),
+                       [](const Running& running) { return running.program->done(); });
   };
   while (!all_done()) {
     if (now_ > limit || !step()) return all_done();

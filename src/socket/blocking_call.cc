@@ -130,8 +130,10 @@ std::optional<Result<long>> BlockingSend::step(Sockets& sockets, Instant now) {
     const bool opens = (flags_ & MSG_FASTOPEN) != 0 || sockets.syn_deferred(fd_);
     const bool another_waits = opens && sockets.fast_open_call_waits(fd_);
     const Result<std::size_t> sent = sockets.sendmsg(fd_, &message, flags_, now, loan_);
-    // EALREADY: an earlier call began the handshake, and its end is this one's to wait for as well, unless that call does.
-    if (opens && may_wait && !another_waits && (sent || sent.error() == Errno{EINPROGRESS} || sent.error() == Errno{EALREADY})) {
+    // EALREADY: an earlier call began the handshake, and its end is this one's to wait for as well, unless
+    // that call does.
+    if (opens && may_wait && !another_waits &&
+        (sent || sent.error() == Errno{EINPROGRESS} || sent.error() == Errno{EALREADY})) {
       sent_ += sent.value_or(0);
       consume(left_, sent.value_or(0));
       connecting_ = true;
@@ -171,7 +173,8 @@ std::optional<Result<long>> BlockingReceive::step(Sockets& sockets, Instant now)
   if (!started_) {
     if (!may_wait) return receive_at_once(sockets, now);
     started_ = true;
-    if (message_->msg_iov != nullptr) left_.assign(message_->msg_iov, message_->msg_iov + message_->msg_iovlen);
+    if (message_->msg_iov != nullptr)
+      left_.assign(message_->msg_iov, message_->msg_iov + message_->msg_iovlen);
     deadline_ = deadline_after(sockets.receive_timeout(fd_), now);
     name_length_ = message_->msg_namelen;
     control_length_ = message_->msg_controllen;
@@ -179,7 +182,8 @@ std::optional<Result<long>> BlockingReceive::step(Sockets& sockets, Instant now)
   const bool peeks = (flags_ & MSG_PEEK) != 0;
   const bool stream = sockets.is_stream(fd_);
   for (;;) {
-    // An end that comes after some bytes is the next call's to tell, and so is its error (Linux: tcp_recvmsg_locked).
+    // An end that comes after some bytes is the next call's to tell, and so is its error (Linux:
+    // tcp_recvmsg_locked).
     if (stream && received_ != 0 && !peeks && (sockets.poll_events(fd_, 0, now) & POLLHUP) != 0) {
       int queued = 0;
       if (sockets.ioctl(fd_, FIONREAD, &queued, now) && queued == 0) return static_cast<long>(received_);
@@ -279,8 +283,8 @@ std::optional<Result<long>> BlockingWriteVector::step(Sockets& sockets, Instant 
 
 // ---- recvfrom, sendmmsg, recvmmsg ----
 
-BlockingReceiveFrom::BlockingReceiveFrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from,
-                                         socklen_t* length)
+BlockingReceiveFrom::BlockingReceiveFrom(Descriptor fd, void* data, std::size_t size, int flags,
+                                         sockaddr* from, socklen_t* length)
     : fd_(fd), piece_{data, std::min(size, kBytesPerCallMax)}, flags_(flags), from_(from), length_(length) {}
 
 // The pointers are set here, not in the constructor: the call may have been moved since.
@@ -348,7 +352,8 @@ std::optional<Result<long>> BlockingReceiveMany::step(Sockets& sockets, Instant 
   if (!started_) {
     started_ = true;
     if (timeout_ != nullptr) {
-      if (timeout_->tv_sec < 0 || timeout_->tv_nsec < 0 || timeout_->tv_nsec >= 1'000'000'000) return fail(EINVAL);
+      if (timeout_->tv_sec < 0 || timeout_->tv_nsec < 0 || timeout_->tv_nsec >= 1'000'000'000)
+        return fail(EINVAL);
       end_ = later(now, std::chrono::seconds(timeout_->tv_sec) + std::chrono::nanoseconds(timeout_->tv_nsec));
     }
     if (const int error = sockets.why_no_socket(fd_)) return fail(error);

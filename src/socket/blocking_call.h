@@ -14,16 +14,17 @@
 namespace tapir::socket {
 
 // Each type below has:
-//   void move_to(Descriptor)                                  the descriptor was closed while the call waits: the file's other number
-//   std::optional<Result<long>> step(Sockets&, Instant now)   the answer, or nothing: wait for a touch of a
-//   descriptor or deadline() Instant deadline() const                                  when step() will end
-//   without a touch; kNever
-//   void leave(), of some: the call ends before it has answered (a signal, a cancellation): what it noted at the socket is undone
-//   Result<long> interrupted() const, of some: what a signal makes of it: what is done counts (signal(7)), else EINTR
-//   kWaitsForData, of some: Linux tells what it waits for by no signal meanwhile (SOCKWQ_ASYNC_WAITDATA)
+//   void move_to(Descriptor)                                  the descriptor was closed while the call waits:
+//   the file's other number std::optional<Result<long>> step(Sockets&, Instant now)   the answer, or nothing:
+//   wait for a touch of a descriptor or deadline() Instant deadline() const when step() will end without a
+//   touch; kNever void leave(), of some: the call ends before it has answered (a signal, a cancellation):
+//   what it noted at the socket is undone Result<long> interrupted() const, of some: what a signal makes of
+//   it: what is done counts (signal(7)), else EINTR kWaitsForData, of some: Linux tells what it waits for by
+//   no signal meanwhile (SOCKWQ_ASYNC_WAITDATA)
 // A first step() that answers is a call that did not block. Non-blocking descriptors and MSG_DONTWAIT answer
-// at the first step; then nothing of what a waiting call remembers is made: the list of its pieces is memory of its own, and most calls
-// of a busy server are of this kind. What a call points at must be there at its first step; afterwards only the bytes.
+// at the first step; then nothing of what a waiting call remembers is made: the list of its pieces is memory
+// of its own, and most calls of a busy server are of this kind. What a call points at must be there at its
+// first step; afterwards only the bytes.
 
 class BlockingAccept {
  public:
@@ -79,7 +80,8 @@ class BlockingSend {
 
  private:
   std::optional<Result<long>> wait_for_handshake(Sockets& sockets, Instant now);
-  // What the handshake came to, as far as this call is concerned. Nothing: it is still waited for, or the rest may be sent.
+  // What the handshake came to, as far as this call is concerned. Nothing: it is still waited for, or the
+  // rest may be sent.
   std::optional<Result<long>> handshake_answer(Sockets& sockets, Instant now);
 
   Descriptor fd_;
@@ -89,9 +91,10 @@ class BlockingSend {
   Loan* loan_;
   std::size_t sent_ = 0;
   bool started_ = false;
-  bool connecting_ = false;  // the handshake is waited for before the rest: the first bytes left with the SYN, or another call's did
-  Errno connecting_answer_{};  // what a time-out says then, if no byte of this call left
-  Sockets* opening_ = nullptr; // where it is noted as the socket's Fast Open call; null: it is not
+  bool connecting_ = false;     // the handshake is waited for before the rest: the first bytes left with the
+                                // SYN, or another call's did
+  Errno connecting_answer_{};   // what a time-out says then, if no byte of this call left
+  Sockets* opening_ = nullptr;  // where it is noted as the socket's Fast Open call; null: it is not
   Instant deadline_ = kNever;
 };
 
@@ -122,11 +125,13 @@ class BlockingReceive {
   Instant deadline_ = kNever;
 };
 
-// read(2) and readv(2), write(2) and writev(2): without bytes to move they answer 0 before the socket is asked.
+// read(2) and readv(2), write(2) and writev(2): without bytes to move they answer 0 before the socket is
+// asked.
 class BlockingReadVector {
  public:
   static constexpr bool kWaitsForData = true;
-  BlockingReadVector(Descriptor fd, const iovec* pieces, int count) : fd_(fd), pieces_(pieces), count_(count) {}
+  BlockingReadVector(Descriptor fd, const iovec* pieces, int count)
+      : fd_(fd), pieces_(pieces), count_(count) {}
   void move_to(Descriptor fd) {
     fd_ = fd;
     if (call_) call_->move_to(fd);
@@ -148,7 +153,8 @@ class BlockingReadVector {
 
 class BlockingWriteVector {
  public:
-  BlockingWriteVector(Descriptor fd, const iovec* pieces, int count) : fd_(fd), pieces_(pieces), count_(count) {}
+  BlockingWriteVector(Descriptor fd, const iovec* pieces, int count)
+      : fd_(fd), pieces_(pieces), count_(count) {}
   void move_to(Descriptor fd) {
     fd_ = fd;
     if (call_) call_->move_to(fd);
@@ -174,7 +180,8 @@ class BlockingWriteVector {
 class BlockingReceiveFrom {
  public:
   static constexpr bool kWaitsForData = true;
-  BlockingReceiveFrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from, socklen_t* length);
+  BlockingReceiveFrom(Descriptor fd, void* data, std::size_t size, int flags, sockaddr* from,
+                      socklen_t* length);
   void move_to(Descriptor fd) {
     fd_ = fd;
     if (call_) call_->move_to(fd);

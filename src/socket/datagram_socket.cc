@@ -102,8 +102,8 @@ void Sockets::State::disconnect(DatagramSocket& s, Instant now) {
   parts.udp.disconnect(s.port, s.local);
 }
 
-// The datagram is gone as soon as it is sent, and with each that goes edge-triggered watchers learn of room (Linux: sock_wfree).
-// Nobody else waits for it.
+// The datagram is gone as soon as it is sent, and with each that goes edge-triggered watchers learn of room
+// (Linux: sock_wfree). Nobody else waits for it.
 void Sockets::State::tell_room(DatagramSocket& s) {
   if (!s.watchers.empty()) wake(s, kWakeWritable);
 }
@@ -209,7 +209,9 @@ Result<std::size_t> Sockets::State::send(DatagramSocket& s, const msghdr& messag
   fields.tos = controls.tos.value_or(s.tos);
   options.ecn = static_cast<Ecn>(fields.tos & 3);
   const bool group = remote.address.is_multicast();
-  fields.hop_limit = controls.hop_limit != 0 ? controls.hop_limit : group ? s.multicast.hop_limit : s.hop_limit;
+  fields.hop_limit = controls.hop_limit != 0 ? controls.hop_limit
+                     : group                 ? s.multicast.hop_limit
+                                             : s.hop_limit;
   const IpOptions& set_options = controls.options ? *controls.options : s.ip_options;
   IpOptions written_options;
   if (set_options.size != 0) {
@@ -243,7 +245,9 @@ Result<std::size_t> Sockets::State::receive(DatagramSocket& s, msghdr& message, 
 
   const bool peeks = (flags & MSG_PEEK) != 0;
   std::size_t skipped = peeks ? static_cast<std::size_t>(std::max(s.peek_offset, 0)) : 0;
-  const auto datagram = !peeks ? parts.udp.take(s.port) : s.peek_offset < 0 ? port->peek() : port->peek_at(skipped);
+  const auto datagram = !peeks              ? parts.udp.take(s.port)
+                        : s.peek_offset < 0 ? port->peek()
+                                            : port->peek_at(skipped);
   if (!datagram) return fail(EAGAIN);
   const std::size_t size = datagram->payload.size();
   const Bytes payload = datagram->payload.subspan(skipped);
@@ -252,7 +256,8 @@ Result<std::size_t> Sockets::State::receive(DatagramSocket& s, msghdr& message, 
   const auto copied = scatter(payload.first(fits), *pieces, 0);
   if (!copied) return std::unexpected(copied.error());
   const std::size_t answer = (flags & MSG_TRUNC) != 0 ? size : fits;
-  // SO_PEEK_OFF: peeks go on where the last one ended, reads move that place back by what they answer (Linux: sk_peek_offset_fwd, _bwd).
+  // SO_PEEK_OFF: peeks go on where the last one ended, reads move that place back by what they answer (Linux:
+  // sk_peek_offset_fwd, _bwd).
   if (s.peek_offset >= 0) {
     const auto moved = static_cast<std::int32_t>(answer);
     s.peek_offset = peeks ? s.peek_offset + moved : std::max(s.peek_offset - moved, 0);

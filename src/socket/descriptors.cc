@@ -24,7 +24,8 @@ std::size_t DescriptorTable::lowest_free(int least) const {
 
 bool DescriptorTable::grow(std::size_t size) {
   if (size > entries_.capacity()) {
-    const std::size_t capacity = std::max(size, std::min(most_, std::max(entries_.capacity() * 2, kEntriesMin)));
+    const std::size_t capacity =
+        std::max(size, std::min(most_, std::max(entries_.capacity() * 2, kEntriesMin)));
     if (!budget_.charge((capacity - entries_.capacity()) * sizeof(Entry))) return false;
     entries_.reserve(capacity);
   }

@@ -16,8 +16,8 @@ inline constexpr std::size_t kAsideMax = 1024;
 
 class DescriptorTable {
  public:
-  // Descriptors first … first + most - 1. The room for them doubles as the program opens files, charged to `budget`; what was
-  // never a file's is not touched, and costs no page.
+  // Descriptors first … first + most - 1. The room for them doubles as the program opens files, charged to
+  // `budget`; what was never a file's is not touched, and costs no page.
   DescriptorTable(int first, std::size_t most, MemoryBudget& budget)
       : first_(first), most_(most), budget_(budget) {}
   ~DescriptorTable() { budget_.release(entries_.capacity() * sizeof(Entry)); }
@@ -36,7 +36,9 @@ class DescriptorTable {
   int open(File& file, int least = 0);
   // A number beyond those that open() gives; -1 when all are in use.
   int open_aside(File& file);
-  bool is_aside(int descriptor) const { return descriptor >= first_ && static_cast<std::size_t>(descriptor - first_) >= most_; }
+  bool is_aside(int descriptor) const {
+    return descriptor >= first_ && static_cast<std::size_t>(descriptor - first_) >= most_;
+  }
   // Frees the number; the file that it stood for, or null.
   File* close(int descriptor);
   bool close_on_exec(int descriptor) const;

@@ -12,9 +12,10 @@ constexpr std::uint32_t kPrivateBits = EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EP
 constexpr std::uint32_t kExclusiveBits =
     EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
 
-// Events that a wait answers after a listener with several connections to accept. A server that accepts one of them a wait (nginx)
-// otherwise serves all that it has accepted before it accepts the next, so that the last of n waits for n * n / 2 others; in the
-// kernel they would have been accepted before their requests came. The rest is told by the next wait, the listener first.
+// Events that a wait answers after a listener with several connections to accept. A server that accepts one
+// of them a wait (nginx) otherwise serves all that it has accepted before it accepts the next, so that the
+// last of n waits for n * n / 2 others; in the kernel they would have been accepted before their requests
+// came. The rest is told by the next wait, the listener first.
 constexpr std::size_t kEventsBesideListener = 3;
 
 ListLink<ReadyTag>& ready_link(EpollItem& item) { return item; }

@@ -19,7 +19,8 @@
 namespace tapir::socket {
 namespace {
 
-// A neighbour that does not answer: Linux sends itself the ICMP error that a router would have sent (ipv4_link_failure).
+// A neighbour that does not answer: Linux sends itself the ICMP error that a router would have sent
+// (ipv4_link_failure).
 DeliveryError as_told(DeliveryError error) {
   if (error.from_icmp || error.kind != DeliveryErrorKind::kHostUnreachable) return error;
   error.from_icmp = true;

@@ -11,8 +11,10 @@ namespace tapir::socket {
 
 // The subject is the descriptor.
 enum class Event : std::uint16_t {
-  // Words: Call, the result (0 of a call that failed), the errno (0 of one that did not), what was asked for (bytes, backlog,
-  // option name …). A call that has to wait is reported with its answer, not with the EAGAIN on the way there.
+  // Words: Call, the result (0 of a call that failed), the errno (0 of one that did not), what was asked for
+  // (bytes, backlog,
+  // option name …). A call that has to wait is reported with its answer, not with the EAGAIN on the way
+  // there.
   kCall = static_cast<std::uint16_t>(trace::EventBase::kSocket),
 };
 
@@ -57,7 +59,8 @@ constexpr const char* to_string(Call call) {
 
 // Reports `result` of a call, and hands it on.
 template <typename T>
-Result<T> reported(trace::Tracer& tracer, Call call, int fd, Result<T> result, Instant now, std::uint64_t asked = 0) {
+Result<T> reported(trace::Tracer& tracer, Call call, int fd, Result<T> result, Instant now,
+                   std::uint64_t asked = 0) {
   if (!tracer.on()) [[likely]]
     return result;
   const int error = result ? 0 : static_cast<int>(result.error());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fast Open as programs see it (RFC 7413): data with the SYN by MSG_FASTOPEN or after TCP_FASTOPEN_CONNECT, and a listener's keys.
+// Fast Open as programs see it (RFC 7413): data with the SYN by MSG_FASTOPEN or after TCP_FASTOPEN_CONNECT,
+// and a listener's keys.
 #include <cstring>
 #include <utility>
 
@@ -27,29 +28,36 @@ Result<int> Sockets::State::connect_fast_open(StreamSocket& s, Instant now) {
 }
 
 // Linux's tcp_sendmsg_fastopen.
-Result<std::optional<std::size_t>> Sockets::State::send_fast_open(StreamSocket& s, const msghdr& message, int flags, Instant now) {
-  if ((parts.tcp_knobs.tcp_fastopen & tcp::kFastOpenClient) == 0 || names_nobody(message)) return fail(EOPNOTSUPP);
+Result<std::optional<std::size_t>> Sockets::State::send_fast_open(StreamSocket& s, const msghdr& message,
+                                                                  int flags, Instant now) {
+  if ((parts.tcp_knobs.tcp_fastopen & tcp::kFastOpenClient) == 0 || names_nobody(message))
+    return fail(EOPNOTSUPP);
   if (s.fast_open_call) return fail(EALREADY);
   tcp::Connection* connection = connection_of(s);
   const bool deferred = connection != nullptr && connection->syn_deferred();
   if (!deferred) {
     switch (s.state) {
-      case SocketState::kDisconnecting: return fail(EINVAL);
-      case SocketState::kConnected: return fail(EISCONN);
+      case SocketState::kDisconnecting:
+        return fail(EINVAL);
+      case SocketState::kConnected:
+        return fail(EISCONN);
       case SocketState::kConnecting: {
         const Result<int> connected = connect_result(s, now);
         if (!connected) {
           // It will wait, and what it then sends carries the handshake's ACK.
-          if (connected.error() == Errno{EALREADY} && (flags & MSG_DONTWAIT) == 0 && !s.nonblocking) connection_of(s)->note_writer_waits();
+          if (connected.error() == Errno{EALREADY} && (flags & MSG_DONTWAIT) == 0 && !s.nonblocking)
+            connection_of(s)->note_writer_waits();
           return std::unexpected(connected.error());
         }
         return std::optional<std::size_t>();
       }
-      case SocketState::kUnconnected: break;
+      case SocketState::kUnconnected:
+        break;
     }
     if (tcp_state(s) != tcp::State::kClosed) return fail(EISCONN);
     if (message.msg_name == nullptr) return fail(EINVAL);
-    const Result<int> started = start_connect(s, static_cast<const sockaddr*>(message.msg_name), message.msg_namelen, now);
+    const Result<int> started =
+        start_connect(s, static_cast<const sockaddr*>(message.msg_name), message.msg_namelen, now);
     if (!started) return std::unexpected(started.error());
     s.state = SocketState::kConnecting;
     parts.tcp.ask_fast_open(s.connection, false);
@@ -61,7 +69,8 @@ Result<std::optional<std::size_t>> Sockets::State::send_fast_open(StreamSocket& 
   for (const iovec& piece : *pieces) {
     if (piece.iov_len == 0) continue;
     if (piece.iov_base == nullptr) break;
-    const std::size_t taken = parts.tcp.add_syn_data(s.connection, {static_cast<const std::uint8_t*>(piece.iov_base), piece.iov_len}, now);
+    const std::size_t taken = parts.tcp.add_syn_data(
+        s.connection, {static_cast<const std::uint8_t*>(piece.iov_base), piece.iov_len}, now);
     copied += taken;
     if (taken < piece.iov_len) break;
   }

@@ -111,8 +111,8 @@ Result<int> Sockets::State::change_source(DatagramSocket& s, InterfaceId interfa
 }
 
 // Linux's ip_mc_msfilter. Nothing included is nothing wanted: it leaves.
-Result<int> Sockets::State::replace_sources(DatagramSocket& s, InterfaceId interface, const IpAddress& group, const SourceFilter& filter,
-                                            Instant now) {
+Result<int> Sockets::State::replace_sources(DatagramSocket& s, InterfaceId interface, const IpAddress& group,
+                                            const SourceFilter& filter, Instant now) {
   if (filter.shuts_out_all()) return leave_group(s, interface, group, now);
   GroupMemberships* groups = groups_of(s);
   GroupMembership* found = groups != nullptr ? groups->find(interface, group) : nullptr;

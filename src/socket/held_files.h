@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Descriptors that were closed by others while a poll(2) waits for them. As in Linux it holds their files: they end when it does; what
-// comes to them wakes it, and it finds that the number is nobody's any more (POLLNVAL).
+// Descriptors that were closed by others while a poll(2) waits for them. As in Linux it holds their files:
+// they end when it does; what comes to them wakes it, and it finds that the number is nobody's any more
+// (POLLNVAL).
 #pragma once
 
 #include <poll.h>
@@ -20,7 +21,8 @@ class HeldFiles {
   static constexpr std::size_t kMost = 8;
 
   static bool among(std::span<const pollfd> descriptors, Descriptor fd) {
-    return std::any_of(descriptors.begin(), descriptors.end(), [fd](const pollfd& one) { return one.fd == fd; });
+    return std::any_of(descriptors.begin(), descriptors.end(),
+                       [fd](const pollfd& one) { return one.fd == fd; });
   }
   bool full() const { return count_ == kMost; }
   // `aside` stands for the file that was `fd`; there is room.

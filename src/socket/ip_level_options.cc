@@ -24,7 +24,9 @@ Result<int> set_tells(State&, SocketFile& s, int value, Instant) {
 }
 
 // IP_OPTIONS: in every header of this socket's from now on.
-IpOptions& ip_options(State& state, SocketFile& s) { return is_stream(s) ? tcp_options(state, s).ip_options : datagram(s).ip_options; }
+IpOptions& ip_options(State& state, SocketFile& s) {
+  return is_stream(s) ? tcp_options(state, s).ip_options : datagram(s).ip_options;
+}
 Result<int> get_ip_options(State& state, SocketFile& s, void* value, socklen_t* length, Instant) {
   const IpOptions& options = ip_options(state, s);
   return store(options.bytes.data(), options.size, value, length);
@@ -33,7 +35,8 @@ Result<int> set_ip_options(State& state, SocketFile& s, const void* value, sockl
   if (length > kIpOptionsMax) return fail(EINVAL);
   if (length != 0 && value == nullptr) return fail(EFAULT);
   IpOptions taken;
-  if (const auto error = ip::take_options({static_cast<const std::uint8_t*>(value), length}, state.parts.config.privileged, taken))
+  if (const auto error = ip::take_options({static_cast<const std::uint8_t*>(value), length},
+                                          state.parts.config.privileged, taken))
     return fail(*error == ip::OptionsError::kSourceRoute ? EPERM : EINVAL);
   ip_options(state, s) = taken;
   if (is_stream(s)) tcp_changed(state, s, now);
@@ -48,7 +51,8 @@ constexpr Option kIpOptions[] = {
     {IP_RECVORIGDSTADDR, Sorts::kAll, get_tells<kTellsDestination>, set_tells<kTellsDestination>},
     {IP_RECVOPTS, Sorts::kAll, get_tells<kTellsOptions>, set_tells<kTellsOptions>},
     {IP_RETOPTS, Sorts::kAll, get_tells<kTellsReturnOptions>, set_tells<kTellsReturnOptions>},
-    {IP_BIND_ADDRESS_NO_PORT, Sorts::kAll, get_flag<&SocketFile::bind_no_port>, set_flag<&SocketFile::bind_no_port>},
+    {IP_BIND_ADDRESS_NO_PORT, Sorts::kAll, get_flag<&SocketFile::bind_no_port>,
+     set_flag<&SocketFile::bind_no_port>},
     {IP_TTL, Sorts::kAll,
      [](State& state, SocketFile& s, Instant) -> Result<int> {
        const std::uint8_t set = is_stream(s) ? tcp_options(state, s).hop_limit : datagram(s).hop_limit;
@@ -119,7 +123,8 @@ constexpr Option kIpOptions[] = {
        }
        if (udp::DatagramPort* port = state.parts.udp.get(datagram(s).port))
          port->receive_errors = s.receive_errors;
-       if (ErrorQueue* errors = state.error_queue(datagram(s)); errors != nullptr && !s.receive_errors) errors->clear();
+       if (ErrorQueue* errors = state.error_queue(datagram(s)); errors != nullptr && !s.receive_errors)
+         errors->clear();
        return 0;
      }},
     {IP_HDRINCL, Sorts::kDatagram,

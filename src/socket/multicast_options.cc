@@ -166,7 +166,8 @@ constexpr Option kMulticastOptions[] = {
        datagram(s).multicast.hop_limit = static_cast<std::uint8_t>(value == -1 ? 1 : value);
        return 0;
      }},
-    {IP_MULTICAST_LOOP, Sorts::kAll, [](State&, SocketFile& s, Instant) -> Result<int> { return s.multicast_loop ? 1 : 0; },
+    {IP_MULTICAST_LOOP, Sorts::kAll,
+     [](State&, SocketFile& s, Instant) -> Result<int> { return s.multicast_loop ? 1 : 0; },
      [](State&, SocketFile& s, int value, Instant) -> Result<int> {
        s.multicast_loop = value != 0;
        return 0;

@@ -39,7 +39,7 @@ std::span<const Option> ip_level_options();
 std::span<const Option> tcp_level_options();
 std::span<const Option> raw_level_options();
 std::span<const Option> packet_level_options();
-std::span<const Option> multicast_options();  // of SOL_IP too
+std::span<const Option> multicast_options();      // of SOL_IP too
 std::span<const Option> source_filter_options();  // likewise
 
 // ---- what rows are made of ----

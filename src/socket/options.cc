@@ -39,8 +39,7 @@ const Option* find_option(const SocketFile& s, int level, int name) {
   const Option* option = find_option(options_of_level(s, level), s, name);
   if (option == nullptr && level == SOL_IP && s.kind != FileKind::kPacket)
     option = find_option(multicast_options(), s, name);
-  if (option == nullptr && level == SOL_IP)
-    option = find_option(source_filter_options(), s, name);
+  if (option == nullptr && level == SOL_IP) option = find_option(source_filter_options(), s, name);
   return option;
 }
 

@@ -72,7 +72,9 @@ constexpr Option kPacketOptions[] = {
     {PACKET_ADD_MEMBERSHIP, Sorts::kDatagram, nullptr, nullptr, nullptr, set_membership},
     {PACKET_DROP_MEMBERSHIP, Sorts::kDatagram, nullptr, nullptr, nullptr, set_membership},
     {PACKET_AUXDATA, Sorts::kDatagram,
-     [](State&, SocketFile& s, Instant) -> Result<int> { return static_cast<PacketSocket&>(s).auxiliary_data ? 1 : 0; },
+     [](State&, SocketFile& s, Instant) -> Result<int> {
+       return static_cast<PacketSocket&>(s).auxiliary_data ? 1 : 0;
+     },
      [](State&, SocketFile& s, int value, Instant) -> Result<int> {
        static_cast<PacketSocket&>(s).auxiliary_data = value != 0;
        return 0;

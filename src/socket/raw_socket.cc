@@ -132,7 +132,8 @@ Result<int> Sockets::State::connect_raw(DatagramSocket& s, const sockaddr* addre
   return 0;
 }
 
-Result<Path> Sockets::State::raw_path(const DatagramSocket& s, const IpAddress& to, const SentControls& controls, Instant now) {
+Result<Path> Sockets::State::raw_path(const DatagramSocket& s, const IpAddress& to,
+                                      const SentControls& controls, Instant now) {
   ip::RouteQuery query;
   query.destination = to;
   // A group address bound to is for receiving.
@@ -226,14 +227,15 @@ Result<std::size_t> Sockets::State::send_raw(DatagramSocket& s, const msghdr& me
   OutgoingSpans spans;
   if (const auto made = spans.make(*pieces, out.size, parts.frames); !made)
     return std::unexpected(made.error());
-  if (headed)
-    return send_headed(static_cast<RawSocket&>(s), *path, spans.list(), out.size, now);
+  if (headed) return send_headed(static_cast<RawSocket&>(s), *path, spans.list(), out.size, now);
 
   ip::Ipv4Fields fields;
   fields.protocol = static_cast<IpProtocol>(s.protocol);
   fields.tos = controls.tos.value_or(s.tos);
   const bool group = out.remote.address.is_multicast();
-  fields.hop_limit = controls.hop_limit != 0 ? controls.hop_limit : group ? s.multicast.hop_limit : s.hop_limit;
+  fields.hop_limit = controls.hop_limit != 0 ? controls.hop_limit
+                     : group                 ? s.multicast.hop_limit
+                                             : s.hop_limit;
   IpOptions written_options;
   if (set_options.size != 0) {
     written_options = parts.written_options(set_options, path->source, now);
@@ -290,9 +292,12 @@ Result<std::size_t> Sockets::State::receive_raw(DatagramSocket& s, msghdr& messa
   const raw::Stored& about = packet->about;
   ControlWriter control(message);
   put_timestamp(s, s.timestamping, control, packet->received_at);
-  // Linux takes the port of IP_ORIGDSTADDR from the transport header, whatever the protocol (ip_cmsg_recv_dstaddr).
-  const std::size_t transport = s.kind == FileKind::kRaw ? static_cast<std::size_t>(packet->payload[0] & 0xf) * 4 : 0;
-  const std::uint16_t port = size >= transport + 4 ? load_be<std::uint16_t>(packet->payload, transport + 2) : std::uint16_t{0};
+  // Linux takes the port of IP_ORIGDSTADDR from the transport header, whatever the protocol
+  // (ip_cmsg_recv_dstaddr).
+  const std::size_t transport =
+      s.kind == FileKind::kRaw ? static_cast<std::size_t>(packet->payload[0] & 0xf) * 4 : 0;
+  const std::uint16_t port =
+      size >= transport + 4 ? load_be<std::uint16_t>(packet->payload, transport + 2) : std::uint16_t{0};
   put_arrival(s, control, {{about.destination, port}, about.interface, about.hop_limit, about.tos});
   if (message.msg_name != nullptr) {
     const auto stored = store_endpoint({packet->about.source, 0}, static_cast<sockaddr*>(message.msg_name),

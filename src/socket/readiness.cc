@@ -23,7 +23,8 @@ std::uint32_t Sockets::State::readiness(const StreamSocket& s) const {
       const auto target = static_cast<std::size_t>(std::max(connection->options().receive_low_water, 1));
       // A byte that a read would step over is not one to read.
       const bool stepping = connection->at_mark() && !connection->options().urgent_inline;
-      const std::size_t queued = connection->readable_bytes() - (stepping && connection->readable_bytes() != 0 ? 1 : 0);
+      const std::size_t queued =
+          connection->readable_bytes() - (stepping && connection->readable_bytes() != 0 ? 1 : 0);
       // SO_RCVLOWAT above what the buffer can hold would never be reached (Linux: tcp_stream_is_readable,
       // tcp_rmem_pressure).
       const auto limit =
@@ -36,7 +37,8 @@ std::uint32_t Sockets::State::readiness(const StreamSocket& s) const {
       connection->ask_for_room();
   }
   if (connection != nullptr && connection->urgent_waiting()) events |= EPOLLPRI;
-  if (pending_error(s, connection) != 0 || (connection != nullptr && connection->has_report()) || (s.errors != 0 && has_queued_error(s)))
+  if (pending_error(s, connection) != 0 || (connection != nullptr && connection->has_report()) ||
+      (s.errors != 0 && has_queued_error(s)))
     events |= EPOLLERR;
   return events;
 }

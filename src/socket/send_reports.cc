@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The error queue of a stream: recvmsg(MSG_ERRQUEUE) reads the ends of MSG_ZEROCOPY calls and the times of SO_TIMESTAMPING (Linux's
-// ip_recv_error), and what asks for them.
-#include <sys/time.h>  // before the next one, which uses timespec
-
+// The error queue of a stream: recvmsg(MSG_ERRQUEUE) reads the ends of MSG_ZEROCOPY calls and the times of
+// SO_TIMESTAMPING (Linux's ip_recv_error), and what asks for them.
 #include <linux/errqueue.h>
 #include <linux/net_tstamp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/time.h>  // before the next one, which uses timespec
 
 #include <algorithm>
 #include <cstring>
@@ -20,10 +19,11 @@
 namespace tapir::socket {
 namespace {
 
-constexpr std::uint32_t kOptIdTcp = 1U << 16;       // SOF_TIMESTAMPING_OPT_ID_TCP
-constexpr std::uint32_t kOptRxFilter = 1U << 17;    // SOF_TIMESTAMPING_OPT_RX_FILTER
+constexpr std::uint32_t kOptIdTcp = 1U << 16;     // SOF_TIMESTAMPING_OPT_ID_TCP
+constexpr std::uint32_t kOptRxFilter = 1U << 17;  // SOF_TIMESTAMPING_OPT_RX_FILTER
 constexpr std::uint32_t kTimestampingMask = (1U << 19) - 1;
-constexpr std::uint32_t kStagesMask = SOF_TIMESTAMPING_TX_HARDWARE | SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_TX_SCHED | SOF_TIMESTAMPING_TX_ACK;
+constexpr std::uint32_t kStagesMask = SOF_TIMESTAMPING_TX_HARDWARE | SOF_TIMESTAMPING_TX_SOFTWARE |
+                                      SOF_TIMESTAMPING_TX_SCHED | SOF_TIMESTAMPING_TX_ACK;
 
 // What IP_RECVERR's message holds: the error, and whose it is (nobody's here).
 struct ErrorMessage {
@@ -46,9 +46,12 @@ std::uint8_t stages_of(std::uint32_t flags) {
 
 std::uint32_t scm_stage(tcp::SendReport::Kind kind) {
   switch (kind) {
-    case tcp::SendReport::Kind::kScheduled: return SCM_TSTAMP_SCHED;
-    case tcp::SendReport::Kind::kAcked: return SCM_TSTAMP_ACK;
-    default: return SCM_TSTAMP_SND;
+    case tcp::SendReport::Kind::kScheduled:
+      return SCM_TSTAMP_SCHED;
+    case tcp::SendReport::Kind::kAcked:
+      return SCM_TSTAMP_ACK;
+    default:
+      return SCM_TSTAMP_SND;
   }
 }
 
@@ -66,7 +69,8 @@ Timestamps wall_clock(Instant at, std::uint64_t offset_ns) {
 Result<int> Sockets::State::set_timestamping(SocketFile& file, std::uint32_t flags) {
   if ((flags & ~kTimestampingMask) != 0) return fail(EINVAL);
   if ((flags & kOptIdTcp) != 0 && (flags & SOF_TIMESTAMPING_OPT_ID) == 0) return fail(EINVAL);
-  const bool stats_alone = (flags & SOF_TIMESTAMPING_OPT_STATS) != 0 && (flags & SOF_TIMESTAMPING_OPT_TSONLY) == 0;
+  const bool stats_alone =
+      (flags & SOF_TIMESTAMPING_OPT_STATS) != 0 && (flags & SOF_TIMESTAMPING_OPT_TSONLY) == 0;
   StreamSocket* const stream = file.kind == FileKind::kStream ? static_cast<StreamSocket*>(&file) : nullptr;
   if (stream != nullptr) {
     const bool counted = (options_of(*stream).timestamping & SOF_TIMESTAMPING_OPT_ID) != 0;
@@ -80,7 +84,8 @@ Result<int> Sockets::State::set_timestamping(SocketFile& file, std::uint32_t fla
     }
   }
   if (stats_alone) return fail(EINVAL);
-  if ((flags & SOF_TIMESTAMPING_BIND_PHC) != 0) return fail(file.interface == kNoInterface ? EOPNOTSUPP : EINVAL);
+  if ((flags & SOF_TIMESTAMPING_BIND_PHC) != 0)
+    return fail(file.interface == kNoInterface ? EOPNOTSUPP : EINVAL);
   if (stream != nullptr) {
     options_of(*stream).timestamping = flags;
     return 0;
@@ -92,7 +97,8 @@ Result<int> Sockets::State::set_timestamping(SocketFile& file, std::uint32_t fla
 }
 
 // What sendmsg() says for itself alone: SO_TIMESTAMPING as a control message (Linux's sock_cmsg_send).
-Result<std::uint32_t> Sockets::State::timestamping_of(const tcp::Connection& connection, const msghdr& message) const {
+Result<std::uint32_t> Sockets::State::timestamping_of(const tcp::Connection& connection,
+                                                      const msghdr& message) const {
   std::uint32_t flags = connection.options().timestamping;
   if (message.msg_controllen == 0) return flags;
   const auto asked = read_stream_controls(message, parts.config.privileged);
@@ -102,14 +108,17 @@ Result<std::uint32_t> Sockets::State::timestamping_of(const tcp::Connection& con
 }
 
 // After a call wrote something.
-void Sockets::State::note_written(StreamSocket& s, bool zero_copy, bool open, int flags, std::uint32_t timestamping, Instant now) {
+void Sockets::State::note_written(StreamSocket& s, bool zero_copy, bool open, int flags,
+                                  std::uint32_t timestamping, Instant now) {
   if (zero_copy) parts.tcp.note_zero_copy(s.connection, (flags & kMsgContinues) != 0, open, now);
-  if (const std::uint8_t stages = stages_of(timestamping); stages != 0) parts.tcp.note_times(s.connection, stages, now);
+  if (const std::uint8_t stages = stages_of(timestamping); stages != 0)
+    parts.tcp.note_times(s.connection, stages, now);
 }
 
 Result<std::size_t> Sockets::State::receive_report(StreamSocket& s, msghdr& message, Instant now) {
   absorb_stream_errors();
-  if (ErrorQueue* const errors = s.errors != 0 ? stream_errors.at(s.errors - 1) : nullptr; errors != nullptr && errors->count() != 0)
+  if (ErrorQueue* const errors = s.errors != 0 ? stream_errors.at(s.errors - 1) : nullptr;
+      errors != nullptr && errors->count() != 0)
     return tell_error(s, *errors, message);
   const auto report = parts.tcp.take_report(s.connection, now);
   if (!report) return fail(EAGAIN);
@@ -128,13 +137,15 @@ Result<std::size_t> Sockets::State::receive_report(StreamSocket& s, msghdr& mess
     const std::uint32_t flags = connection_of(s)->options().timestamping;
     if ((flags & SOF_TIMESTAMPING_SOFTWARE) != 0) {
       const Timestamps stamps = wall_clock(report->at, parts.config.wall_clock_offset_ns);
-      control.put(SOL_SOCKET, (s.timestamps & kTimestampNew) != 0 ? kSoTimestampingNew : SO_TIMESTAMPING, &stamps, sizeof(stamps));
+      control.put(SOL_SOCKET, (s.timestamps & kTimestampNew) != 0 ? kSoTimestampingNew : SO_TIMESTAMPING,
+                  &stamps, sizeof(stamps));
     }
     what.error.ee_errno = ENOMSG;
     what.error.ee_origin = SO_EE_ORIGIN_TIMESTAMPING;
     what.error.ee_info = scm_stage(report->kind);
     what.error.ee_data = report->high;
-    // The segment itself is not kept for the program to look at: what would not fit is all there is to tell of it.
+    // The segment itself is not kept for the program to look at: what would not fit is all there is to tell
+    // of it.
     if ((flags & SOF_TIMESTAMPING_OPT_TSONLY) == 0) message.msg_flags |= MSG_TRUNC;
   }
   control.put(SOL_IP, IP_RECVERR, &what, sizeof(what));
@@ -142,7 +153,8 @@ Result<std::size_t> Sockets::State::receive_report(StreamSocket& s, msghdr& mess
   return copied;
 }
 
-void Sockets::State::put_timestamp(const SocketFile& s, std::uint32_t timestamping, ControlWriter& control, Instant received_at) const {
+void Sockets::State::put_timestamp(const SocketFile& s, std::uint32_t timestamping, ControlWriter& control,
+                                   Instant received_at) const {
   if ((s.timestamps & ~kTimestampNew) == 0 && (timestamping & SOF_TIMESTAMPING_SOFTWARE) == 0) return;
   const Timestamps stamps = wall_clock(received_at, parts.config.wall_clock_offset_ns);
   const timespec& time = stamps.at[0];
@@ -154,13 +166,16 @@ void Sockets::State::put_timestamp(const SocketFile& s, std::uint32_t timestampi
     control.put(SOL_SOCKET, is_new ? kSoTimestampNew : SO_TIMESTAMP, &micro, sizeof(micro));
   }
   if ((timestamping & SOF_TIMESTAMPING_SOFTWARE) == 0) return;
-  // Without RX_SOFTWARE the time is told if it was taken for another reason, and OPT_RX_FILTER does not forbid that.
+  // Without RX_SOFTWARE the time is told if it was taken for another reason, and OPT_RX_FILTER does not
+  // forbid that.
   const bool taken = (s.timestamps & ~kTimestampNew) != 0 && (timestamping & kOptRxFilter) == 0;
-  if ((timestamping & SOF_TIMESTAMPING_RX_SOFTWARE) != 0 || taken) control.put(SOL_SOCKET, is_new ? kSoTimestampingNew : SO_TIMESTAMPING, &stamps, sizeof(stamps));
+  if ((timestamping & SOF_TIMESTAMPING_RX_SOFTWARE) != 0 || taken)
+    control.put(SOL_SOCKET, is_new ? kSoTimestampingNew : SO_TIMESTAMPING, &stamps, sizeof(stamps));
 }
 
 // What comes with data: the time of arrival, TCP_INQ's count (Linux's tcp_recvmsg).
-void Sockets::State::tell_with_data(const StreamSocket& s, const tcp::Connection& connection, std::optional<Instant> received_at, ControlWriter& control) {
+void Sockets::State::tell_with_data(const StreamSocket& s, const tcp::Connection& connection,
+                                    std::optional<Instant> received_at, ControlWriter& control) {
   const tcp::SocketOptions& options = connection.options();
   if (received_at) put_timestamp(s, options.timestamping, control, *received_at);
   if (!options.tell_queued) return;

@@ -25,7 +25,8 @@ std::int64_t doubled(std::int64_t asked, std::int64_t most, std::int64_t least) 
 }
 
 Result<int> set_send_buffer(State& state, SocketFile& s, int value, std::int64_t most, Instant now) {
-  const auto kept = static_cast<std::int32_t>(doubled(static_cast<std::uint32_t>(value), most, kSendBufferMin));
+  const auto kept =
+      static_cast<std::int32_t>(doubled(static_cast<std::uint32_t>(value), most, kSendBufferMin));
   if (!is_stream(s)) {
     datagram(s).send_buffer = kept;
     return 0;
@@ -36,11 +37,13 @@ Result<int> set_send_buffer(State& state, SocketFile& s, int value, std::int64_t
 }
 
 Result<int> set_receive_buffer(State& state, SocketFile& s, int value, std::int64_t most, Instant now) {
-  const auto kept = static_cast<std::int32_t>(doubled(static_cast<std::uint32_t>(value), most, kReceiveBufferMin));
+  const auto kept =
+      static_cast<std::int32_t>(doubled(static_cast<std::uint32_t>(value), most, kReceiveBufferMin));
   if (!is_stream(s)) {
     if (udp::DatagramPort* port = state.parts.udp.get(datagram(s).port))
       port->receive_buffer = static_cast<std::size_t>(kept);
-    if (raw::ReceiveQueue* queue = state.raw_queue(datagram(s))) queue->limit = static_cast<std::size_t>(kept);
+    if (raw::ReceiveQueue* queue = state.raw_queue(datagram(s)))
+      queue->limit = static_cast<std::size_t>(kept);
     return 0;
   }
   tcp_options(state, s).receive_buffer = kept;
@@ -202,8 +205,10 @@ struct Timestamping {
 template <std::uint8_t number>
 Result<int> get_timestamping(State& state, SocketFile& s, void* value, socklen_t* length, Instant) {
   Timestamping told;
-  if (number == kTimestampNew && (s.timestamps & kTimestampNew) == 0) return store(&told, sizeof(told), value, length);
-  told.flags = static_cast<std::int32_t>(is_stream(s) ? tcp_options(state, s).timestamping : datagram(s).timestamping);
+  if (number == kTimestampNew && (s.timestamps & kTimestampNew) == 0)
+    return store(&told, sizeof(told), value, length);
+  told.flags =
+      static_cast<std::int32_t>(is_stream(s) ? tcp_options(state, s).timestamping : datagram(s).timestamping);
   return store(&told, sizeof(told), value, length);
 }
 
@@ -218,7 +223,8 @@ Result<int> set_timestamping(State& state, SocketFile& s, const void* value, soc
 
 // Bytes a second, of 32 bits or of 64; all ones: no limit (Linux: sk_max_pacing_rate).
 Result<int> get_pacing_rate(State& state, SocketFile& s, void* value, socklen_t* length, Instant) {
-  const std::uint64_t rate = is_stream(s) ? tcp_options(state, s).max_pacing_rate : datagram(s).max_pacing_rate;
+  const std::uint64_t rate =
+      is_stream(s) ? tcp_options(state, s).max_pacing_rate : datagram(s).max_pacing_rate;
   if (*length >= sizeof(rate)) return store(&rate, sizeof(rate), value, length);
   const auto told = static_cast<std::uint32_t>(std::min<std::uint64_t>(rate, ~std::uint32_t{0}));
   return store(&told, sizeof(told), value, length);
@@ -305,8 +311,10 @@ constexpr Option kSocketOptions[] = {
     {SO_OOBINLINE, Sorts::kStream, get_tcp_flag<&tcp::SocketOptions::urgent_inline>,
      set_tcp_flag<&tcp::SocketOptions::urgent_inline>},
     {SO_NO_CHECK, Sorts::kAll, get_flag<&SocketFile::no_check>, set_flag<&SocketFile::no_check>},
-    {SO_TIMESTAMP, Sorts::kAll, get_timestamps<kTimestampMicroseconds>, set_timestamps<kTimestampMicroseconds>},
-    {SO_TIMESTAMPNS, Sorts::kAll, get_timestamps<kTimestampNanoseconds>, set_timestamps<kTimestampNanoseconds>},
+    {SO_TIMESTAMP, Sorts::kAll, get_timestamps<kTimestampMicroseconds>,
+     set_timestamps<kTimestampMicroseconds>},
+    {SO_TIMESTAMPNS, Sorts::kAll, get_timestamps<kTimestampNanoseconds>,
+     set_timestamps<kTimestampNanoseconds>},
     {kSoTimestampNew, Sorts::kAll, get_timestamps<kTimestampMicroseconds | kTimestampNew>,
      set_timestamps<kTimestampMicroseconds | kTimestampNew>},
     {kSoTimestampNsNew, Sorts::kAll, get_timestamps<kTimestampNanoseconds | kTimestampNew>,
@@ -332,7 +340,8 @@ constexpr Option kSocketOptions[] = {
        return 0;
      }},
     {SO_TIMESTAMPING, Sorts::kAll, nullptr, nullptr, get_timestamping<0>, set_timestamping<0>},
-    {kSoTimestampingNew, Sorts::kAll, nullptr, nullptr, get_timestamping<kTimestampNew>, set_timestamping<kTimestampNew>},
+    {kSoTimestampingNew, Sorts::kAll, nullptr, nullptr, get_timestamping<kTimestampNew>,
+     set_timestamping<kTimestampNew>},
     {SO_MARK, Sorts::kAll,
      [](State&, SocketFile& s, Instant) -> Result<int> { return static_cast<int>(s.mark); },
      [](State& state, SocketFile& s, int value, Instant) -> Result<int> {
@@ -372,7 +381,9 @@ constexpr Option kSocketOptions[] = {
        return 0;
      }},
     {SO_RCVLOWAT, Sorts::kStream,
-     [](State& state, SocketFile& s, Instant) -> Result<int> { return tcp_options(state, s).receive_low_water; },
+     [](State& state, SocketFile& s, Instant) -> Result<int> {
+       return tcp_options(state, s).receive_low_water;
+     },
      [](State& state, SocketFile& s, int value, Instant now) -> Result<int> {
        // A mark that the buffer cannot reach would wait for ever (Linux's tcp_set_rcvlowat).
        const std::int32_t fixed = tcp_options(state, s).receive_buffer;

@@ -123,7 +123,8 @@ Result<int> Sockets::listen(Descriptor fd, int backlog, Instant now) {
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
   if (s->kind != FileKind::kStream) return fail(EOPNOTSUPP);
-  return reported(state_->parts.tracer, Call::kListen, fd, state_->listen(static_cast<StreamSocket&>(*s), backlog, now), now,
+  return reported(state_->parts.tracer, Call::kListen, fd,
+                  state_->listen(static_cast<StreamSocket&>(*s), backlog, now), now,
                   static_cast<std::uint64_t>(backlog));
 }
 
@@ -134,7 +135,8 @@ Result<Descriptor> Sockets::accept4(Descriptor fd, sockaddr* address, socklen_t*
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(ENOTSOCK);
   if (s->kind != FileKind::kStream) return fail(EOPNOTSUPP);
-  return reported(state_->parts.tracer, Call::kAccept, fd, state_->accept(static_cast<StreamSocket&>(*s), address, length, flags, now), now);
+  return reported(state_->parts.tracer, Call::kAccept, fd,
+                  state_->accept(static_cast<StreamSocket&>(*s), address, length, flags, now), now);
 }
 
 Result<int> Sockets::connect(Descriptor fd, const sockaddr* address, socklen_t length, Instant now) {
@@ -143,29 +145,34 @@ Result<int> Sockets::connect(Descriptor fd, const sockaddr* address, socklen_t l
   if (length != 0 && address == nullptr) return fail(EFAULT);
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(ENOTSOCK);
-  const Result<int> connected = s->kind == FileKind::kStream ? state_->connect(static_cast<StreamSocket&>(*s), address, length, now)
-                                                             : state_->connect(static_cast<DatagramSocket&>(*s), address, length, now);
+  const Result<int> connected = s->kind == FileKind::kStream
+                                    ? state_->connect(static_cast<StreamSocket&>(*s), address, length, now)
+                                    : state_->connect(static_cast<DatagramSocket&>(*s), address, length, now);
   return reported(state_->parts.tracer, Call::kConnect, fd, connected, now);
 }
 
-Result<std::size_t> Sockets::sendmsg(Descriptor fd, const msghdr* message, int flags, Instant now, Loan* loan) {
+Result<std::size_t> Sockets::sendmsg(Descriptor fd, const msghdr* message, int flags, Instant now,
+                                     Loan* loan) {
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
   if (message == nullptr) return fail(EFAULT);
   if (message->msg_controllen != 0 && message->msg_control == nullptr) return fail(EFAULT);
-  const Result<std::size_t> sent = s->kind == FileKind::kStream ? state_->send(static_cast<StreamSocket&>(*s), *message, flags, now, loan)
-                                                                : state_->send(static_cast<DatagramSocket&>(*s), *message, flags, now);
-  return reported(state_->parts.tracer, Call::kSend, fd, sent, now, asked_for(*message, state_->parts.tracer));
+  const Result<std::size_t> sent =
+      s->kind == FileKind::kStream ? state_->send(static_cast<StreamSocket&>(*s), *message, flags, now, loan)
+                                   : state_->send(static_cast<DatagramSocket&>(*s), *message, flags, now);
+  return reported(state_->parts.tracer, Call::kSend, fd, sent, now,
+                  asked_for(*message, state_->parts.tracer));
 }
 
 Result<std::size_t> Sockets::recvmsg(Descriptor fd, msghdr* message, int flags, Instant now) {
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
   if (message == nullptr) return fail(EFAULT);
-  const Result<std::size_t> received = s->kind == FileKind::kStream
-                                           ? state_->receive(static_cast<StreamSocket&>(*s), *message, flags, now)
-                                           : state_->receive(static_cast<DatagramSocket&>(*s), *message, flags, now);
-  return reported(state_->parts.tracer, Call::kReceive, fd, received, now, asked_for(*message, state_->parts.tracer));
+  const Result<std::size_t> received =
+      s->kind == FileKind::kStream ? state_->receive(static_cast<StreamSocket&>(*s), *message, flags, now)
+                                   : state_->receive(static_cast<DatagramSocket&>(*s), *message, flags, now);
+  return reported(state_->parts.tracer, Call::kReceive, fd, received, now,
+                  asked_for(*message, state_->parts.tracer));
 }
 
 Result<std::size_t> Sockets::send(Descriptor fd, const void* data, std::size_t size, int flags, Instant now) {
@@ -197,8 +204,9 @@ Result<std::size_t> Sockets::recvfrom(Descriptor fd, void* data, std::size_t siz
 Result<int> Sockets::shutdown(Descriptor fd, int how, Instant now) {
   SocketFile* s = state_->find_socket(fd);
   if (s == nullptr) return fail(state_->why_no_socket(fd));
-  const Result<int> shut = s->kind == FileKind::kStream ? state_->shutdown(static_cast<StreamSocket&>(*s), how, now)
-                                                        : state_->shutdown(static_cast<DatagramSocket&>(*s), how, now);
+  const Result<int> shut = s->kind == FileKind::kStream
+                               ? state_->shutdown(static_cast<StreamSocket&>(*s), how, now)
+                               : state_->shutdown(static_cast<DatagramSocket&>(*s), how, now);
   return reported(state_->parts.tracer, Call::kShutdown, fd, shut, now);
 }
 
@@ -489,7 +497,8 @@ bool Sockets::signals() const { return state_->signalled_count != 0; }
 
 Sockets::Signalled Sockets::poll_signal() {
   State& state = *state_;
-  static_assert(kSignalledMax <= std::numeric_limits<decltype(state.signals_waiting)>::digits, "a bit for each");
+  static_assert(kSignalledMax <= std::numeric_limits<decltype(state.signals_waiting)>::digits,
+                "a bit for each");
   if (state.signals_waiting == 0) return {};
   const int number = std::countr_zero(state.signals_waiting);
   state.signals_waiting = static_cast<std::uint16_t>(state.signals_waiting & (state.signals_waiting - 1));

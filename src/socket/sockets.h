@@ -27,7 +27,8 @@ namespace tapir::socket {
 
 // A number in this table's own space (3, 4, …: the lowest free one, as POSIX wants).
 using Descriptor = int;
-// A message flag of our own, which no MSG_* of Linux uses: the call goes on with what the last send() of it left.
+// A message flag of our own, which no MSG_* of Linux uses: the call goes on with what the last send() of it
+// left.
 inline constexpr int kMsgContinues = 0x10000000;
 
 // What happened to a descriptor since the last look; for those who wait. An event, not a level.
@@ -36,8 +37,8 @@ struct Woken {
   std::uint32_t events = 0;  // EPOLLIN, EPOLLOUT … as Linux's wake-up passes them
 };
 
-// What Linux tells by a signal (kill_fasync: POLL_IN, POLL_OUT, POLL_ERR, POLL_HUP; SIGURG and POLL_PRI), bits; the last: the file is no
-// more, and its number another's soon.
+// What Linux tells by a signal (kill_fasync: POLL_IN, POLL_OUT, POLL_ERR, POLL_HUP; SIGURG and POLL_PRI),
+// bits; the last: the file is no more, and its number another's soon.
 enum : std::uint8_t {
   kSignalReadable = 1,
   kSignalWritable = 2,
@@ -58,9 +59,10 @@ class Sockets {
 
   stack::Stack& stack() { return stack_; }
 
-  // A program that answers many sockets in one go: until it ends, calls leave their output to the poll_output() that follows it, so
-  // that it leaves in one batch, and what is sent after what is read carries its ACK. Only the end of a send or receive is meant: a
-  // send() larger than a record lets go of full ones as ever.
+  // A program that answers many sockets in one go: until it ends, calls leave their output to the
+  // poll_output() that follows it, so that it leaves in one batch, and what is sent after what is read
+  // carries its ACK. Only the end of a send or receive is meant: a send() larger than a record lets go of
+  // full ones as ever.
   class OutputHeld {
    public:
     explicit OutputHeld(Sockets& sockets) : sockets_(sockets) { sockets_.hold_output(true); }
@@ -79,7 +81,8 @@ class Sockets {
   Result<Descriptor> accept4(Descriptor fd, sockaddr* address, socklen_t* length, int flags, Instant now);
   Result<int> connect(Descriptor fd, const sockaddr* address, socklen_t length, Instant now);
   // With a loan a stream may point at the bytes until they are acknowledged, instead of copying them.
-  Result<std::size_t> sendmsg(Descriptor fd, const msghdr* message, int flags, Instant now, Loan* loan = nullptr);
+  Result<std::size_t> sendmsg(Descriptor fd, const msghdr* message, int flags, Instant now,
+                              Loan* loan = nullptr);
   Result<std::size_t> recvmsg(Descriptor fd, msghdr* message, int flags, Instant now);
   Result<std::size_t> send(Descriptor fd, const void* data, std::size_t size, int flags, Instant now);
   Result<std::size_t> sendto(Descriptor fd, const void* data, std::size_t size, int flags, const sockaddr* to,
@@ -121,14 +124,14 @@ class Sockets {
     std::uint64_t name = 0;  // for give_back(); 0: there are no bytes
     Bytes bytes;             // valid until then
   };
-  // recv() without the copy: the received frame that is first in line, whole. No bytes: the peer has closed. ENOBUFS: too many are
-  // lent.
+  // recv() without the copy: the received frame that is first in line, whole. No bytes: the peer has closed.
+  // ENOBUFS: too many are lent.
   Result<Lent> lend(Descriptor fd, Instant now);
   void give_back(std::uint64_t name);
 
   // ---- for those who wait ----
-  // Another number for the file of `fd`, beyond those that programs get: calls that wait on it go on under that one when `fd` is
-  // closed, as in Linux, where each holds the file. EMFILE: there are too many of them.
+  // Another number for the file of `fd`, beyond those that programs get: calls that wait on it go on under
+  // that one when `fd` is closed, as in Linux, where each holds the file. EMFILE: there are too many of them.
   Result<Descriptor> set_aside(Descriptor fd);
   bool is_aside(Descriptor fd) const;
   bool nonblocking(Descriptor fd) const;
@@ -139,9 +142,11 @@ class Sockets {
   // (the verbs and the calls above). The span is valid until the next call. A descriptor appears once for
   // each of its dup()s.
   std::span<const Woken> take_woken(Instant now);
-  // Files whose events are told by signals at a time: such programs have few sockets (a select() would serve them else).
+  // Files whose events are told by signals at a time: such programs have few sockets (a select() would serve
+  // them else).
   static constexpr int kSignalledMax = 16;
-  // The file of `fd` among those, from 0 on; one that is none yet becomes one if `give`. -1: none, or there are kSignalledMax.
+  // The file of `fd` among those, from 0 on; one that is none yet becomes one if `give`. -1: none, or there
+  // are kSignalledMax.
   int signal_number(Descriptor fd, bool give);
   bool signals() const;  // there are such files
   struct Signalled {
@@ -153,8 +158,8 @@ class Sockets {
   Signalled poll_signal();
   // EBADF, ENOTSOCK; 0 for a socket.
   int why_no_socket(Descriptor fd) const;
-  // The pending error, told once (Linux's sock_error); and the other way: recvmmsg(2) gives back what it could
-  // not tell.
+  // The pending error, told once (Linux's sock_error); and the other way: recvmmsg(2) gives back what it
+  // could not tell.
   int take_error(Descriptor fd);
   void set_error(Descriptor fd, Errno error);
   // shutdown(SHUT_RD) was called: a blocking recv() of a datagram socket ends with 0 then, though a
@@ -166,7 +171,8 @@ class Sockets {
   Result<int> connect_result(Descriptor fd, Instant now);
   // connect() answered 0 and the SYN waits for the first data (TCP_FASTOPEN_CONNECT).
   bool syn_deferred(Descriptor fd) const;
-  // A blocking Fast Open call waits for its handshake; until it is over, others on the socket answer EALREADY.
+  // A blocking Fast Open call waits for its handshake; until it is over, others on the socket answer
+  // EALREADY.
   bool fast_open_call_waits(Descriptor fd) const;
   void note_fast_open_call(Descriptor fd, bool waits);
   bool is_stream(Descriptor fd) const;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// IP_MSFILTER and MCAST_MSFILTER (RFC 3678 §4.1, §5.1): the whole source filter of a group at once. Linux's ip_mc_msfilter,
-// ip_mc_msfget and ip_mc_gsfget.
+// IP_MSFILTER and MCAST_MSFILTER (RFC 3678 §4.1, §5.1): the whole source filter of a group at once. Linux's
+// ip_mc_msfilter, ip_mc_msfget and ip_mc_gsfget.
 #include <netinet/in.h>
 
 #include <cstddef>
@@ -42,17 +42,24 @@ struct Target {
   IpAddress local;  // unspecified: by number, or where the route goes
 };
 
-Target target_of(const ip_msfilter& front) { return {address_of(front.imsf_multiaddr), kNoInterface, address_of(front.imsf_interface)}; }
-Target target_of(const group_filter& front) { return {address_in(front.gf_group), static_cast<InterfaceId>(front.gf_interface), IpAddress::any_v4()}; }
+Target target_of(const ip_msfilter& front) {
+  return {address_of(front.imsf_multiaddr), kNoInterface, address_of(front.imsf_interface)};
+}
+Target target_of(const group_filter& front) {
+  return {address_in(front.gf_group), static_cast<InterfaceId>(front.gf_interface), IpAddress::any_v4()};
+}
 
 std::optional<SourceFilter::Mode> mode_of(std::uint32_t linux_mode) {
   if (linux_mode == MCAST_INCLUDE) return SourceFilter::Mode::kInclude;
   if (linux_mode == MCAST_EXCLUDE) return SourceFilter::Mode::kExclude;
   return std::nullopt;
 }
-std::uint32_t linux_mode(SourceFilter::Mode mode) { return mode == SourceFilter::Mode::kInclude ? MCAST_INCLUDE : MCAST_EXCLUDE; }
+std::uint32_t linux_mode(SourceFilter::Mode mode) {
+  return mode == SourceFilter::Mode::kInclude ? MCAST_INCLUDE : MCAST_EXCLUDE;
+}
 
-Result<int> replace(State& state, SocketFile& s, const Target& target, const SourceFilter& filter, Instant now) {
+Result<int> replace(State& state, SocketFile& s, const Target& target, const SourceFilter& filter,
+                    Instant now) {
   if (is_stream(s)) return fail(EPROTO);
   if (!target.group.is_multicast()) return fail(EINVAL);
   const auto interface = state.group_interface(target.group, target.interface, target.local, now);
@@ -65,7 +72,8 @@ Result<int> replace(State& state, SocketFile& s, const Target& target, const Sou
 Result<const GroupMembership*> membership(State& state, SocketFile& s, const Target& target, Instant now) {
   if (!target.group.is_multicast()) return fail(EINVAL);
   GroupMemberships* groups = is_stream(s) ? nullptr : state.groups_of(datagram(s));
-  if (target.interface == kNoInterface && !target.local.is_unspecified() && state.parts.interfaces.owner_of(target.local) == nullptr)
+  if (target.interface == kNoInterface && !target.local.is_unspecified() &&
+      state.parts.interfaces.owner_of(target.local) == nullptr)
     return fail(ENODEV);
   const auto interface = state.group_interface(target.group, target.interface, target.local, now);
   if (!interface) return std::unexpected(interface.error());
@@ -87,7 +95,8 @@ Result<int> set_filter(State& state, SocketFile& s, const void* value, socklen_t
   filter.mode = *mode;
   for (std::uint32_t i = 0; i < front.imsf_numsrc; ++i) {
     in_addr source;
-    std::memcpy(&source, static_cast<const std::uint8_t*>(value) + kFilterFront + i * sizeof source, sizeof source);
+    std::memcpy(&source, static_cast<const std::uint8_t*>(value) + kFilterFront + i * sizeof source,
+                sizeof source);
     (void)filter.add(address_of(source));
   }
   return replace(state, s, target_of(front), filter, now);
@@ -101,7 +110,8 @@ Result<int> get_filter(State& state, SocketFile& s, void* value, socklen_t* leng
   const auto found = membership(state, s, target_of(front), now);
   if (!found) return std::unexpected(found.error());
   const SourceFilter& filter = (*found)->filter;
-  const std::uint32_t wanted = std::min(front.imsf_numsrc, static_cast<std::uint32_t>((*length - kFilterFront) / sizeof(in_addr)));
+  const std::uint32_t wanted =
+      std::min(front.imsf_numsrc, static_cast<std::uint32_t>((*length - kFilterFront) / sizeof(in_addr)));
   const std::uint32_t told = std::min<std::uint32_t>(wanted, filter.count);
   front.imsf_fmode = linux_mode(filter.mode);
   front.imsf_numsrc = filter.count;
@@ -128,7 +138,8 @@ Result<int> set_group_filter(State& state, SocketFile& s, const void* value, soc
   filter.mode = *mode;
   for (std::uint32_t i = 0; i < front.gf_numsrc; ++i) {
     sockaddr_storage source;
-    std::memcpy(&source, static_cast<const std::uint8_t*>(value) + kGroupFilterFront + i * sizeof source, sizeof source);
+    std::memcpy(&source, static_cast<const std::uint8_t*>(value) + kGroupFilterFront + i * sizeof source,
+                sizeof source);
     if (source.ss_family != AF_INET) return fail(EADDRNOTAVAIL);
     (void)filter.add(address_in(source));
   }
@@ -144,7 +155,8 @@ Result<int> get_group_filter(State& state, SocketFile& s, void* value, socklen_t
   const auto found = membership(state, s, target_of(front), now);
   if (!found) return std::unexpected(found.error());
   const SourceFilter& filter = (*found)->filter;
-  const std::uint32_t wanted = std::min(front.gf_numsrc, static_cast<std::uint32_t>((*length - kGroupFilterFront) / sizeof(sockaddr_storage)));
+  const std::uint32_t wanted = std::min(
+      front.gf_numsrc, static_cast<std::uint32_t>((*length - kGroupFilterFront) / sizeof(sockaddr_storage)));
   const std::uint32_t told = std::min<std::uint32_t>(wanted, filter.count);
   front.gf_fmode = linux_mode(filter.mode);
   front.gf_numsrc = filter.count;

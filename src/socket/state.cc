@@ -192,7 +192,8 @@ void Sockets::State::absorb_touched_of_kind(Ports& from, Slab<Socket>& of) {
         if (s == nullptr) return;
         const bool readable = (events & raw::kTouchedReadable) != 0;
         const bool error = (events & raw::kTouchedError) != 0;
-        note_signal(*s, static_cast<std::uint8_t>((readable ? tcp::kTouchedReadable : 0) | (error ? tcp::kTouchedError : 0)));
+        note_signal(*s, static_cast<std::uint8_t>((readable ? tcp::kTouchedReadable : 0) |
+                                                  (error ? tcp::kTouchedError : 0)));
         if (readable) wake(*s, kWakeReadable);
         if (error) wake(*s, kWakeError);
       },

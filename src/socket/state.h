@@ -28,7 +28,8 @@ namespace tapir::socket {
 inline constexpr std::uint32_t kFilesMax = 1u << 20;
 // Closed sockets whose close() still waits for the peer (SO_LINGER).
 inline constexpr std::uint32_t kLingeringMax = 4096;
-// Frames lent to the program; ENOBUFS beyond. Without a limit, who never gives back holds all of the stack's memory.
+// Frames lent to the program; ENOBUFS beyond. Without a limit, who never gives back holds all of the stack's
+// memory.
 inline constexpr std::uint32_t kLentMax = 4096;
 // Linux's EP_MAX_NESTS: epoll sets in epoll sets.
 inline constexpr int kEpollNestingMax = 4;
@@ -70,8 +71,8 @@ struct Sockets::State {
   tcp::Connection* connection_of(const StreamSocket& s) const {
     return s.connection ? parts.tcp.connection(s.connection) : nullptr;
   }
-  // Of a connection: its own copy, until settle_options(). Valid until the next call. Without memory for them,
-  // options that are set are lost.
+  // Of a connection: its own copy, until settle_options(). Valid until the next call. Without memory for
+  // them, options that are set are lost.
   tcp::SocketOptions& options_of(StreamSocket& s);
   void drop_own_options(StreamSocket& s);
   // What options_of() was asked for is done: a connection shares its options again.
@@ -110,14 +111,18 @@ struct Sockets::State {
   // ---- send_reports.cc: MSG_ZEROCOPY, SO_TIMESTAMPING, TCP_INQ ----
   Result<int> set_timestamping(SocketFile& s, std::uint32_t flags);
   Result<std::uint32_t> timestamping_of(const tcp::Connection& connection, const msghdr& message) const;
-  void note_written(StreamSocket& s, bool zero_copy, bool open, int flags, std::uint32_t timestamping, Instant now);
+  void note_written(StreamSocket& s, bool zero_copy, bool open, int flags, std::uint32_t timestamping,
+                    Instant now);
   Result<std::size_t> receive_report(StreamSocket& s, msghdr& message, Instant now);
-  void tell_with_data(const StreamSocket& s, const tcp::Connection& connection, std::optional<Instant> received_at, ControlWriter& control);
+  void tell_with_data(const StreamSocket& s, const tcp::Connection& connection,
+                      std::optional<Instant> received_at, ControlWriter& control);
   // ---- fast_open.cc: MSG_FASTOPEN, TCP_FASTOPEN_CONNECT and their options ----
   // Does a connect() wait for the data to go with (the cookie is known), or shall the SYN ask for one?
   Result<int> connect_fast_open(StreamSocket& s, Instant now);
-  // Connects by sending. A number: bytes that left with the SYN, the handshake goes on; nothing: there is a connection already.
-  Result<std::optional<std::size_t>> send_fast_open(StreamSocket& s, const msghdr& message, int flags, Instant now);
+  // Connects by sending. A number: bytes that left with the SYN, the handshake goes on; nothing: there is a
+  // connection already.
+  Result<std::optional<std::size_t>> send_fast_open(StreamSocket& s, const msghdr& message, int flags,
+                                                    Instant now);
   Result<int> set_fast_open_keys(StreamSocket& s, const void* value, socklen_t length);
   FastOpenKeyBytes fast_open_key_bytes(const StreamSocket& s) const;
   void drop_fast_open_keys(StreamSocket& s);
@@ -128,9 +133,11 @@ struct Sockets::State {
   void let_go_of_port(StreamSocket& s, bool leaves_connections, Instant now);
   void notice_end(StreamSocket& s, Instant now);
   void disconnect(StreamSocket& s, int error, Instant now);
-  Result<std::size_t> send(StreamSocket& s, const msghdr& message, int flags, Instant now, Loan* loan = nullptr);
+  Result<std::size_t> send(StreamSocket& s, const msghdr& message, int flags, Instant now,
+                           Loan* loan = nullptr);
   Result<std::size_t> receive(StreamSocket& s, msghdr& message, int flags, Instant now);
-  Result<std::size_t> receive_urgent(StreamSocket& s, msghdr& message, std::span<const iovec> pieces, int flags);
+  Result<std::size_t> receive_urgent(StreamSocket& s, msghdr& message, std::span<const iovec> pieces,
+                                     int flags);
   Result<int> shutdown(StreamSocket& s, int how, Instant now);
   // EINPROGRESS: lingers.
   Result<int> close(StreamSocket& s, Instant now);
@@ -167,7 +174,8 @@ struct Sockets::State {
   };
   void put_arrival(const SocketFile& s, ControlWriter& control, const Arrival& arrival) const;
   // SO_TIMESTAMP, SO_TIMESTAMPNS, and SO_TIMESTAMPING with `timestamping` (Linux: __sock_recv_timestamp).
-  void put_timestamp(const SocketFile& s, std::uint32_t timestamping, ControlWriter& control, Instant received_at) const;
+  void put_timestamp(const SocketFile& s, std::uint32_t timestamping, ControlWriter& control,
+                     Instant received_at) const;
   Result<int> shutdown(DatagramSocket& s, int how, Instant now);
   void close(DatagramSocket& s, Instant now);
   int take_error(DatagramSocket& s);
@@ -192,7 +200,8 @@ struct Sockets::State {
   Result<std::size_t> send_headed(RawSocket& s, const Path& path, std::span<const Bytes> spans,
                                   std::size_t size, Instant now);
   Result<std::size_t> receive_raw(DatagramSocket& s, msghdr& message, int flags, Instant now);
-  Result<Path> raw_path(const DatagramSocket& s, const IpAddress& to, const SentControls& controls, Instant now);
+  Result<Path> raw_path(const DatagramSocket& s, const IpAddress& to, const SentControls& controls,
+                        Instant now);
   bool ping_autobind(DatagramSocket& s);
   // IP_MULTICAST_IF, where neither device nor source is chosen otherwise.
   static void use_multicast_interface(const DatagramSocket& s, ip::RouteQuery& query) {
@@ -210,7 +219,8 @@ struct Sockets::State {
                          SourceFilter::Mode mode, Instant now);
   Result<int> leave_group(DatagramSocket& s, InterfaceId interface, const IpAddress& group, Instant now);
   void leave_groups(DatagramSocket& s, Instant now);
-  Result<int> replace_sources(DatagramSocket& s, InterfaceId interface, const IpAddress& group, const SourceFilter& filter, Instant now);
+  Result<int> replace_sources(DatagramSocket& s, InterfaceId interface, const IpAddress& group,
+                              const SourceFilter& filter, Instant now);
   Result<int> change_source(DatagramSocket& s, InterfaceId interface, const IpAddress& group,
                             const IpAddress& source, SourceFilter::Mode mode, bool add, Instant now);
 
@@ -288,7 +298,7 @@ struct Sockets::State {
   };
   std::array<SignalledFile, kSignalledMax> signalled{};
   int signalled_count = 0;
-  std::uint16_t signals_waiting = 0;  // a bit for each of `signalled` with something to tell
+  std::uint16_t signals_waiting = 0;     // a bit for each of `signalled` with something to tell
   Slab<tcp::SocketOptions> own_options;  // of stream sockets with neither connection nor listener
   tcp::SocketOptions no_options;         // stands in for one of them when memory is refused
   Slab<tcp::FastOpenKeys> fast_open_keys;
@@ -303,8 +313,8 @@ struct Sockets::State {
   Slab<EpollItem> items;
   Slab<Lingering> lingerings;
   Slab<Frame> lent;
-  KeyedTable<> listeners;    // ListenerId -> index in streams
-  KeyedTable<> ports;        // udp::PortHandle -> index in datagrams
+  KeyedTable<> listeners;  // ListenerId -> index in streams
+  KeyedTable<> ports;      // udp::PortHandle -> index in datagrams
   IntrusiveList<File, WokenTag> woken;
   std::vector<Woken> woken_report;
   std::uint64_t last_lingering = 0;

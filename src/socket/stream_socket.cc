@@ -36,7 +36,6 @@ bool closing(tcp::State state) {
 
 // ---- state ----
 
-
 tcp::SocketOptions& Sockets::State::options_of(StreamSocket& s) {
   if (connection_of(s) != nullptr) {
     if (tcp::SocketOptions* options = parts.tcp.edit_options(s.connection)) return *options;
@@ -93,7 +92,8 @@ Result<int> Sockets::State::listen(StreamSocket& s, int backlog, Instant now) {
     return fail(ENOMEM);
   }
   drop_own_options(s);
-  if (const tcp::FastOpenKeys* keys = s.fast_open_keys != 0 ? fast_open_keys.at(s.fast_open_keys - 1) : nullptr)
+  if (const tcp::FastOpenKeys* keys =
+          s.fast_open_keys != 0 ? fast_open_keys.at(s.fast_open_keys - 1) : nullptr)
     parts.tcp.set_fast_open_keys(s.listener, *keys);
   (void)hand_on_md5_keys(s, now);
   return 0;
@@ -175,7 +175,8 @@ Result<int> Sockets::State::connect(StreamSocket& s, const sockaddr* address, so
       return fail(EINPROGRESS);
     }
   }
-  if (const tcp::Connection* connection = connection_of(s); connection != nullptr && connection->syn_deferred())
+  if (const tcp::Connection* connection = connection_of(s);
+      connection != nullptr && connection->syn_deferred())
     return fail(EISCONN);
   return connect_result(s, now);
 }
@@ -243,7 +244,8 @@ Result<int> Sockets::State::start_connect(StreamSocket& s, const sockaddr* addre
   return 0;
 }
 
-// Linux's inet_put_port when a connection or listener ends: the port is free, but getsockname() goes on to tell it.
+// Linux's inet_put_port when a connection or listener ends: the port is free, but getsockname() goes on to
+// tell it.
 void Sockets::State::let_go_of_port(StreamSocket& s, bool leaves_connections, Instant now) {
   if (s.local.port != 0) s.stale_port = s.local.port;
   const bool address_locked = s.address_locked;
@@ -267,7 +269,8 @@ void Sockets::State::notice_end(StreamSocket& s, Instant now) {
 void Sockets::State::disconnect(StreamSocket& s, int error, Instant now) {
   bool leaves = false;
   notice_end(s, now);
-  // What was bound since the last connection ended stays bound (Linux: tcp_set_state puts the port, and CLOSE is no news).
+  // What was bound since the last connection ended stays bound (Linux: tcp_set_state puts the port, and CLOSE
+  // is no news).
   const bool was_closed = tcp_state(s) == tcp::State::kClosed;
   if (s.listener) {
     const tcp::SocketOptions kept = options_of(s);
@@ -313,7 +316,8 @@ void Sockets::State::disconnect(StreamSocket& s, int error, Instant now) {
 constexpr unsigned kFragmentsMax = 17;
 
 // Linux's tcp_sendmsg_locked.
-Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message, int flags, Instant now, Loan* loan) {
+Result<std::size_t> Sockets::State::send(StreamSocket& s, const msghdr& message, int flags, Instant now,
+                                         Loan* loan) {
   const auto pieces = pieces_of(message);
   if (!pieces) return std::unexpected(pieces.error());
   tcp::Connection* connection = connection_of(s);
@@ -480,7 +484,7 @@ Result<int> Sockets::State::shutdown(StreamSocket& s, int how, Instant now) {
   const tcp::State state = tcp_state(s);
   if (s.state == SocketState::kConnecting)
     s.state = tcp::before_established(state) || state == tcp::State::kClosed ? SocketState::kDisconnecting
-                                                                        : SocketState::kConnected;
+                                                                             : SocketState::kConnected;
   switch (state) {
     case tcp::State::kClosed:
       s.shutdown |= bits;

@@ -42,7 +42,8 @@ TcpInfo tcp_info(const tcp::ConnectionInfo& info, std::uint64_t max_pacing_rate)
   if (info.ecn_seen) out.options |= kOptEcnSeen;
   if (info.syn_data_acked) out.options |= kOptSynData;
   if (info.fast_open_child) out.options |= kOptFastOpenChild;
-  out.delivery_flags = static_cast<std::uint8_t>(static_cast<unsigned>(info.fast_open_failure) << 1 | (info.delivery_rate_app_limited ? 1U : 0U));
+  out.delivery_flags = static_cast<std::uint8_t>(static_cast<unsigned>(info.fast_open_failure) << 1 |
+                                                 (info.delivery_rate_app_limited ? 1U : 0U));
   out.wscales = static_cast<std::uint8_t>(info.snd_wscale | info.rcv_wscale << 4);
   out.rto = usec(info.rto);
   out.ato = usec(info.ato);

@@ -25,12 +25,12 @@ constexpr int kFinTimeoutMax = 120;             // TCP_FIN_TIMEOUT_MAX, seconds
 constexpr int kMssDefault = 536;                // TCP_MSS_DEFAULT
 
 // What TCP_INFO tells of a socket without a connection: Linux's tcp_init_sock.
-constexpr std::uint32_t kFreshCwnd = 10;                 // TCP_INIT_CWND, segments (RFC 6928)
-constexpr std::uint32_t kFreshSsthresh = 0x7fffffff;     // TCP_INFINITE_SSTHRESH, segments
-constexpr std::uint32_t kFreshRto = 1'000'000;           // TCP_TIMEOUT_INIT, microseconds (RFC 6298 §2.1)
-constexpr std::uint32_t kFreshRttvar = kFreshRto / 4;    // microseconds; kept four times as large
-constexpr std::uint32_t kNoMinRtt = ~0U;                 // no sample
-constexpr std::uint64_t kNoPacing = ~std::uint64_t{0};   // bytes a second
+constexpr std::uint32_t kFreshCwnd = 10;                // TCP_INIT_CWND, segments (RFC 6928)
+constexpr std::uint32_t kFreshSsthresh = 0x7fffffff;    // TCP_INFINITE_SSTHRESH, segments
+constexpr std::uint32_t kFreshRto = 1'000'000;          // TCP_TIMEOUT_INIT, microseconds (RFC 6298 §2.1)
+constexpr std::uint32_t kFreshRttvar = kFreshRto / 4;   // microseconds; kept four times as large
+constexpr std::uint32_t kNoMinRtt = ~0U;                // no sample
+constexpr std::uint64_t kNoPacing = ~std::uint64_t{0};  // bytes a second
 
 // ---- TCP_DEFER_ACCEPT: seconds as retransmissions of the SYN-ACK (Linux's secs_to_retrans, retrans_to_secs)
 // ----
@@ -143,8 +143,7 @@ Result<int> set_cork(State& state, SocketFile& s, int value, Instant now) {
 constexpr Option kTcpOptions[] = {
     {TCP_INFO, Sorts::kStream, nullptr, nullptr, get_info, nullptr},
     {TCP_CONGESTION, Sorts::kStream, nullptr, nullptr, get_congestion, set_congestion},
-    {TCP_NODELAY, Sorts::kStream, get_tcp_flag<&tcp::SocketOptions::no_delay>,
-     set_no_delay},
+    {TCP_NODELAY, Sorts::kStream, get_tcp_flag<&tcp::SocketOptions::no_delay>, set_no_delay},
     {TCP_CORK, Sorts::kStream, get_cork, set_cork},
     {TCP_THIN_LINEAR_TIMEOUTS, Sorts::kStream, get_tcp_flag<&tcp::SocketOptions::thin_linear_timeouts>,
      [](State& state, SocketFile& s, int value, Instant now) -> Result<int> {
@@ -201,7 +200,9 @@ constexpr Option kTcpOptions[] = {
        return 0;
      }},
     {TCP_FASTOPEN, Sorts::kStream,
-     [](State& state, SocketFile& s, Instant) -> Result<int> { return tcp_options(state, s).fast_open_queue; },
+     [](State& state, SocketFile& s, Instant) -> Result<int> {
+       return tcp_options(state, s).fast_open_queue;
+     },
      [](State& state, SocketFile& s, int value, Instant) -> Result<int> {
        if (value < 0 || !closed_or_listening(state, s)) return fail(EINVAL);
        if (stream(s).listener)

@@ -63,7 +63,8 @@ void Stack::Parts::input(InterfaceId interface, Frame frame, Instant now) {
 
 InterfaceId Stack::Parts::vlan_of(InterfaceId parent, std::uint16_t id) const {
   for (std::size_t i = 0; i < devices.size(); ++i)
-    if (devices[i].parent == parent && devices[i].vlan == id && id != 0) return static_cast<InterfaceId>(i + 1);
+    if (devices[i].parent == parent && devices[i].vlan == id && id != 0)
+      return static_cast<InterfaceId>(i + 1);
   return kNoInterface;
 }
 
@@ -85,7 +86,8 @@ void Stack::Parts::input_ethernet(InterfaceId interface, Frame frame, Instant no
     case wire::kEtherTypeVlan: {
       // A tag of VLAN 0 only carries a priority: the frame is ours.
       const auto tag = wire::parse_vlan(frame.bytes().subspan(wire::kEthernetHeaderLength));
-      if (!tag || tag->ethertype == wire::kEtherTypeVlan) return drop(DropReason::kVlan, interface, frame.size(), now);
+      if (!tag || tag->ethertype == wire::kEtherTypeVlan)
+        return drop(DropReason::kVlan, interface, frame.size(), now);
       const InterfaceId of_tag = tag->id == 0 ? interface : vlan_of(interface, tag->id);
       if (of_tag == kNoInterface) return drop(DropReason::kVlan, interface, frame.size(), now);
       link::strip_vlan_tag(frame);
@@ -113,7 +115,8 @@ void Stack::Parts::input_arp(InterfaceId interface, const Frame& frame, const wi
   // RFC 1027: who asks for a host that is reached through us, by another interface, gets our address (Linux's
   // arp_fwd_proxy).
   bool proxied = false;
-  if (ip::proxies_arp(ip_knobs, interfaces.find(interface)->conf) && packet->operation == wire::ArpOperation::kRequest &&
+  if (ip::proxies_arp(ip_knobs, interfaces.find(interface)->conf) &&
+      packet->operation == wire::ArpOperation::kRequest &&
       interfaces.classify(packet->target_ip) == ip::AddressKind::kElsewhere) {
     const ip::Route* onward = routes.lookup(packet->target_ip);
     proxied = onward != nullptr && onward->kind == ip::RouteKind::kUnicast && onward->interface != interface;
@@ -248,7 +251,8 @@ void Stack::Parts::deliver_error(const DeliveryError& error, InterfaceId arrived
     case IpProtocol::kTcp:
       flush(now);  // it may end a connection whose bytes wait in the batch
       if (tcp.quotes_in_flight(error)) learn_path_mtu();
-      if (const tcp::ConnectionId opening = tcp.on_delivery_error(error, now); opening && stream_error_count_ < kStreamErrorsMax) {
+      if (const tcp::ConnectionId opening = tcp.on_delivery_error(error, now);
+          opening && stream_error_count_ < kStreamErrorsMax) {
         StreamError& told = stream_errors_[stream_error_count_++];
         told.connection = opening;
         told.error = error;

@@ -28,7 +28,8 @@ void quote(Bytes packet, DeliveryError& error) {
   const auto header = wire::parse_ipv4(packet);
   if (!header) return;
   error.packet = packet;
-  const std::size_t skipped = header->header_length + (header->protocol == IpProtocol::kUdp ? wire::kUdpHeaderLength : 0U);
+  const std::size_t skipped =
+      header->header_length + (header->protocol == IpProtocol::kUdp ? wire::kUdpHeaderLength : 0U);
   error.payload = packet.subspan(std::min(packet.size(), skipped));
 }
 
@@ -229,10 +230,12 @@ void Stack::Parts::send_tcp_replies(Instant now) {
   }
 }
 
-IpOptions Stack::Parts::written_options(const IpOptions& options, const IpAddress& source, Instant now) const {
+IpOptions Stack::Parts::written_options(const IpOptions& options, const IpAddress& source,
+                                        Instant now) const {
   constexpr std::uint64_t kNanosecondsPerDay = 86'400'000'000'000;
   const std::uint64_t wall = config.wall_clock_offset_ns + to_nsec(now);
-  return ip::written_options(options, source, static_cast<std::uint32_t>(wall % kNanosecondsPerDay / 1'000'000), interfaces);
+  return ip::written_options(options, source,
+                             static_cast<std::uint32_t>(wall % kNanosecondsPerDay / 1'000'000), interfaces);
 }
 
 void Stack::Parts::send_segments(bool only_due, Instant now) {
@@ -241,7 +244,8 @@ void Stack::Parts::send_segments(bool only_due, Instant now) {
     OutgoingFrame& out = slot(now);
     if (!tcp.poll_segment(out, how, only_due, now)) {
       if (!tcp.output_stalled()) return;
-      // What a full device keeps waiting is asked for again once the batch is handed over, then from time to time.
+      // What a full device keeps waiting is asked for again once the batch is handed over, then from time to
+      // time.
       if (batch.empty()) {
         output_retry_at_ = later(now, kRoomRetry);
         tcp.on_no_room(now);
@@ -341,7 +345,9 @@ void Stack::Parts::notice_route_changes(Instant now) {
 
 // Most calls of a program cause none.
 bool Stack::Parts::output_waits(Instant now) {
-  if (tcp.output_wanted() || !batch.empty() || !looped_.empty() || !replies.empty() || !neighbors.quiet() || output_retry_at_ <= now) return true;
+  if (tcp.output_wanted() || !batch.empty() || !looped_.empty() || !replies.empty() || !neighbors.quiet() ||
+      output_retry_at_ <= now)
+    return true;
   return attached(interfaces.loopback())->device->next_timeout() <= now;
 }
 

@@ -56,10 +56,11 @@ struct TouchedPort {
   std::uint8_t events = 0;  // tcp::Touched bits: readable, error
 };
 
-// What ICMP said of connections that were opening and socket/ has not heard of yet; more are lost to their error queues alone.
+// What ICMP said of connections that were opening and socket/ has not heard of yet; more are lost to their
+// error queues alone.
 inline constexpr std::size_t kStreamErrorsMax = 16;
-// Bytes of the quoted segment that are kept for the error queue: the longest TCP header (RFC 9293 §3.1) and four, a power of two. Of a
-// longer quotation the rest is payload, which no program reads there.
+// Bytes of the quoted segment that are kept for the error queue: the longest TCP header (RFC 9293 §3.1) and
+// four, a power of two. Of a longer quotation the rest is payload, which no program reads there.
 inline constexpr std::size_t kStreamErrorQuoteMax = 64;
 struct StreamError {
   tcp::ConnectionId connection;
@@ -88,7 +89,7 @@ struct Stack::Parts {
     InterfaceCounters counters;
     InterfaceId parent = kNoInterface;  // whose device it shares, as
     std::uint16_t vlan = 0;             // that VLAN
-    std::size_t room = 0;   // frames it takes for certain; when they are used up it is asked again
+    std::size_t room = 0;  // frames it takes for certain; when they are used up it is asked again
   };
 
   Parts(const StackConfig& with, Instant now);
@@ -102,7 +103,8 @@ struct Stack::Parts {
   InterfaceId vlan_of(InterfaceId parent, std::uint16_t id) const;
   // ---- output.cc ----
   void poll_output(Instant now);
-  // The same, but what goes to ourselves stays on its way: in Linux, too, a call under way sees no answer to what it sends.
+  // The same, but what goes to ourselves stays on its way: in Linux, too, a call under way sees no answer to
+  // what it sends.
   void send_output(Instant now);
   // Sends a UDP datagram now (the spans need live no longer than the call). Error: what ip/ says of its size,
   // or of the path. False: the device has no room, or no memory: the datagram is lost, as in a full qdisc
@@ -148,7 +150,9 @@ struct Stack::Parts {
   };
   TouchedPorts take_touched_ports();
   // Valid until the next call into the stack.
-  std::span<const StreamError> take_stream_errors() { return std::span(stream_errors_).first(std::exchange(stream_error_count_, 0)); }
+  std::span<const StreamError> take_stream_errors() {
+    return std::span(stream_errors_).first(std::exchange(stream_error_count_, 0));
+  }
 
   // An address is ours from now on: it is added with its route, and announced if `announce`.
   void take_address(InterfaceId interface, const IpPrefix& address, bool announce, Instant now);
@@ -253,7 +257,7 @@ struct Stack::Parts {
   bool output_waits(Instant now);
 
   std::uint32_t routes_generation_ = 0;
-  raw::PacketHandle sending_port_;        // whose frame leaves just now
+  raw::PacketHandle sending_port_;          // whose frame leaves just now
   std::unique_ptr<OutgoingFrame> whole_;    // a packet while it is cut to fragments
   std::unique_ptr<OutgoingFrame> segment_;  // a segment of a super-segment while it is cut to fragments
   FrameQueue looped_;                       // group packets on their way back to us; IP packets

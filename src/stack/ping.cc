@@ -72,8 +72,8 @@ Frame Pings::build_datagram(const PingRequest& request) {
 
 Pings::Slot* Pings::find(const IpAddress& destination, std::uint16_t id, std::uint16_t sequence) {
   for (Slot& slot : slots_)
-    if (slot.phase == Phase::kWaiting && slot.udp_port == 0 && slot.result.id == id && slot.result.sequence == sequence &&
-        slot.destination == destination)
+    if (slot.phase == Phase::kWaiting && slot.udp_port == 0 && slot.result.id == id &&
+        slot.result.sequence == sequence && slot.destination == destination)
       return &slot;
   return nullptr;
 }
@@ -112,13 +112,12 @@ bool Pings::on_error(const DeliveryError& error, Instant now) {
   const auto concerns = [&](const Slot& slot) {
     if (slot.phase != Phase::kWaiting || slot.destination != error.quoted.remote.address) return false;
     if (error.protocol != IpProtocol::kUdp) return slot.udp_port == 0;
-    return slot.udp_port == error.quoted.remote.port && source_port(slot.result.id) == error.quoted.local.port;
+    return slot.udp_port == error.quoted.remote.port &&
+           source_port(slot.result.id) == error.quoted.local.port;
   };
   Slot* oldest = nullptr;
   for (Slot& slot : slots_)
-    if (concerns(slot) &&
-        (oldest == nullptr || slot.order < oldest->order))
-      oldest = &slot;
+    if (concerns(slot) && (oldest == nullptr || slot.order < oldest->order)) oldest = &slot;
   if (oldest == nullptr) return false;
   oldest->result.from = error.reporter;
   oldest->result.error = error.kind;

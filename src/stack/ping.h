@@ -26,7 +26,8 @@ struct PingRequest {
   std::uint8_t hop_limit = 0;  // 0 = the path's
   bool dont_fragment = false;
   Duration timeout = 10s;
-  std::uint16_t udp_port = 0;  // not 0: a UDP datagram to that port instead of an echo request; only an error answers it
+  std::uint16_t udp_port =
+      0;  // not 0: a UDP datagram to that port instead of an echo request; only an error answers it
 };
 // 65535 - 20 - 8.
 inline constexpr std::size_t kPingPayloadMax = 65507;
@@ -62,8 +63,8 @@ class Pings {
   bool on_reply(const ip::Datagram& datagram, Instant now);
   // Is an answer from `destination` awaited?
   bool waits_for(const IpAddress& destination) const;
-  // An error about an ICMP packet of ours: it ends the oldest request to where that went; about a UDP datagram: it ends
-  // the request from and to its ports. True when there was one.
+  // An error about an ICMP packet of ours: it ends the oldest request to where that went; about a UDP
+  // datagram: it ends the request from and to its ports. True when there was one.
   bool on_error(const DeliveryError& error, Instant now);
   // The next result of pinger `id`, in the order they came about.
   std::optional<PingResult> take_result(std::uint16_t id);
@@ -87,8 +88,8 @@ class Pings {
   void finish(Slot& slot, PingOutcome outcome);
   Frame build_echo(const PingRequest& request);
   Frame build_datagram(const PingRequest& request);
-  // Where UDP probes come from: no port that is chosen for sockets (RFC 6056's range begins above), so that no socket
-  // is told of their errors.
+  // Where UDP probes come from: no port that is chosen for sockets (RFC 6056's range begins above), so that
+  // no socket is told of their errors.
   static std::uint16_t source_port(std::uint16_t id) { return static_cast<std::uint16_t>(1024 + id % 16384); }
   // The byte at `offset` of every payload: enough to tell that what came back is what went out.
   static std::uint8_t pattern(std::size_t offset) { return static_cast<std::uint8_t>(offset); }

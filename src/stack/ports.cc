@@ -64,7 +64,9 @@ bool Ports::engine_holds(const tcp::Engine& tcp, const Endpoint& local) {
       [](void* context, const tcp::Engine::Row& row) {
         auto& s = *static_cast<Search*>(context);
         // One that has ended is its socket's alone, until that is closed (Linux: inet_put_port).
-        if (row.state == tcp::State::kListen || row.state == tcp::State::kClosed || row.tuple.local.port != s.local.port) return;
+        if (row.state == tcp::State::kListen || row.state == tcp::State::kClosed ||
+            row.tuple.local.port != s.local.port)
+          return;
         if (s.local.address.is_unspecified() || s.local.address == row.tuple.local.address) s.found = true;
       },
       &search, Instant{});

@@ -163,7 +163,8 @@ void Stack::Parts::on_timeout(Instant now) {
 }
 
 bool Stack::Parts::turn(Instant now) {
-  // What has arrived first: a program that did not run for a while finds the answers to what its timers would send again.
+  // What has arrived first: a program that did not run for a while finds the answers to what its timers would
+  // send again.
   bool more = false;
   for (InterfaceId id = 1; id <= devices.size(); ++id) {
     if (id == interfaces.loopback()) continue;  // poll_output() feeds it
@@ -191,13 +192,14 @@ InterfaceId Stack::add_interface(InterfaceConfig config, std::unique_ptr<link::D
 
 InterfaceId Stack::add_vlan(InterfaceConfig config, InterfaceId parent, Instant now) {
   const Parts::Attached* trunk = parts_->attached(parent);
-  if (trunk == nullptr || trunk->link_type != link::LinkType::kEthernet || trunk->parent != kNoInterface || config.vlan == 0 ||
-      parts_->vlan_of(parent, config.vlan) != kNoInterface)
+  if (trunk == nullptr || trunk->link_type != link::LinkType::kEthernet || trunk->parent != kNoInterface ||
+      config.vlan == 0 || parts_->vlan_of(parent, config.vlan) != kNoInterface)
     return kNoInterface;
   return attach(config, std::make_unique<link::VlanPort>(*trunk->device, config.vlan), parent, now);
 }
 
-InterfaceId Stack::attach(const InterfaceConfig& config, std::unique_ptr<link::Device> device, InterfaceId parent, Instant now) {
+InterfaceId Stack::attach(const InterfaceConfig& config, std::unique_ptr<link::Device> device,
+                          InterfaceId parent, Instant now) {
   ip::Interface interface;
   interface.name = config.name;
   const bool loopback = parts_->devices.empty();
@@ -229,7 +231,8 @@ void Stack::Parts::take_address(InterfaceId id, const IpPrefix& address, bool an
   if (!interfaces.add_address(id, address)) return;
   (void)routes.add_connected(id, address);
   const ip::Interface* interface = interfaces.find(id);
-  const bool announces = interface->kind == ip::LinkKind::kEthernet && interface->up && address.address.is_v4();
+  const bool announces =
+      interface->kind == ip::LinkKind::kEthernet && interface->up && address.address.is_v4();
   if ((announce || ip::notifies_by_arp(ip_knobs, interface->conf)) && announces)
     claims.claim(id, interface->mac, address, false, announce, now);
   groups.announce(id, now);

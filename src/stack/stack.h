@@ -31,7 +31,7 @@ struct StackConfig {
   std::uint64_t seed = 0;  // of every random choice; runtime/ gives entropy, tests a number
   std::size_t memory_limit = std::size_t{512} << 20;  // bytes, of frames, buffers and records together
   std::string hostname = "tapir";
-  bool privileged = true;  // may bind ports < ip_unprivileged_port_start, open RAW sockets
+  bool privileged = true;   // may bind ports < ip_unprivileged_port_start, open RAW sockets
   std::uint32_t group = 0;  // whose group net.ipv4.ping_group_range is compared with
   std::uint64_t wall_clock_offset_ns =
       0;  // Instant 0 as nanoseconds since 1970, for SO_TIMESTAMP and captures
@@ -42,8 +42,10 @@ struct InterfaceConfig {
   std::vector<IpPrefix> addresses;  // "10.0.0.1/24"; each adds its connected route
   bool up = true;
   std::uint16_t vlan = 0;  // 802.1Q: frames carry this tag, others are dropped; 0 = untagged
-  bool announce = false;   // gratuitous ARP for each address, and for who claims it later (RFC 5227 §2.3, §2.4)
-  bool detect_conflicts = false;  // each address is asked for first, and used only when nobody has it (RFC 5227)
+  bool announce =
+      false;  // gratuitous ARP for each address, and for who claims it later (RFC 5227 §2.3, §2.4)
+  bool detect_conflicts =
+      false;  // each address is asked for first, and used only when nobody has it (RFC 5227)
 };
 
 class Stack {
@@ -55,15 +57,17 @@ class Stack {
 
   // Adds an interface over `device`. "lo" with 127.0.0.1/8 exists from the start.
   InterfaceId add_interface(InterfaceConfig config, std::unique_ptr<link::Device> device, Instant now);
-  // Adds VLAN `config.vlan` (1 to 4094) of an Ethernet interface, over its device; frames of that tag are the new interface's from then
-  // on, and `parent` keeps those without a tag. kNoInterface: there is no such parent, it has that VLAN already, or as above.
+  // Adds VLAN `config.vlan` (1 to 4094) of an Ethernet interface, over its device; frames of that tag are the
+  // new interface's from then on, and `parent` keeps those without a tag. kNoInterface: there is no such
+  // parent, it has that VLAN already, or as above.
   InterfaceId add_vlan(InterfaceConfig config, InterfaceId parent, Instant now);
   // Adds a route; gateway unspecified = on-link. False when it exists already, or the interface does not.
   bool add_route(IpPrefix destination, IpAddress gateway, InterfaceId interface, std::uint32_t metric,
                  Instant now);
 
   // ---- the four verbs ----
-  // A frame arrived. Never sends in the course of input, except what is due: there is one way in, and one way out.
+  // A frame arrived. Never sends in the course of input, except what is due: there is one way in, and one way
+  // out.
   void input(InterfaceId interface, Frame frame, Instant now);
   // Sends all that is owed and that the devices have room for.
   void poll_output(Instant now);
@@ -94,7 +98,8 @@ class Stack {
   const Parts& parts() const { return *parts_; }
 
  private:
-  InterfaceId attach(const InterfaceConfig& config, std::unique_ptr<link::Device> device, InterfaceId parent, Instant now);
+  InterfaceId attach(const InterfaceConfig& config, std::unique_ptr<link::Device> device, InterfaceId parent,
+                     Instant now);
 
   std::unique_ptr<Parts> parts_;
 };

@@ -47,14 +47,15 @@ struct InterfaceKnob {
   void (*set)(ip::InterfaceKnobs&, std::int64_t);
 };
 
-#define TAPIR_CONF(member, high)                                                                      \
-  InterfaceKnob {                                                                                     \
-    #member, high, [](const ip::InterfaceKnobs& k) { return static_cast<std::int64_t>(k.member); },   \
-        [](ip::InterfaceKnobs& k, std::int64_t v) { k.member = static_cast<decltype(k.member)>(v); }  \
+#define TAPIR_CONF(member, high)                                                                     \
+  InterfaceKnob {                                                                                    \
+    #member, high, [](const ip::InterfaceKnobs& k) { return static_cast<std::int64_t>(k.member); },  \
+        [](ip::InterfaceKnobs& k, std::int64_t v) { k.member = static_cast<decltype(k.member)>(v); } \
   }
 const InterfaceKnob kInterfaceKnobs[] = {
-    TAPIR_CONF(accept_redirects, 1),   TAPIR_CONF(arp_notify, 1), TAPIR_CONF(force_igmp_version, 3), TAPIR_CONF(forwarding, 1),
-    TAPIR_CONF(proxy_arp, 1),          TAPIR_CONF(rp_filter, 2),  TAPIR_CONF(send_redirects, 1),
+    TAPIR_CONF(accept_redirects, 1), TAPIR_CONF(arp_notify, 1), TAPIR_CONF(force_igmp_version, 3),
+    TAPIR_CONF(forwarding, 1),       TAPIR_CONF(proxy_arp, 1),  TAPIR_CONF(rp_filter, 2),
+    TAPIR_CONF(send_redirects, 1),
 };
 #undef TAPIR_CONF
 
@@ -63,7 +64,7 @@ constexpr std::string_view kDefault = "default";
 
 // "net.ipv4.conf.tap0.rp_filter", taken apart. An interface's name may have dots (tap0.42).
 struct InterfaceKnobName {
-  const InterfaceKnob* knob = nullptr;  // null: there is no such knob, or no such interface
+  const InterfaceKnob* knob = nullptr;   // null: there is no such knob, or no such interface
   InterfaceId interface = kNoInterface;  // kNoInterface: of new ones
 };
 
@@ -117,7 +118,8 @@ const NumberKnob kKnobs[] = {
     TAPIR_NUMBER("net.ipv4.icmp_ratemask", 0, kIntMax, ip_knobs, icmp_ratemask),
     TAPIR_NUMBER("net.ipv4.igmp_link_local_mcast_reports", 0, 1, ip_knobs, igmp_link_local_mcast_reports),
     TAPIR_NUMBER("net.ipv4.igmp_max_memberships", 0, kIntMax, ip_knobs, igmp_max_memberships),
-    TAPIR_NUMBER("net.ipv4.igmp_max_msf", 0, static_cast<std::int64_t>(kFilterSourcesMax), ip_knobs, igmp_max_msf),
+    TAPIR_NUMBER("net.ipv4.igmp_max_msf", 0, static_cast<std::int64_t>(kFilterSourcesMax), ip_knobs,
+                 igmp_max_msf),
     TAPIR_NUMBER("net.ipv4.igmp_qrv", 1, 255, ip_knobs, igmp_qrv),
     TAPIR_NUMBER("net.ipv4.ip_default_ttl", 1, 255, ip_knobs, ip_default_ttl),
     {"net.ipv4.ip_forward", 0, 1, get_forwarding, set_forwarding},
@@ -177,13 +179,15 @@ std::optional<std::int64_t> number_in(std::string_view value, std::int64_t least
   const std::string_view text = trimmed(value);
   std::int64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc{} || end != text.data() + text.size() || number < least || number > most) return std::nullopt;
+  if (error != std::errc{} || end != text.data() + text.size() || number < least || number > most)
+    return std::nullopt;
   return number;
 }
 
-std::unexpected<std::string> wants_number(std::string_view name, std::string_view value, std::int64_t least, std::int64_t most) {
-  return std::unexpected(std::string(name) + " takes a number from " + std::to_string(least) + " to " + std::to_string(most) +
-                         ", not \"" + std::string(trimmed(value)) + "\"");
+std::unexpected<std::string> wants_number(std::string_view name, std::string_view value, std::int64_t least,
+                                          std::int64_t most) {
+  return std::unexpected(std::string(name) + " takes a number from " + std::to_string(least) + " to " +
+                         std::to_string(most) + ", not \"" + std::string(trimmed(value)) + "\"");
 }
 
 std::string unknown(std::string_view name) { return "there is no knob " + std::string(name); }
@@ -207,9 +211,11 @@ std::expected<void, std::string> Stack::sysctl_set(std::string_view name, std::s
   parts_->seen_at(now);
   if (name == kPingGroupRange) {
     const auto range = two_numbers(value);
-    if (!range) return std::unexpected(std::string(name) + " takes two group numbers, the lowest and the highest");
+    if (!range)
+      return std::unexpected(std::string(name) + " takes two group numbers, the lowest and the highest");
     // The higher below the lower is Linux's way to say nobody.
-    parts_->ip_knobs.ping_group_range = (*range)[1] < (*range)[0] ? std::array<std::uint32_t, 2>{1, 0} : *range;
+    parts_->ip_knobs.ping_group_range =
+        (*range)[1] < (*range)[0] ? std::array<std::uint32_t, 2>{1, 0} : *range;
     return {};
   }
   if (const InterfaceKnobName found = interface_knob(*parts_, name); found.knob != nullptr) {
@@ -239,7 +245,8 @@ std::vector<std::string> Stack::sysctl_names() const {
   for (const NumberKnob& knob : kKnobs) names.emplace_back(knob.name);
   names.emplace_back(kPingGroupRange);
   const auto add_conf = [&](std::string_view interface) {
-    for (const InterfaceKnob& knob : kInterfaceKnobs) names.push_back(std::string(kConf) + std::string(interface) + '.' + std::string(knob.name));
+    for (const InterfaceKnob& knob : kInterfaceKnobs)
+      names.push_back(std::string(kConf) + std::string(interface) + '.' + std::string(knob.name));
   };
   add_conf(kDefault);
   for (const ip::Interface& interface : parts_->interfaces.list()) add_conf(interface.name);

@@ -41,14 +41,16 @@ void AckPolicy::on_data(std::uint32_t rcv_wnd, Instant now, Duration srtt, const
 
 void AckPolicy::measure(std::uint32_t bytes, bool push) {
   const std::uint16_t previous = std::exchange(last_segment_size_, std::uint16_t{0});
-  const auto size = static_cast<std::uint16_t>(std::min<std::uint32_t>(bytes, std::numeric_limits<std::uint16_t>::max()));
+  const auto size =
+      static_cast<std::uint16_t>(std::min<std::uint32_t>(bytes, std::numeric_limits<std::uint16_t>::max()));
   if (size >= rcv_mss_) {
     rcv_mss_ = size;
     // A full segment that ends a write: the peer may wait for its ACK.
     if (push) pushes_ = std::max<std::uint8_t>(pushes_, 1);
     return;
   }
-  // Smaller than thought: two in a row of the same size, neither the end of a write, say that full ones are that small.
+  // Smaller than thought: two in a row of the same size, neither the end of a write, say that full ones are
+  // that small.
   if (size >= kMssDefault || (size >= kMssMin && !push)) {
     last_segment_size_ = size;
     if (size == previous) {
@@ -72,7 +74,8 @@ void AckPolicy::enter_quick(std::uint8_t budget, std::uint32_t rcv_wnd) {
 }
 
 void AckPolicy::on_data_sent(Instant now) {
-  if (now - last_data_at_ < ato_ && ping_pong_count_ < std::numeric_limits<std::uint8_t>::max()) ++ping_pong_count_;
+  if (now - last_data_at_ < ato_ && ping_pong_count_ < std::numeric_limits<std::uint8_t>::max())
+    ++ping_pong_count_;
 }
 
 void AckPolicy::on_ack_sent(std::uint32_t segments) {

@@ -17,7 +17,9 @@ namespace {
 // The time-out after a handshake that gave no round-trip time (RFC 6298 §5.7; Linux: TCP_TIMEOUT_FALLBACK).
 constexpr Duration kRtoWithoutSample = 3s;
 
-std::uint16_t initial_reordering(const Knobs& knobs) { return static_cast<std::uint16_t>(std::clamp(knobs.tcp_reordering, 0, 0xffff)); }
+std::uint16_t initial_reordering(const Knobs& knobs) {
+  return static_cast<std::uint16_t>(std::clamp(knobs.tcp_reordering, 0, 0xffff));
+}
 
 }  // namespace
 
@@ -69,7 +71,8 @@ void Connection::settle_options(Env& env) { env.options.settle(options_); }
 
 // ---- birth ----
 
-void Connection::open_active(const FourTuple& tuple, const Path& path, SeqNum iss, std::uint32_t ts_offset, Env& env, Instant now) {
+void Connection::open_active(const FourTuple& tuple, const Path& path, SeqNum iss, std::uint32_t ts_offset,
+                             Env& env, Instant now) {
   tuple_ = tuple;
   ts_.offset = ts_offset;
   timestamps_ = env.knobs.tcp_timestamps != 0;
@@ -80,8 +83,9 @@ void Connection::open_active(const FourTuple& tuple, const Path& path, SeqNum is
   busy_->send_buffer.start(iss + 1);
   set_buffer_limits(env.knobs);
   rcv_.advmss = options_->max_segment != 0 ? std::min(options_->max_segment, path.advmss) : path.advmss;
-  const InitialWindow initial = select_initial_window(window_from_space(receive_limit_), rcv_.advmss, options_->window_clamp,
-                                                      window_scaling_, path.initrwnd, env.knobs);
+  const InitialWindow initial =
+      select_initial_window(window_from_space(receive_limit_), rcv_.advmss, options_->window_clamp,
+                            window_scaling_, path.initrwnd, env.knobs);
   rcv_.wscale = initial.wscale;
   rcv_.wnd = initial.rcv_wnd;
   rcv_.ssthresh = initial.rcv_wnd;
@@ -93,8 +97,10 @@ void Connection::open_active(const FourTuple& tuple, const Path& path, SeqNum is
   busy_->retransmits_began = now;  // TCP_USER_TIMEOUT counts from the first SYN
   ecn_.wanted = env.knobs.tcp_ecn == 1;
   loss_memory_.reordering = initial_reordering(env.knobs);
-  if (options_->congestion[0] != 0) control_.select(options_->congestion.data());
-  else control_.select(env.knobs.tcp_congestion_control);
+  if (options_->congestion[0] != 0)
+    control_.select(options_->congestion.data());
+  else
+    control_.select(env.knobs.tcp_congestion_control);
   syn_owed_ = true;
   enter(State::kSynSent, env, now);
 }
@@ -130,16 +136,19 @@ void Connection::set_up_passive(const Handshake& handshake, const Path& path, En
   ecn_.on = handshake.ecn;
   loss_memory_.reordering = initial_reordering(env.knobs);
   cwnd_stamp_ = opened_at_ = last_received_at_ = StampMs(now);
-  if (options_->congestion[0] != 0) control_.select(options_->congestion.data());
-  else control_.select(env.knobs.tcp_congestion_control);
+  if (options_->congestion[0] != 0)
+    control_.select(options_->congestion.data());
+  else
+    control_.select(env.knobs.tcp_congestion_control);
 }
 
 void Connection::open_passive(const Handshake& handshake, const Path& path, Env& env, Instant now) {
   set_up_passive(handshake, path, env, now);
-  // A SYN-ACK sent again gives no sample; the window starts from one segment when more than one was lost (RFC 5681 §3.1, as Linux's
-  // tcp_init_transfer reads it).
+  // A SYN-ACK sent again gives no sample; the window starts from one segment when more than one was lost (RFC
+  // 5681 §3.1, as Linux's tcp_init_transfer reads it).
   if (handshake.syn_ack_retransmits == 0 && handshake.syn_ack_sent_at != kNever) {
-    rtt_.on_sample(std::max<Duration>(now - handshake.syn_ack_sent_at, 1us), now, snd_.una.value(), snd_.nxt.value(), env.knobs);
+    rtt_.on_sample(std::max<Duration>(now - handshake.syn_ack_sent_at, 1us), now, snd_.una.value(),
+                   snd_.nxt.value(), env.knobs);
     rto_.set(rtt_.base_rto(env.knobs), env.knobs);
   } else if (handshake.syn_ack_retransmits > 1) {
     window_.cwnd = 1;
@@ -152,9 +161,12 @@ void Connection::open_passive(const Handshake& handshake, const Path& path, Env&
 }
 
 void Connection::become_established(Env& env, Instant now) {
-  ack_policy_.set_initial_rcv_mss(static_cast<std::uint16_t>(std::clamp<std::uint32_t>(std::min<std::uint32_t>(rcv_.advmss, snd_.mss), kRcvMssMin, 536)));
-  // What the peer's segments can carry; one that connects has reckoned with it since the SYN-ACK (Linux: tcp_rcv_state_process).
-  if (timestamps_ && passive_ && state_ == State::kEstablished) rcv_.advmss = static_cast<std::uint16_t>(rcv_.advmss - kTimestampBytes);
+  ack_policy_.set_initial_rcv_mss(static_cast<std::uint16_t>(
+      std::clamp<std::uint32_t>(std::min<std::uint32_t>(rcv_.advmss, snd_.mss), kRcvMssMin, 536)));
+  // What the peer's segments can carry; one that connects has reckoned with it since the SYN-ACK (Linux:
+  // tcp_rcv_state_process).
+  if (timestamps_ && passive_ && state_ == State::kEstablished)
+    rcv_.advmss = static_cast<std::uint16_t>(rcv_.advmss - kTimestampBytes);
   sizing_.space = std::min<std::uint32_t>(rcv_.wnd, 10U * rcv_.advmss);
   sizing_.seq = rcv_.copied;
   sizing_.began = StampUs(now);
@@ -180,14 +192,18 @@ void Connection::enter(State to, Env& env, Instant now) {
     env.counters.subtract(Counter::kTcpCurrEstab);
     if (to == State::kClosed) env.counters.add(Counter::kTcpEstabResets);
   }
-  if ((state_ == State::kSynSent || state_ == State::kSynReceived) && to == State::kClosed) env.counters.add(Counter::kTcpAttemptFails);
-  env.tracer.emit(now, Event::kState, subject_, static_cast<std::uint64_t>(state_), static_cast<std::uint64_t>(to));
+  if ((state_ == State::kSynSent || state_ == State::kSynReceived) && to == State::kClosed)
+    env.counters.add(Counter::kTcpAttemptFails);
+  env.tracer.emit(now, Event::kState, subject_, static_cast<std::uint64_t>(state_),
+                  static_cast<std::uint64_t>(to));
   state_ = to;
 }
 
 void Connection::set_buffer_limits(const Knobs& knobs) {
-  send_limit_ = options_->send_buffer != 0 ? options_->send_buffer : static_cast<std::int32_t>(knobs.tcp_wmem[1]);
-  receive_limit_ = options_->receive_buffer != 0 ? options_->receive_buffer : static_cast<std::int32_t>(knobs.tcp_rmem[1]);
+  send_limit_ =
+      options_->send_buffer != 0 ? options_->send_buffer : static_cast<std::int32_t>(knobs.tcp_wmem[1]);
+  receive_limit_ =
+      options_->receive_buffer != 0 ? options_->receive_buffer : static_cast<std::int32_t>(knobs.tcp_rmem[1]);
 }
 
 void Connection::shutdown_send(Env& env, Instant now) {
@@ -203,7 +219,8 @@ void Connection::shutdown_send(Env& env, Instant now) {
       fin_owed_ = true;
       enter(State::kLastAck, env, now);
       break;
-    default: break;
+    default:
+      break;
   }
   corked_now_ = false;
 }
@@ -213,7 +230,8 @@ void Connection::shutdown_receive() { receive_shutdown_ = true; }
 // ---- the end ----
 
 Duration Connection::fin_timeout(const Env& env) const {
-  const Duration asked = std::chrono::seconds(options_->linger2 > 0 ? options_->linger2 : env.knobs.tcp_fin_timeout);
+  const Duration asked =
+      std::chrono::seconds(options_->linger2 > 0 ? options_->linger2 : env.knobs.tcp_fin_timeout);
   return std::max<Duration>(asked, rto_.value() * 4 - rto_.value() / 2);
 }
 
@@ -225,8 +243,10 @@ void Connection::enter_fin_wait_2_orphan(Env& env, Instant now) {
   }
   const Duration timeout = fin_timeout(env);
   // What is longer than TIME-WAIT waits as a whole connection first, as in Linux.
-  if (timeout > 60s) arm(Timer::kKeepalive, now + (timeout - Duration(60s)), env, now);
-  else time_wait_owed_ = true;
+  if (timeout > 60s)
+    arm(Timer::kKeepalive, now + (timeout - Duration(60s)), env, now);
+  else
+    time_wait_owed_ = true;
 }
 
 void Connection::close(Env& env, Instant now) {
@@ -248,8 +268,8 @@ void Connection::close(Env& env, Instant now) {
 }
 
 void Connection::abort(CloseCause cause, Env& env, Instant now) {
-  const bool tell = state_ != State::kClosed && state_ != State::kSynSent && state_ != State::kTimeWait && state_ != State::kLastAck &&
-                    state_ != State::kClosing;
+  const bool tell = state_ != State::kClosed && state_ != State::kSynSent && state_ != State::kTimeWait &&
+                    state_ != State::kLastAck && state_ != State::kClosing;
   if (tell && wake(env)) {
     busy_->reset = {.owed = true, .with_ack = true, .seq = snd_.nxt, .ack = rcv_.nxt};
     due_ = true;

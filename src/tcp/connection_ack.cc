@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an acceptable ACK tells the sender: scoreboard -> rtt -> loss -> recovery -> congestion control -> timers.
+// What an acceptable ACK tells the sender: scoreboard -> rtt -> loss -> recovery -> congestion control ->
+// timers.
 #include <algorithm>
 
 #include "tcp/connection.h"
@@ -37,18 +38,20 @@ Recovery::Sender Connection::sender(Env& env, Instant now) {
           .now = now};
 }
 
-// Is the first block the report of a duplicate (RFC 2883 §4), and may it be (Linux: tcp_check_dsack, tcp_dsack_seen)? At most what
-// was ever sent again can have arrived twice.
+// Is the first block the report of a duplicate (RFC 2883 §4), and may it be (Linux: tcp_check_dsack,
+// tcp_dsack_seen)? At most what was ever sent again can have arrived twice.
 bool Connection::read_dsack(const TcpSegment& segment, Sacks& sacks, Env& env) {
   const SackBlock& first = segment.options.sack[0];
   const bool below = first.begin < segment.ack;
-  const bool inside_next = segment.options.sack_count > 1 && first.begin >= segment.options.sack[1].begin && first.end <= segment.options.sack[1].end;
+  const bool inside_next = segment.options.sack_count > 1 && first.begin >= segment.options.sack[1].begin &&
+                           first.end <= segment.options.sack[1].end;
   if (!below && !inside_next) return false;
   env.counters.add(below ? Counter::kTcpExtTCPDSACKRecv : Counter::kTcpExtTCPDSACKOfoRecv);
   const std::uint32_t length = first.begin < first.end ? first.end - first.begin : 0;
   std::uint32_t segments = length != 0 && length <= snd_.max_wnd ? 1 : 0;
   if (segments != 0 && length > snd_.mss) segments = (length + snd_.mss - 1) / snd_.mss;
-  sacks.dsack_of_tail_probe = segments != 0 && length <= snd_.mss && busy_->recovery.is_tail_probe_end(first.end);
+  sacks.dsack_of_tail_probe =
+      segments != 0 && length <= snd_.mss && busy_->recovery.is_tail_probe_end(first.end);
   dsack_dups_ += segments;
   if (segments == 0 || dsack_dups_ > total_retransmits_) {
     env.counters.add(Counter::kTcpExtTCPDSACKIgnoredDubious);
@@ -69,22 +72,27 @@ Connection::Sacks Connection::read_sacks(const TcpSegment& segment, Env& env) {
     const SackBlock& block = segment.options.sack[i];
     const bool duplicate = i == 0 && read_dsack(segment, sacks, env);
     const bool in_flight = block.begin < block.end && block.begin > snd_.una && block.end <= snd_.nxt;
-    if (in_flight || duplicate) sacks.blocks[sacks.count++] = block;
-    else if (block.begin <= block.end && !(block.end <= segment.ack)) env.counters.add(Counter::kTcpExtTCPSACKDiscard);
+    if (in_flight || duplicate)
+      sacks.blocks[sacks.count++] = block;
+    else if (block.begin <= block.end && !(block.end <= segment.ack))
+      env.counters.add(Counter::kTcpExtTCPSACKDiscard);
   }
   return sacks;
 }
 
-void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bool ece, Env& env, Instant now) {
+void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bool ece, Env& env,
+                        Instant now) {
   const bool nothing_out = busy_->scoreboard.empty();
   const SeqNum una_before = snd_.una;
   const bool advanced = segment.ack > una_before;
   snd_.una = segment.ack;
   if (busy_->urgent.sending && snd_.una >= busy_->urgent.up) busy_->urgent.sending = false;
   const Sacks sacks = read_sacks(segment, env);
-  AckSummary summary = busy_->scoreboard.apply(segment.ack, {sacks.blocks.data(), sacks.count}, sacks.dsack, ack_timing(segment), now, env.transmissions);
+  AckSummary summary = busy_->scoreboard.apply(segment.ack, {sacks.blocks.data(), sacks.count}, sacks.dsack,
+                                               ack_timing(segment), now, env.transmissions);
   summary.una_moved = advanced || summary.una_moved;
-  busy_->send_buffer.acknowledge(min(max(segment.ack, busy_->send_buffer.begin()), busy_->send_buffer.end()), env.chunks);
+  busy_->send_buffer.acknowledge(min(max(segment.ack, busy_->send_buffer.begin()), busy_->send_buffer.end()),
+                                 env.chunks);
   if (advanced) {
     bytes_acked_ += segment.ack - una_before;
     notes_on_acked(env, now);
@@ -99,7 +107,8 @@ void Connection::on_ack(const TcpSegment& segment, const AckEffects& effects, bo
 }
 
 AckTiming Connection::ack_timing(const TcpSegment& segment) const {
-  AckTiming timing{.sack = sack_, .min_rtt = rtt_.min_rtt(), .echo = {}, .clock_at_zero = timestamp_clock(Instant{})};
+  AckTiming timing{
+      .sack = sack_, .min_rtt = rtt_.min_rtt(), .echo = {}, .clock_at_zero = timestamp_clock(Instant{})};
   if (timestamps_ && segment.options.timestamps) timing.echo = segment.options.timestamps->echo;
   return timing;
 }
@@ -108,7 +117,8 @@ AckTiming Connection::ack_timing(const TcpSegment& segment) const {
 void Connection::on_old_ack(const TcpSegment& segment, Env& env, Instant now) {
   if (!sack_ || segment.options.sack_count == 0 || busy_->scoreboard.empty()) return;
   const Sacks sacks = read_sacks(segment, env);
-  const AckSummary summary = busy_->scoreboard.apply(snd_.una, {sacks.blocks.data(), sacks.count}, sacks.dsack, ack_timing(segment), now, env.transmissions);
+  const AckSummary summary = busy_->scoreboard.apply(
+      snd_.una, {sacks.blocks.data(), sacks.count}, sacks.dsack, ack_timing(segment), now, env.transmissions);
   if (summary.newly_sacked == 0 && !sacks.dsack) return;
   AckEffects effects;
   effects.carried_data = true;
@@ -116,8 +126,9 @@ void Connection::on_old_ack(const TcpSegment& segment, Env& env, Instant now) {
 }
 
 // loss -> recovery -> congestion control -> timers.
-void Connection::judge_ack(const TcpSegment& segment, const Sacks& sacks, const AckSummary& summary, SeqNum una_before, bool advanced,
-                           const AckEffects& effects, bool ece, bool old, Env& env, Instant now) {
+void Connection::judge_ack(const TcpSegment& segment, const Sacks& sacks, const AckSummary& summary,
+                           SeqNum una_before, bool advanced, const AckEffects& effects, bool ece, bool old,
+                           Env& env, Instant now) {
   const UnsentRecord* const unsent = busy_->unsent.front(env.unsent);
   const CaState before = busy_->recovery.state();
   const Instant stalled_since = busy_->retransmits_began;
@@ -131,24 +142,31 @@ void Connection::judge_ack(const TcpSegment& segment, const Sacks& sacks, const 
   ack.dsack_segments = sacks.dsack_segments;
   if (sacks.dsack) ack.dsack_range = {sacks.blocks[0].begin, sacks.blocks[0].end};
   ack.may_send_new = unsent != nullptr && snd_.una + snd_.wnd > snd_.nxt;
-  if (timestamps_ && segment.options.timestamps && segment.options.timestamps->echo != 0 && busy_->retransmits_began != Instant{})
-    ack.echo_before_resend = SeqNum(segment.options.timestamps->echo) < SeqNum(timestamp_clock(busy_->retransmits_began));
+  if (timestamps_ && segment.options.timestamps && segment.options.timestamps->echo != 0 &&
+      busy_->retransmits_began != Instant{})
+    ack.echo_before_resend =
+        SeqNum(segment.options.timestamps->echo) < SeqNum(timestamp_clock(busy_->retransmits_began));
 
   const bool was_out = summary.una_moved || summary.newly_sacked != 0 || !busy_->scoreboard.empty();
   if (!was_out && !sacks.dsack && !busy_->recovery.tail_probe_out()) return;
-  if (advanced || summary.newly_sacked != 0) control_->on_measured(window_, ack_sample(summary, summary.delivered, ece, env, now));
-  const Recovery::Verdict verdict = was_out ? busy_->recovery.on_ack(sender(env, now), ack) : busy_->recovery.on_late_dsack(sender(env, now), ack);
+  if (advanced || summary.newly_sacked != 0)
+    control_->on_measured(window_, ack_sample(summary, summary.delivered, ece, env, now));
+  const Recovery::Verdict verdict = was_out ? busy_->recovery.on_ack(sender(env, now), ack)
+                                            : busy_->recovery.on_late_dsack(sender(env, now), ack);
   env.counters.add(Counter::kTcpExtTCPDelivered, verdict.delivered);
   if (ece) env.counters.add(Counter::kTcpExtTCPDeliveredCE, verdict.delivered);
-  rate_.on_ack(summary, verdict.delivered, ece, busy_->recovery.reneged(), rtt_.min_rtt(), busy_->flight, now);
+  rate_.on_ack(summary, verdict.delivered, ece, busy_->recovery.reneged(), rtt_.min_rtt(), busy_->flight,
+               now);
   if (before == CaState::kLoss && busy_->recovery.state() != CaState::kLoss) {
     if (stalled_since != Instant{}) rto_time_ms_ += static_cast<std::uint32_t>(to_msec(now - stalled_since));
   }
   if (busy_->mtu_probe.out()) {
     if (busy_->mtu_probe.arrived(snd_.una)) {
       on_mtu_probe_answered(std::exchange(busy_->mtu_probe, {}).size, env);
-    } else if (before < CaState::kCwr && busy_->recovery.state() == CaState::kRecovery && snd_.una == busy_->mtu_probe.begin) {
-      // Too large for the path, which is no congestion (RFC 4821 §7.6): nothing is taken off the window for it.
+    } else if (before < CaState::kCwr && busy_->recovery.state() == CaState::kRecovery &&
+               snd_.una == busy_->mtu_probe.begin) {
+      // Too large for the path, which is no congestion (RFC 4821 §7.6): nothing is taken off the window for
+      // it.
       busy_->recovery.forgive(sender(env, now));
       mtu_search_.on_lost(std::exchange(busy_->mtu_probe, {}).size);
       ++window_.cwnd;
@@ -164,7 +182,9 @@ void Connection::judge_ack(const TcpSegment& segment, const Sacks& sacks, const 
     if (sample.cwnd_limited) control_->on_ack(window_, sample);
   }
   update_pacing_rate(env);
-  if (verdict.undone != Undo::kNone) env.tracer.emit(now, Event::kUndo, subject_, static_cast<std::uint64_t>(verdict.undone), window_.cwnd, window_.ssthresh);
+  if (verdict.undone != Undo::kNone)
+    env.tracer.emit(now, Event::kUndo, subject_, static_cast<std::uint64_t>(verdict.undone), window_.cwnd,
+                    window_.ssthresh);
 
   const Transmission* const head = busy_->scoreboard.first();
   if (head == nullptr) {
@@ -176,18 +196,22 @@ void Connection::judge_ack(const TcpSegment& segment, const Sacks& sacks, const 
     arm_loss(Timer::kRetransmit, now + verdict.reneged_wait, env, now);
   } else if (verdict.look_again > Duration::zero()) {
     arm_loss(Timer::kReorder, now + verdict.look_again + kTimeoutMin, env, now);
-  } else if (!old && (advanced || (summary.sack_rtt >= Duration::zero() && summary.sack_rtt > now - head->sent_at))) {
-    // RFC 6298 §5.3: a whole time-out from now for what is left; by a SACK only if it speaks of what left after the head did.
+  } else if (!old &&
+             (advanced || (summary.sack_rtt >= Duration::zero() && summary.sack_rtt > now - head->sent_at))) {
+    // RFC 6298 §5.3: a whole time-out from now for what is left; by a SACK only if it speaks of what left
+    // after the head did.
     if (!schedule_tail_probe(true, env, now)) rearm_retransmit(env, now);
   }
-  env.tracer.emit(now, Event::kCongestion, subject_, window_.cwnd, window_.ssthresh, static_cast<std::uint64_t>(busy_->recovery.state()),
-                  busy_->scoreboard.in_flight());
+  env.tracer.emit(now, Event::kCongestion, subject_, window_.cwnd, window_.ssthresh,
+                  static_cast<std::uint64_t>(busy_->recovery.state()), busy_->scoreboard.in_flight());
 }
 
-// RFC 6298 §3 (Karn): a retransmitted segment gives no sample, unless timestamps tell which copy was answered (RFC 7323 §4).
+// RFC 6298 §3 (Karn): a retransmitted segment gives no sample, unless timestamps tell which copy was answered
+// (RFC 7323 §4).
 void Connection::sample_rtt(const TcpSegment& segment, const AckSummary& summary, Env& env, Instant now) {
   Duration sample = summary.rtt >= Duration::zero() ? summary.rtt : summary.sack_rtt;
-  if (sample < Duration::zero() && summary.una_moved && timestamps_ && segment.options.timestamps && segment.options.timestamps->echo != 0) {
+  if (sample < Duration::zero() && summary.una_moved && timestamps_ && segment.options.timestamps &&
+      segment.options.timestamps->echo != 0) {
     const std::uint32_t elapsed = timestamp_clock(now) - segment.options.timestamps->echo;
     if (elapsed < 0x7fffffffU / 1000) sample = std::max<Duration>(std::chrono::milliseconds(elapsed), 1ms);
   }
@@ -199,7 +223,8 @@ void Connection::sample_rtt(const TcpSegment& segment, const AckSummary& summary
 }
 
 // `delivered`: segments, as Linux's tcp_cong_avoid is told (delivered since the last ACK).
-AckSample Connection::ack_sample(const AckSummary& summary, std::uint32_t delivered, bool ece, Env& env, Instant now) const {
+AckSample Connection::ack_sample(const AckSummary& summary, std::uint32_t delivered, bool ece, Env& env,
+                                 Instant now) const {
   AckSample sample;
   sample.now = now;
   sample.acked = delivered;
@@ -221,8 +246,10 @@ AckSample Connection::ack_sample(const AckSummary& summary, std::uint32_t delive
 // Linux: tcp_update_pacing_rate: cwnd per srtt, times tcp_pacing_ss_ratio or tcp_pacing_ca_ratio percent.
 void Connection::update_pacing_rate(const Env& env) {
   if (!rtt_.has_sample()) return;
-  const auto ratio = static_cast<std::uint64_t>(window_.cwnd < window_.ssthresh / 2 ? env.knobs.tcp_pacing_ss_ratio : env.knobs.tcp_pacing_ca_ratio);
-  const std::uint64_t bytes = std::uint64_t{snd_.mss} * std::max(window_.cwnd, busy_->scoreboard.packets_out());
+  const auto ratio = static_cast<std::uint64_t>(
+      window_.cwnd < window_.ssthresh / 2 ? env.knobs.tcp_pacing_ss_ratio : env.knobs.tcp_pacing_ca_ratio);
+  const std::uint64_t bytes =
+      std::uint64_t{snd_.mss} * std::max(window_.cwnd, busy_->scoreboard.packets_out());
   // bytes * ratio/100 per (srtt_us8 / 8) microseconds
   window_.pacing_rate = bytes * 80000 * ratio / std::max<std::uint32_t>(rtt_.srtt_us8(), 1);
   window_.pacing_rate = std::min<std::uint64_t>(window_.pacing_rate, options_->max_pacing_rate);

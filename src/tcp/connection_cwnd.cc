@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The congestion window's validity: what was not used for a while is not known to fit (RFC 7661's concern; RFC 5681 §4.1; Linux:
-// tcp_cwnd_validate, tcp_cwnd_application_limited, tcp_cwnd_restart).
+// The congestion window's validity: what was not used for a while is not known to fit (RFC 7661's concern;
+// RFC 5681 §4.1; Linux: tcp_cwnd_validate, tcp_cwnd_application_limited, tcp_cwnd_restart).
 #include <algorithm>
 
 #include "tcp/connection.h"
@@ -9,7 +9,8 @@ namespace tapir::tcp {
 
 namespace {
 
-// What is remembered of a window that was used: a half and a quarter of it, each rounded down (Linux: tcp_current_ssthresh).
+// What is remembered of a window that was used: a half and a quarter of it, each rounded down (Linux:
+// tcp_current_ssthresh).
 std::uint32_t three_quarters(std::uint32_t cwnd) { return cwnd / 2 + cwnd / 4; }
 
 }  // namespace
@@ -29,7 +30,8 @@ void Connection::validate_window(bool cwnd_limited, Env& env, Instant now) {
   }
   window_.cwnd_used = std::max(window_.cwnd_used, out);
   // Not the network, not the peer: the program's own buffer is too small for the path.
-  if (!has_unsent() && no_space_ && (state_ == State::kEstablished || state_ == State::kCloseWait)) chronograph_.start(Chronograph::What::kSendBuffer, now);
+  if (!has_unsent() && no_space_ && (state_ == State::kEstablished || state_ == State::kCloseWait))
+    chronograph_.start(Chronograph::What::kSendBuffer, now);
   if (env.knobs.tcp_slow_start_after_idle == 0 || cwnd_stamp_.age(now) < rto_.value()) return;
   // A program that waits for room in the send buffer is limited by that, and not for want of data.
   if (busy_->recovery.state() == CaState::kOpen && !no_space_ && !orphan_) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fast Open (RFC 7413) in a connection: a server's SYN-RECEIVED that may already be read and written, a client's SYN with data.
+// Fast Open (RFC 7413) in a connection: a server's SYN-RECEIVED that may already be read and written, a
+// client's SYN with data.
 #include <algorithm>
 
 #include "tcp/connection.h"
@@ -24,10 +25,12 @@ constexpr Duration kSynAckTimeout = 1s;
 
 // ---- the server ----
 
-FastOpenRequest& Connection::fast_open_request(Env& env) const { return *env.fast_open_requests.at(busy_->fast_open_request - 1); }
+FastOpenRequest& Connection::fast_open_request(Env& env) const {
+  return *env.fast_open_requests.at(busy_->fast_open_request - 1);
+}
 
-bool Connection::open_fast(const FastOpenRequest& request, std::uint32_t ts_offset, const Path& path, const TcpSegment& syn, Frame data,
-                           Env& env, Instant now) {
+bool Connection::open_fast(const FastOpenRequest& request, std::uint32_t ts_offset, const Path& path,
+                           const TcpSegment& syn, Frame data, Env& env, Instant now) {
   const Handle<FastOpenRequest> handle = env.fast_open_requests.emplace(request);
   if (!handle) return false;
   busy_->fast_open_request = handle.index + 1;
@@ -76,9 +79,11 @@ bool Connection::emit_fast_open_syn_ack(OutgoingFrame& out, Env& env, Instant no
 Connection::Verdict Connection::check_fast_open(const TcpSegment& segment, Env& env, Instant now) {
   using Kind = HalfOpen::Verdict::Kind;
   FastOpenRequest& pending = fast_open_request(env);
-  const HalfOpen::Verdict verdict = pending.request.on_segment(segment, ts_.offset, 0, env.knobs, env.counters, now);
+  const HalfOpen::Verdict verdict =
+      pending.request.on_segment(segment, ts_.offset, 0, env.knobs, env.counters, now);
   switch (verdict.kind) {
-    case Kind::kComplete: return Verdict::kContinue;
+    case Kind::kComplete:
+      return Verdict::kContinue;
     case Kind::kSynAck:
       env.counters.add(Counter::kTcpRetransSegs);
       env.counters.add(Counter::kTcpExtTCPSynRetrans);
@@ -101,7 +106,8 @@ Connection::Verdict Connection::check_fast_open(const TcpSegment& segment, Env& 
       finish(CloseCause::kReset, env, now);
       break;
     case Kind::kDrop:
-    case Kind::kListener: break;
+    case Kind::kListener:
+      break;
   }
   drop(verdict.reason == DropReason::kNone ? DropReason::kTcpFastOpen : verdict.reason, env, now);
   return Verdict::kDone;
@@ -112,15 +118,18 @@ void Connection::finish_fast_open(Env& env, Instant now) {
   const HalfOpen& request = fast_open_request(env).request;
   rate_.on_handshake();
   if (!rtt_.has_sample() && request.retransmits == 0) {
-    rtt_.on_sample(std::max<Duration>(now - request.syn_ack_sent_at, 1us), now, snd_.una.value(), snd_.nxt.value(), env.knobs);
+    rtt_.on_sample(std::max<Duration>(now - request.syn_ack_sent_at, 1us), now, snd_.una.value(),
+                   snd_.nxt.value(), env.knobs);
     rto_.set(rtt_.base_rto(env.knobs), env.knobs);
   }
   retransmits_ = backoff_ = 0;
   busy_->retransmits_began = {};
   end_fast_open();
   // What was sent meanwhile has its own time-out from now on.
-  if (busy_->scoreboard.empty()) disarm(Timer::kRetransmit);
-  else arm_loss(Timer::kRetransmit, now + rto_.value(), env, now);
+  if (busy_->scoreboard.empty())
+    disarm(Timer::kRetransmit);
+  else
+    arm_loss(Timer::kRetransmit, now + rto_.value(), env, now);
 }
 
 void Connection::end_fast_open() {
@@ -159,7 +168,8 @@ void Connection::on_syn_ack_timeout(Env& env, Instant now) {
   if (request.timeouts != 255) ++request.timeouts;
   if (retransmits_ != 255) ++retransmits_;
   if (busy_->retransmits_began == Instant{}) busy_->retransmits_began = now;
-  const Duration wait = std::min(kSynAckTimeout * (std::int64_t{1} << std::min<unsigned>(request.timeouts, 20)), env.knobs.rto_max);
+  const Duration wait = std::min(
+      kSynAckTimeout * (std::int64_t{1} << std::min<unsigned>(request.timeouts, 20)), env.knobs.rto_max);
   arm(Timer::kRetransmit, later(now, wait), env, now);
 }
 
@@ -202,7 +212,9 @@ Connection::SynOffer Connection::syn_offer(const Env& env, Instant now) const {
 bool Connection::fast_open_ready(const Env& env, Instant now) const { return syn_offer(env, now).data; }
 
 std::size_t Connection::syn_data_room(const Env& env, Instant now) const {
-  if (state_ != State::kSynSent || !has_mark(kFastOpenAsked) || !busy_->scoreboard.empty() || !syn_offer(env, now).data) return 0;
+  if (state_ != State::kSynSent || !has_mark(kFastOpenAsked) || !busy_->scoreboard.empty() ||
+      !syn_offer(env, now).data)
+    return 0;
   const FastOpenMetric* known = env.fast_open.cache.find(tuple_.local.address, tuple_.remote.address);
   std::uint32_t mss = known != nullptr && known->mss != 0 ? known->mss : rcv_.advmss;
   if (options_->max_segment != 0) mss = std::min<std::uint32_t>(mss, options_->max_segment);
@@ -235,7 +247,8 @@ void Connection::offer_fast_open(TcpOptions& options, Env& env, Instant now) {
 // The SYN's data are a record of their own: should the SYN be sent again, it goes without them.
 void Connection::record_syn_data(Env& env, Instant now) {
   const SeqRange range{snd_.iss + 1, busy_->send_buffer.end()};
-  Transmission* const record = busy_->scoreboard.on_sent(range, std::max<std::uint16_t>(snd_.mss, 1), now, env.transmissions);
+  Transmission* const record =
+      busy_->scoreboard.on_sent(range, std::max<std::uint16_t>(snd_.mss, 1), now, env.transmissions);
   if (record == nullptr) {
     // No memory: they wait for the handshake like any other data, if even that can be noted.
     if (UnsentRecord* const waits = busy_->unsent.push_back(range.begin, env.unsent)) {
@@ -265,13 +278,19 @@ void Connection::on_fast_open_answer(const TcpSegment& segment, Env& env, Instan
   const FastOpenOption* cookie = segment.options.fast_open ? &*segment.options.fast_open : nullptr;
   bool lost = false;
   std::uint8_t try_experimental = 0;
-  if (!has_mark(kSynFastOpen)) cookie = nullptr;  // nobody asked for it
-  else if (total_retransmits_ > 0) lost = cookie == nullptr && unacked;
-  else if (cookie == nullptr && !has_mark(kSynData)) try_experimental = has_mark(kSynFastOpenExp) ? 2 : 1;
-  env.fast_open.cache.learn(tuple_.local.address, tuple_.remote.address, segment.options.mss.value_or(536), cookie, lost, try_experimental, now);
+  if (!has_mark(kSynFastOpen))
+    cookie = nullptr;  // nobody asked for it
+  else if (total_retransmits_ > 0)
+    lost = cookie == nullptr && unacked;
+  else if (cookie == nullptr && !has_mark(kSynData))
+    try_experimental = has_mark(kSynFastOpenExp) ? 2 : 1;
+  env.fast_open.cache.learn(tuple_.local.address, tuple_.remote.address, segment.options.mss.value_or(536),
+                            cookie, lost, try_experimental, now);
   if (unacked) {
-    fast_open_failure_ = total_retransmits_ > 0 ? FastOpenFailure::kSynRetransmitted : FastOpenFailure::kDataNotAcked;
-    for (Transmission* t = busy_->scoreboard.first(); t != nullptr; t = busy_->scoreboard.next(*t)) busy_->scoreboard.mark_lost(*t);
+    fast_open_failure_ =
+        total_retransmits_ > 0 ? FastOpenFailure::kSynRetransmitted : FastOpenFailure::kDataNotAcked;
+    for (Transmission* t = busy_->scoreboard.first(); t != nullptr; t = busy_->scoreboard.next(*t))
+      busy_->scoreboard.mark_lost(*t);
     busy_->recovery.resend_from(snd_.una);
     env.counters.add(Counter::kTcpExtTCPFastOpenActiveFail);
     return;
@@ -283,8 +302,8 @@ void Connection::on_fast_open_answer(const TcpSegment& segment, Env& env, Instan
   rate_.discount();
 }
 
-// The third time-out in a row, or the last, of a connection whose SYN was unusual: it may be why nothing gets through
-// (Linux: tcp_fastopen_active_detect_blackhole).
+// The third time-out in a row, or the last, of a connection whose SYN was unusual: it may be why nothing gets
+// through (Linux: tcp_fastopen_active_detect_blackhole).
 void Connection::watch_fast_open_timeout(bool expired, Env& env, Instant now) {
   if (!has_mark(kSynFastOpen) && !has_mark(kSynData)) return;
   if (retransmits_ != 2 && !(retransmits_ < 2 && expired)) return;
@@ -292,12 +311,13 @@ void Connection::watch_fast_open_timeout(bool expired, Env& env, Instant now) {
   env.counters.add(Counter::kTcpExtTCPFastOpenActiveFail);
 }
 
-// At the end: a FIN that came though no data ever did tells of a box that swallows them; data of one on trial, that there is none
-// (Linux: tcp_fastopen_active_disable_ofo_check).
+// At the end: a FIN that came though no data ever did tells of a box that swallows them; data of one on
+// trial, that there is none (Linux: tcp_fastopen_active_disable_ofo_check).
 void Connection::judge_fast_open(Env& env, Instant now) {
   if (!has_mark(kSynFastOpen)) return;
   if (data_segments_in_ == 0) {
-    if (busy_ && busy_->reassembly.only_the_last_segment()) env.fast_open.pause.begin(env.knobs, env.counters, now);
+    if (busy_ && busy_->reassembly.only_the_last_segment())
+      env.fast_open.pause.begin(env.knobs, env.counters, now);
   } else if (has_mark(kFastOpenTrial)) {
     env.fast_open.pause.end();
   }

@@ -40,7 +40,8 @@ ConnectionInfo Connection::info(Instant now) const {
   i.rttvar_us = rtt_.mdev_us();
   i.rcv_rtt_us = sizing_.rtt_us;
   i.rcv_space = sizing_.space;
-  i.min_rtt_us = rtt_.min_rtt() == Duration::max() ? 0xffffffffU : static_cast<std::uint32_t>(to_usec(rtt_.min_rtt()));
+  i.min_rtt_us =
+      rtt_.min_rtt() == Duration::max() ? 0xffffffffU : static_cast<std::uint32_t>(to_usec(rtt_.min_rtt()));
   i.snd_ssthresh = window_.ssthresh;
   i.snd_cwnd = window_.cwnd;
   i.total_retrans = total_retransmits_;
@@ -76,10 +77,13 @@ ConnectionInfo Connection::info(Instant now) const {
   i.total_rto = total_rto_;
   i.congestion_control = control_->name();
   if (state_ != State::kSynSent) return i;
-  // Nothing is agreed yet, and of the peer no more is known than that it is TCP (RFC 9293 §3.7.1), if no earlier connection told it.
+  // Nothing is agreed yet, and of the peer no more is known than that it is TCP (RFC 9293 §3.7.1), if no
+  // earlier connection told it.
   i.timestamps = i.sack = i.window_scaling = false;
   i.rcv_mss = kRcvMssMin;
-  if (!has_mark(kSynData)) i.snd_mss = std::min<std::uint16_t>(i.snd_mss, static_cast<std::uint16_t>(536 - (timestamps_ ? kTimestampBytes : 0)));
+  if (!has_mark(kSynData))
+    i.snd_mss = std::min<std::uint16_t>(
+        i.snd_mss, static_cast<std::uint16_t>(536 - (timestamps_ ? kTimestampBytes : 0)));
   return i;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a connection tells of itself: TCP_INFO's figures, which socket/ lays out. Counts are segments (Linux: tcp_get_info).
+// What a connection tells of itself: TCP_INFO's figures, which socket/ lays out. Counts are segments (Linux:
+// tcp_get_info).
 #pragma once
 
 #include <cstdint>
@@ -31,7 +32,7 @@ struct ConnectionInfo {
   FastOpenFailure fast_open_failure = FastOpenFailure::kNone;
   std::uint32_t delivered = 0, dsack_dups = 0, snd_wnd = 0, rcv_wnd = 0, total_rto = 0;
   std::uint32_t delivered_ce = 0, reorderings_seen = 0, out_of_order_segments = 0, rto_recoveries = 0;
-  std::uint64_t delivery_rate = 0;   // bytes per second
+  std::uint64_t delivery_rate = 0;  // bytes per second
   bool delivery_rate_app_limited = false, ecn = false, ecn_seen = false;
   Duration busy{}, receive_window_limited{}, send_buffer_limited{}, rto_time{};
   std::string_view congestion_control;

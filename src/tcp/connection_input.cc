@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A segment arrived: RFC 9293 §3.10.7, a step a call, in its order. Nothing is sent here; what is owed is noted.
+// A segment arrived: RFC 9293 §3.10.7, a step a call, in its order. Nothing is sent here; what is owed is
+// noted.
 #include <algorithm>
 
 #include "tcp/connection.h"
@@ -15,22 +16,27 @@ using namespace wire;  // the names of flags and options
 
 namespace {
 
-// How far a timestamp may run backwards and still be believed (Linux: TCP_PAWS_WINDOW): reordering within a tick.
+// How far a timestamp may run backwards and still be believed (Linux: TCP_PAWS_WINDOW): reordering within a
+// tick.
 constexpr std::int32_t kPawsWindow = 1;
 
-// The same for data, ms. What fills a hole was sent last, and its time is TS.Recent; what it overtook is older. To drop that, as Linux
-// does, is to lose it: with 5 % of the segments held back for half a round trip each repair makes ten new holes. A sender's clock may tick
-// once a second (RFC 7323 §5.4), and nobody could tell those times apart. At most the replay window that overtaken ACKs have.
+// The same for data, ms. What fills a hole was sent last, and its time is TS.Recent; what it overtook is
+// older. To drop that, as Linux does, is to lose it: with 5 % of the segments held back for half a round trip
+// each repair makes ten new holes. A sender's clock may tick once a second (RFC 7323 §5.4), and nobody could
+// tell those times apart. At most the replay window that overtaken ACKs have.
 std::int32_t overtaken_window(const Knobs& knobs, Duration rto) {
   const auto replay = std::chrono::duration_cast<std::chrono::milliseconds>(rto * 6 / 5).count();
-  return static_cast<std::int32_t>(std::min<std::int64_t>(knobs.tcp_paws_window, std::max<std::int64_t>(replay, kPawsWindow)));
+  return static_cast<std::int32_t>(
+      std::min<std::int64_t>(knobs.tcp_paws_window, std::max<std::int64_t>(replay, kPawsWindow)));
 }
 
 }  // namespace
 
-void Connection::on_segment(const TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now) {
+void Connection::on_segment(const TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env,
+                            Instant now) {
   const auto size = static_cast<std::uint32_t>(segment.payload.size());
-  const std::uint32_t pieces = context.gso_size == 0 ? 1 : std::max((size + context.gso_size - 1U) / context.gso_size, 1U);
+  const std::uint32_t pieces =
+      context.gso_size == 0 ? 1 : std::max((size + context.gso_size - 1U) / context.gso_size, 1U);
   segments_in_ += pieces;
   if (size > 0) data_segments_in_ += pieces;  // whatever becomes of it (Linux: tcp_segs_in)
   trace_segment(Event::kSegmentIn, segment, size, env, now);
@@ -55,12 +61,15 @@ void Connection::on_segment(const TcpSegment& segment, const SegmentContext& con
   if (!mtu_search_.begun()) mtu_search_.begin(snd_.peer_mss, header_bytes(), env.knobs, now);
 }
 
-// What MSG_MORE holds leaves when a segment comes, save one that Linux expected: the next data of a peer that acknowledges nothing
-// new takes the short way through tcp_rcv_established, which does not look at what waits to be sent.
+// What MSG_MORE holds leaves when a segment comes, save one that Linux expected: the next data of a peer that
+// acknowledges nothing new takes the short way through tcp_rcv_established, which does not look at what waits
+// to be sent.
 bool Connection::predicted(const TcpSegment& segment) const {
-  const bool plain = (segment.flags & ~kPsh) == kAck && !segment.payload.empty() && segment.options.sack_count == 0;
+  const bool plain =
+      (segment.flags & ~kPsh) == kAck && !segment.payload.empty() && segment.options.sack_count == 0;
   return plain && state_ == State::kEstablished && segment.seq == rcv_.nxt && segment.ack == snd_.una &&
-         std::uint32_t{segment.window} << snd_.wscale == snd_.wnd && busy_->reassembly.empty() && busy_->urgent.byte == Urgent::Byte::kNone;
+         std::uint32_t{segment.window} << snd_.wscale == snd_.wnd && busy_->reassembly.empty() &&
+         busy_->urgent.byte == Urgent::Byte::kNone;
 }
 
 void Connection::drop(DropReason reason, Env& env, Instant now) {
@@ -70,18 +79,21 @@ void Connection::drop(DropReason reason, Env& env, Instant now) {
 
 // ---- first: sequence number ----
 
-// RFC 7323 §5.3, before anything else looks at the segment (Linux: tcp_validate_incoming, tcp_disordered_ack_check).
+// RFC 7323 §5.3, before anything else looks at the segment (Linux: tcp_validate_incoming,
+// tcp_disordered_ack_check).
 Connection::Verdict Connection::check_timestamps(const TcpSegment& segment, Env& env, Instant now) {
   if (!timestamps_ || !segment.options.timestamps) return Verdict::kContinue;
   const auto behind = static_cast<std::int32_t>(ts_.recent - segment.options.timestamps->value);
   // Some peers' SYNs carry a zero that is no time.
-  if (behind <= kPawsWindow || ts_.recent == 0 || ts_.recent_at.age(now) >= kPawsIdle || segment.has(kRst)) return Verdict::kContinue;
+  if (behind <= kPawsWindow || ts_.recent == 0 || ts_.recent_at.age(now) >= kPawsIdle || segment.has(kRst))
+    return Verdict::kContinue;
   const bool bare_ack = segment.has(kAck) && segment.sequence_length() == 0;
   if (!bare_ack && behind <= overtaken_window(env.knobs, rto_.value())) return Verdict::kContinue;
-  // A pure ACK overtaken by its successor is harmless, and common with several queues, unless it would change something. The peer's
-  // clock may have 1.2 ticks a millisecond.
+  // A pure ACK overtaken by its successor is harmless, and common with several queues, unless it would change
+  // something. The peer's clock may have 1.2 ticks a millisecond.
   const bool disordered_ack = bare_ack && segment.seq == rcv_.nxt && segment.ack == snd_.una &&
-                              !newer_window(segment, segment.ack) && std::chrono::milliseconds(behind) * 5 <= rto_.value() * 6;
+                              !newer_window(segment, segment.ack) &&
+                              std::chrono::milliseconds(behind) * 5 <= rto_.value() * 6;
   if (disordered_ack) return Verdict::kContinue;
   if (segment.has(kSyn)) return challenge_syn(env, now);
   if (bare_ack && segment.seq < rcv_.nxt) {
@@ -90,22 +102,24 @@ Connection::Verdict Connection::check_timestamps(const TcpSegment& segment, Env&
     return Verdict::kDone;
   }
   env.counters.add(Counter::kTcpExtPAWSEstab);
-  if (!out_of_window_limited(segment, Counter::kTcpExtTCPACKSkippedPAWS, env, now)) owe_duplicate_ack(segment, env);
+  if (!out_of_window_limited(segment, Counter::kTcpExtTCPACKSkippedPAWS, env, now))
+    owe_duplicate_ack(segment, env);
   drop(DropReason::kTcpRfc7323Paws, env, now);
   return Verdict::kDone;
 }
 
-// RFC 9293 §3.4, table 6, as Linux reads it: some of the segment in [rcv.wup, rcv.nxt + window], so that a segment sent before our
-// last ACK is not answered as if it were wrong.
+// RFC 9293 §3.4, table 6, as Linux reads it: some of the segment in [rcv.wup, rcv.nxt + window], so that a
+// segment sent before our last ACK is not answered as if it were wrong.
 bool Connection::acceptable(SeqNum seq, SeqNum end) const {
   return end >= rcv_.wup && seq <= rcv_.nxt + receive_window();
 }
 
 Connection::Verdict Connection::check_sequence(const TcpSegment& segment, Env& env, Instant now) {
-  // What ends beyond the window is taken whole, but only while nothing waits to be read: the peer may have measured a buffer that we
-  // gave it once (Linux: tcp_sequence).
+  // What ends beyond the window is taken whole, but only while nothing waits to be read: the peer may have
+  // measured a buffer that we gave it once (Linux: tcp_sequence).
   const bool beyond = segment.end() > rcv_.nxt + receive_window();
-  if (acceptable(segment.seq, segment.end()) && (!beyond || busy_->receive_queue.empty())) return Verdict::kContinue;
+  if (acceptable(segment.seq, segment.end()) && (!beyond || busy_->receive_queue.empty()))
+    return Verdict::kContinue;
   if (!segment.has(kRst)) {
     if (beyond && !segment.has(kSyn)) env.counters.add(Counter::kTcpExtBeyondWindow);
     if (segment.has(kSyn)) {
@@ -118,8 +132,8 @@ Connection::Verdict Connection::check_sequence(const TcpSegment& segment, Env& e
   return Verdict::kDone;
 }
 
-// Segments without data that fall outside are answered at most once in tcp_invalid_ratelimit: two ends out of step must not fill the
-// network with ACKs (Linux: tcp_oow_rate_limited).
+// Segments without data that fall outside are answered at most once in tcp_invalid_ratelimit: two ends out of
+// step must not fill the network with ACKs (Linux: tcp_oow_rate_limited).
 bool Connection::out_of_window_limited(const TcpSegment& segment, Counter skipped, Env& env, Instant now) {
   if (!segment.payload.empty() && !segment.has(kSyn)) return false;
   if (last_out_of_window_at_.set() && last_out_of_window_at_.age(now) < env.knobs.tcp_invalid_ratelimit) {
@@ -133,13 +147,15 @@ bool Connection::out_of_window_limited(const TcpSegment& segment, Counter skippe
 void Connection::owe_duplicate_ack(const TcpSegment& segment, Env& env) {
   if (segment.sequence_length() > 0 && segment.seq < rcv_.nxt) {
     ack_policy_.enter_quick(kQuickAcksMax, rcv_.wnd);
-    owe_dsack(busy_->dsack, {segment.seq, min(segment.end(), rcv_.nxt)}, Counter::kTcpExtTCPDSACKOldSent, sack_, env);
+    owe_dsack(busy_->dsack, {segment.seq, min(segment.end(), rcv_.nxt)}, Counter::kTcpExtTCPDSACKOldSent,
+              sack_, env);
   }
   env.counters.add(Counter::kTcpExtDelayedACKLost);
   ack_now_ = due_ = true;
 }
 
-// RFC 5961 §7, per connection: counting one's own challenge ACKs tells nothing of another connection (CVE-2016-5696).
+// RFC 5961 §7, per connection: counting one's own challenge ACKs tells nothing of another connection
+// (CVE-2016-5696).
 void Connection::owe_challenge_ack(Env& env, Instant now) {
   if (last_challenge_at_.set() && last_challenge_at_.age(now) < env.knobs.tcp_invalid_ratelimit) {
     env.counters.add(Counter::kTcpExtTCPACKSkippedChallenge);
@@ -154,16 +170,22 @@ void Connection::owe_challenge_ack(Env& env, Instant now) {
 
 Connection::Verdict Connection::check_rst(const TcpSegment& segment, Env& env, Instant now) {
   if (!segment.has(kRst)) return Verdict::kContinue;
-  // Exactly the next byte, or the right edge of the highest interval we told of: a sender that lost its state answers a SACK with that.
-  const bool exact = segment.seq == rcv_.nxt || (sack_ && !busy_->reassembly.empty() && segment.seq == busy_->reassembly.highest_end());
+  // Exactly the next byte, or the right edge of the highest interval we told of: a sender that lost its state
+  // answers a SACK with that.
+  const bool exact = segment.seq == rcv_.nxt ||
+                     (sack_ && !busy_->reassembly.empty() && segment.seq == busy_->reassembly.highest_end());
   if (!exact) {
     owe_challenge_ack(env, now);
     drop(DropReason::kTcpReset, env, now);
     return Verdict::kDone;
   }
   switch (state_) {
-    case State::kCloseWait: finish(CloseCause::kResetAfterFin, env, now); break;
-    default: finish(CloseCause::kReset, env, now); break;
+    case State::kCloseWait:
+      finish(CloseCause::kResetAfterFin, env, now);
+      break;
+    default:
+      finish(CloseCause::kReset, env, now);
+      break;
   }
   return Verdict::kDone;
 }
@@ -173,7 +195,8 @@ Connection::Verdict Connection::check_rst(const TcpSegment& segment, Env& env, I
 Connection::Verdict Connection::check_syn(const TcpSegment& segment, Env& env, Instant now) {
   if (!segment.has(kSyn)) return Verdict::kContinue;
   // The SYN-ACK of a simultaneous open repeats the peer's SYN: its ACK is what counts.
-  if (state_ == State::kSynReceived && segment.has(kAck) && segment.seq == rcv_.irs) return Verdict::kContinue;
+  if (state_ == State::kSynReceived && segment.has(kAck) && segment.seq == rcv_.irs)
+    return Verdict::kContinue;
   return challenge_syn(env, now);
 }
 
@@ -196,13 +219,16 @@ void Connection::note_timestamp(const TcpSegment& segment, Instant now) {
   ts_.recent_at = StampS(now);
 }
 
-// RFC 9293 §3.10.7.4: the window of an older segment must not overwrite a newer one's (Linux: tcp_may_update_window).
+// RFC 9293 §3.10.7.4: the window of an older segment must not overwrite a newer one's (Linux:
+// tcp_may_update_window).
 bool Connection::newer_window(const TcpSegment& segment, SeqNum ack) const {
   const std::uint32_t window = told_window(segment);
-  return ack > snd_.una || segment.seq > snd_.wl1 || (segment.seq == snd_.wl1 && (window > snd_.wnd || window == 0));
+  return ack > snd_.una || segment.seq > snd_.wl1 ||
+         (segment.seq == snd_.wl1 && (window > snd_.wnd || window == 0));
 }
 
-void Connection::update_send_window(const TcpSegment& segment, SeqNum ack, bool& moved, Env& env, Instant now) {
+void Connection::update_send_window(const TcpSegment& segment, SeqNum ack, bool& moved, Env& env,
+                                    Instant now) {
   if (!newer_window(segment, ack)) return;
   const std::uint32_t window = told_window(segment);
   snd_.wl1 = segment.seq;
@@ -273,7 +299,8 @@ Connection::Verdict Connection::check_state(const TcpSegment& segment, Env& env,
       enter(State::kFinWait2, env, now);
       touch(kTouchedWritable);
       if (!orphan_) break;
-      // Data beyond rcv.nxt ends it below. A FIN that comes along is taken below if it is in order; the timer is for the one that is not.
+      // Data beyond rcv.nxt ends it below. A FIN that comes along is taken below if it is in order; the timer
+      // is for the one that is not.
       if (segment.has(kFin)) {
         arm(Timer::kKeepalive, now + fin_timeout(env), env, now);
       } else {
@@ -290,12 +317,14 @@ Connection::Verdict Connection::check_state(const TcpSegment& segment, Env& env,
       if (!fin_acked) break;
       finish(CloseCause::kNone, env, now);
       return Verdict::kDone;
-    default: break;
+    default:
+      break;
   }
-  // Nobody is left to read: data is answered with a RST, so that the peer does not wait for ever (RFC 9293 §3.6.1; RFC 2525 §2.17).
-  // A FIN that lies beyond a hole tells of data as well.
+  // Nobody is left to read: data is answered with a RST, so that the peer does not wait for ever (RFC 9293
+  // §3.6.1; RFC 2525 §2.17). A FIN that lies beyond a hole tells of data as well.
   const bool may_not_read = receive_shutdown_ && (state_ == State::kFinWait1 || state_ == State::kFinWait2);
-  if (may_not_read && segment.sequence_length() > 0 && segment.seq + static_cast<std::uint32_t>(segment.payload.size()) > rcv_.nxt) {
+  if (may_not_read && segment.sequence_length() > 0 &&
+      segment.seq + static_cast<std::uint32_t>(segment.payload.size()) > rcv_.nxt) {
     env.counters.add(Counter::kTcpExtTCPAbortOnData);
     busy_->reset = {.owed = true, .with_ack = false, .seq = segment.ack, .ack = {}};
     due_ = true;
@@ -312,7 +341,8 @@ void Connection::decide_ack(Env& env, Instant now) {
   const std::uint32_t unacked = rcv_.nxt - rcv_.wup;
   const bool more_than_one = unacked > ack_policy_.rcv_mss();
   const std::uint32_t offered = receive_window();
-  // The second full segment is acknowledged at once when the window would not shrink by it, as a reader that keeps up wants.
+  // The second full segment is acknowledged at once when the window would not shrink by it, as a reader that
+  // keeps up wants.
   const bool grows = more_than_one && window_from_space(receive_space()) >= offered;
   if (ack_policy_.due_now(unacked, grows)) {
     ack_now_ = true;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a connection tells of what was written: the ends of MSG_ZEROCOPY calls, the times of bytes (send_notes.h).
+// What a connection tells of what was written: the ends of MSG_ZEROCOPY calls, the times of bytes
+// (send_notes.h).
 #include "tcp/connection.h"
 #include "tcp/send_notes.h"
 
@@ -20,7 +21,8 @@ bool Connection::room_for_note(Env& env) {
 }
 
 void Connection::note_zero_copy(bool continues, bool open, Env& env) {
-  if (SendNotes* const body = notes(env)) (void)body->add_zero_copy(stream_end(), continues, open, env.note_entries);
+  if (SendNotes* const body = notes(env))
+    (void)body->add_zero_copy(stream_end(), continues, open, env.note_entries);
 }
 
 void Connection::note_times(std::uint8_t stages, Env& env, Instant now) {
@@ -56,7 +58,8 @@ std::optional<SendReport> Connection::take_report(Env& env) {
 }
 
 void Connection::notes_on_sent(SeqRange sent, Env& env, Instant now) {
-  if (notes_ != 0 && env.notes.at(notes_ - 1)->on_sent(sent.begin, sent.end, now, env.note_entries)) report_notes();
+  if (notes_ != 0 && env.notes.at(notes_ - 1)->on_sent(sent.begin, sent.end, now, env.note_entries))
+    report_notes();
 }
 
 void Connection::notes_on_acked(Env& env, Instant now) {

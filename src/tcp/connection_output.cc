@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything that leaves a connection leaves through poll_segment(). Asked in this order: abort's RST, challenge ACK, SYN and SYN-ACK,
-// what is to be sent again, a tail probe, a probe of the path's MTU, new data (the FIN on its last), FIN, a window probe, an ACK owed.
+// Everything that leaves a connection leaves through poll_segment(). Asked in this order: abort's RST,
+// challenge ACK, SYN and SYN-ACK, what is to be sent again, a tail probe, a probe of the path's MTU, new data
+// (the FIN on its last), FIN, a window probe, an ACK owed.
 #include <algorithm>
 #include <bit>
 
@@ -15,28 +16,35 @@ using namespace wire;  // the names of flags and options
 
 namespace {
 
-// How long an ACK may be away that a super-segment waits for, and how long ago the last one may have left (Linux: tcp_tso_should_defer).
+// How long an ACK may be away that a super-segment waits for, and how long ago the last one may have left
+// (Linux: tcp_tso_should_defer).
 constexpr Duration kDeferMax = 1ms;
 
 }  // namespace
 
 bool Connection::output_wanted() const {
-  if (busy_->reset.owed || challenge_owed_ || syn_owed_ || ack_now_ || probe_owed_ || space_check_owed_ || busy_->tail_probe_owed) return true;
+  if (busy_->reset.owed || challenge_owed_ || syn_owed_ || ack_now_ || probe_owed_ || space_check_owed_ ||
+      busy_->tail_probe_owed)
+    return true;
   if (state_ == State::kClosed) return false;
   if (busy_->recovery.resending()) return true;
   return unsent_wanted() || fin_due();
 }
 
-// All that waits is less than a segment, held back until the program goes on: poll_new_data() would answer nothing, and change nothing.
+// All that waits is less than a segment, held back until the program goes on: poll_new_data() would answer
+// nothing, and change nothing.
 bool Connection::cork_holds() const {
-  if ((!corked_ && !corked_now_) || push_now_ || fin_due() || busy_->urgent.sending || busy_->unsent.count() != 1) return false;
+  if ((!corked_ && !corked_now_) || push_now_ || fin_due() || busy_->urgent.sending ||
+      busy_->unsent.count() != 1)
+    return false;
   const std::size_t waits = unsent_bytes();
   return waits < mss_now_ && waits < snd_.mss && busy_->reassembly.empty() && busy_->dsack.empty() &&
-         snd_.nxt + static_cast<std::uint32_t>(waits) <= snd_.una + snd_.wnd && busy_->scoreboard.in_flight() < window_.cwnd;
+         snd_.nxt + static_cast<std::uint32_t>(waits) <= snd_.una + snd_.wnd &&
+         busy_->scoreboard.in_flight() < window_.cwnd;
 }
 
-// A server that corks its answers writes them in pieces, none of which is worth a look at the output. With nothing in flight the timer
-// that lets go of what is held must run first.
+// A server that corks its answers writes them in pieces, none of which is worth a look at the output. With
+// nothing in flight the timer that lets go of what is held must run first.
 bool Connection::unsent_wanted() const {
   if (!has_unsent()) return false;
   return !cork_holds() || (busy_->scoreboard.empty() && !armed(Timer::kProbe));
@@ -74,8 +82,10 @@ bool Connection::poll_segment(OutgoingFrame& out, Env& env, Instant now) {
 
 // ---- building ----
 
-void Connection::trace_segment(Event event, const TcpSegment& segment, std::uint32_t payload, Env& env, Instant now) const {
-  if (!env.tracer.on()) [[likely]] return;
+void Connection::trace_segment(Event event, const TcpSegment& segment, std::uint32_t payload, Env& env,
+                               Instant now) const {
+  if (!env.tracer.on()) [[likely]]
+    return;
   const SegmentWords words = pack_segment(segment, payload);
   env.tracer.emit(now, event, subject_, words.a, words.b, words.c, words.d);
 }
@@ -114,15 +124,18 @@ std::size_t Connection::collect_sack_blocks(TcpOptions& options) const {
   return count;
 }
 
-// The one place where a segment of a synchronised connection becomes bytes. `payload` lies in the send buffer.
-void Connection::emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRange payload, Env& env, Instant now, bool fresh) {
+// The one place where a segment of a synchronised connection becomes bytes. `payload` lies in the send
+// buffer.
+void Connection::emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRange payload, Env& env,
+                      Instant now, bool fresh) {
   TcpSegment segment;
   segment.src_port = tuple_.local.port;
   segment.dst_port = tuple_.remote.port;
   segment.seq = seq;
   segment.flags = flags;
   if (ecn_.on) {
-    // Data sent for the first time is ECN-capable, nothing else is (RFC 3168 §6.1.5), and tells of a cut window (§6.1.2).
+    // Data sent for the first time is ECN-capable, nothing else is (RFC 3168 §6.1.5), and tells of a cut
+    // window (§6.1.2).
     ect_ = fresh && !payload.empty();
     if (ect_ && ecn_.cwr_owed) {
       segment.flags |= kCwr;
@@ -151,7 +164,8 @@ void Connection::emit(OutgoingFrame& out, std::uint16_t flags, SeqNum seq, SeqRa
   if (payload.length() > mss_now_) out.gso = {.type = GsoType::kTcpV4, .size = mss_now_};
 
   path_used_ = path_grew_;
-  const std::uint32_t segments = payload.length() <= mss_now_ ? 1 : (payload.length() + mss_now_ - 1) / mss_now_;
+  const std::uint32_t segments =
+      payload.length() <= mss_now_ ? 1 : (payload.length() + mss_now_ - 1) / mss_now_;
   segments_out_ += segments;
   env.counters.add(Counter::kTcpOutSegs, segments);
   trace_segment(Event::kSegmentOut, segment, payload.length(), env, now);
@@ -192,7 +206,8 @@ bool Connection::poll_reset(OutgoingFrame& out, Env& env, Instant now) {
   const MutableBytes header = out.append_header(tcp_header_length(segment.options, false));
   emit_tcp(segment, header);
   out.checksum = {.wanted = true, .start = 0, .offset = static_cast<std::uint16_t>(kTcpChecksumOffset)};
-  if (busy_->reset.with_ack) ++segments_out_;  // one that only answers a segment is not the connection's (Linux: tcp_v4_send_reset)
+  if (busy_->reset.with_ack)
+    ++segments_out_;  // one that only answers a segment is not the connection's (Linux: tcp_v4_send_reset)
   env.counters.add(Counter::kTcpOutSegs);
   env.counters.add(Counter::kTcpOutRsts);
   trace_segment(Event::kSegmentOut, segment, 0, env, now);
@@ -220,7 +235,8 @@ bool Connection::poll_resend(OutgoingFrame& out, Env& env, Instant now) {
     busy_->recovery.pause();
     return false;
   }
-  // A closed or shrunk window does not stop the head: that is how a zero-window peer is asked (RFC 9293 §3.8.6).
+  // A closed or shrunk window does not stop the head: that is how a zero-window peer is asked (RFC 9293
+  // §3.8.6).
   const SeqNum right_edge = snd_.una + snd_.wnd;
   if (record->range.begin >= right_edge && !head) {
     busy_->recovery.pause();
@@ -237,7 +253,8 @@ bool Connection::poll_resend(OutgoingFrame& out, Env& env, Instant now) {
   }
   const bool whole = length == record->payload();
   const SeqNum end = whole ? record->range.end : begin + length;
-  Transmission* const sent = busy_->scoreboard.on_resent(*record, end, mss_now_, now, snd_.nxt, env.transmissions);
+  Transmission* const sent =
+      busy_->scoreboard.on_resent(*record, end, mss_now_, now, snd_.nxt, env.transmissions);
   if (sent == nullptr) {
     env.counters.add(Counter::kTcpExtTCPRetransFail);
     busy_->recovery.pause();
@@ -252,15 +269,21 @@ bool Connection::poll_resend(OutgoingFrame& out, Env& env, Instant now) {
   emit(out, flags, begin, {begin, begin + payload}, env, now);
   busy_->recovery.on_resent(segments, now, busy_->retransmits_began);
   note_resent(segments, payload, env);
-  env.counters.add(busy_->recovery.state() == CaState::kLoss ? Counter::kTcpExtTCPSlowStartRetrans : Counter::kTcpExtTCPFastRetrans, segments);
-  env.tracer.emit(now, Event::kRetransmit, subject_, begin.value(), payload, static_cast<std::uint64_t>(busy_->recovery.state()), segments);
-  if (head && !rto_resend_ && !armed(Timer::kReorder)) arm_loss(Timer::kRetransmit, now + rto_.value(), env, now);
+  env.counters.add(busy_->recovery.state() == CaState::kLoss ? Counter::kTcpExtTCPSlowStartRetrans
+                                                             : Counter::kTcpExtTCPFastRetrans,
+                   segments);
+  env.tracer.emit(now, Event::kRetransmit, subject_, begin.value(), payload,
+                  static_cast<std::uint64_t>(busy_->recovery.state()), segments);
+  if (head && !rto_resend_ && !armed(Timer::kReorder))
+    arm_loss(Timer::kRetransmit, now + rto_.value(), env, now);
   rto_resend_ = false;
-  if (!armed(Timer::kRetransmit) && !armed(Timer::kReorder)) arm_loss(Timer::kRetransmit, now + rto_.value(), env, now);
+  if (!armed(Timer::kRetransmit) && !armed(Timer::kReorder))
+    arm_loss(Timer::kRetransmit, now + rto_.value(), env, now);
   return true;
 }
 
-// Small segments that follow one that goes again go with it, as far as one segment takes them (Linux: tcp_retrans_try_collapse).
+// Small segments that follow one that goes again go with it, as far as one segment takes them (Linux:
+// tcp_retrans_try_collapse).
 void Connection::join_small(Transmission& record, SeqNum right_edge, Env& env) {
   if (record.syn || record.segments() != 1 || record.range.begin >= right_edge) return;
   const std::uint32_t room = std::min<std::uint32_t>(mss_now_, right_edge - record.range.begin);
@@ -290,14 +313,17 @@ bool Connection::pace_holds(Env& env, Instant now) {
 }
 
 // `t` leaves now; `first`: nothing else is in flight.
-void Connection::note_transmission(Transmission& t, std::uint32_t payload, bool first, Env& env, Instant now) {
+void Connection::note_transmission(Transmission& t, std::uint32_t payload, bool first, Env& env,
+                                   Instant now) {
   rate_.on_sent(t, first, busy_->flight, now);
-  if (paced(env)) busy_->pacer.on_sent(payload, data_segments_out_ < kUnpacedSegments ? 0 : window_.pacing_rate, now);
+  if (paced(env))
+    busy_->pacer.on_sent(payload, data_segments_out_ < kUnpacedSegments ? 0 : window_.pacing_rate, now);
 }
 
 // ---- new data ----
 
-// Linux: tcp_tso_autosize. About a millisecond of the pacing rate, more when the peer is near, at least tcp_min_tso_segs.
+// Linux: tcp_tso_autosize. About a millisecond of the pacing rate, more when the peer is near, at least
+// tcp_min_tso_segs.
 std::uint32_t Connection::max_segments_per_send(const Env& env) const {
   // The pointer counts from each segment's own start: no device can copy it.
   // Each segment has its own signature, too.
@@ -309,13 +335,16 @@ std::uint32_t Connection::max_segments_per_send(const Env& env) const {
     if (shift < 32) bytes += gso_max >> shift;
   }
   bytes = std::min(bytes, gso_max - 1);
-  std::uint32_t segments = std::max<std::uint32_t>(static_cast<std::uint32_t>(bytes / mss_now_), static_cast<std::uint32_t>(env.knobs.tcp_min_tso_segs));
+  std::uint32_t segments = std::max<std::uint32_t>(static_cast<std::uint32_t>(bytes / mss_now_),
+                                                   static_cast<std::uint32_t>(env.knobs.tcp_min_tso_segs));
   segments = std::min<std::uint32_t>(segments, static_cast<std::uint32_t>((gso_max - 1) / mss_now_));
-  if (path_->offloads.gso_max_segs != 0) segments = std::min<std::uint32_t>(segments, path_->offloads.gso_max_segs);
+  if (path_->offloads.gso_max_segs != 0)
+    segments = std::min<std::uint32_t>(segments, path_->offloads.gso_max_segs);
   return std::max<std::uint32_t>(segments, 1);
 }
 
-// RFC 9293 §3.7.4 with Minshall's change: a partial segment waits while another partial one is in flight, not while any is.
+// RFC 9293 §3.7.4 with Minshall's change: a partial segment waits while another partial one is in flight, not
+// while any is.
 bool Connection::nagle_holds(bool partial) const {
   if (!partial || push_now_ || busy_->urgent.sending) return false;
   if (corked_ || corked_now_) return true;
@@ -324,26 +353,29 @@ bool Connection::nagle_holds(bool partial) const {
 }
 
 // Linux: tcp_tso_should_defer. An ACK that is about to come would let a larger super-segment go.
-bool Connection::should_defer(std::uint32_t record_left, bool last_record, std::uint32_t max_segments, bool ends_stream, Env& env,
-                              Instant now, bool& cwnd_limited) const {
+bool Connection::should_defer(std::uint32_t record_left, bool last_record, std::uint32_t max_segments,
+                              bool ends_stream, Env& env, Instant now, bool& cwnd_limited) const {
   if (busy_->recovery.state() >= CaState::kRecovery) return false;
   if (now - last_sent_at_ >= kDeferMax) return false;
   // A small window that gathers lets the line run dry.
   if (window_.cwnd < static_cast<std::uint32_t>(env.knobs.tcp_tso_defer_cwnd)) return false;
   const std::uint64_t send_window = snd_.una + snd_.wnd - snd_.nxt;
-  const std::uint64_t congestion_window = std::uint64_t{window_.cwnd - busy_->scoreboard.in_flight()} * mss_now_;
+  const std::uint64_t congestion_window =
+      std::uint64_t{window_.cwnd - busy_->scoreboard.in_flight()} * mss_now_;
   const std::uint64_t limit = std::min(send_window, congestion_window);
   if (limit >= std::uint64_t{max_segments} * mss_now_) return false;
   if (!last_record && limit >= record_left) return false;
   if (env.knobs.tcp_tso_win_divisor > 0) {
-    const std::uint64_t chunk = std::min<std::uint64_t>(snd_.wnd, std::uint64_t{window_.cwnd} * mss_now_) / static_cast<std::uint64_t>(env.knobs.tcp_tso_win_divisor);
+    const std::uint64_t chunk = std::min<std::uint64_t>(snd_.wnd, std::uint64_t{window_.cwnd} * mss_now_) /
+                                static_cast<std::uint64_t>(env.knobs.tcp_tso_win_divisor);
     if (limit >= chunk) return false;
   } else if (limit > std::uint64_t{3} * mss_now_) {
     return false;
   }
   const Transmission* const head = busy_->scoreboard.first();
   if (head == nullptr) return false;
-  // The next ACK comes a round trip after the head was sent: too late if that is more than half of one from now, or a millisecond.
+  // The next ACK comes a round trip after the head was sent: too late if that is more than half of one from
+  // now, or a millisecond.
   if (head->sent_at + rtt_.srtt() - now > std::min<Duration>(rtt_.srtt() / 2, kDeferMax)) return false;
   if (congestion_window < send_window) {
     if (congestion_window <= record_left) {
@@ -356,8 +388,10 @@ bool Connection::should_defer(std::uint32_t record_left, bool last_record, std::
   return !ends_stream;
 }
 
-// How many bytes of `record`, the first, may leave now; 0: none. It grows from the next one when more of it could (Linux: tcp_write_xmit).
-std::uint32_t Connection::next_segment_limit(UnsentRecord& record, Env& env, Instant now, bool& cwnd_limited) {
+// How many bytes of `record`, the first, may leave now; 0: none. It grows from the next one when more of it
+// could (Linux: tcp_write_xmit).
+std::uint32_t Connection::next_segment_limit(UnsentRecord& record, Env& env, Instant now,
+                                             bool& cwnd_limited) {
   const std::uint32_t in_flight = busy_->scoreboard.in_flight();
   if (in_flight >= window_.cwnd) {
     cwnd_limited = true;
@@ -365,8 +399,10 @@ std::uint32_t Connection::next_segment_limit(UnsentRecord& record, Env& env, Ins
   }
   const std::uint32_t mss = mss_now_;
   const std::uint32_t max_segments = max_segments_per_send(env);
-  // At most half the window at once, so that two super-segments are in flight and ACKs come evenly (Linux: tcp_cwnd_test).
-  const std::uint32_t quota = std::min({std::max<std::uint32_t>(window_.cwnd / 2, 1), window_.cwnd - in_flight, max_segments});
+  // At most half the window at once, so that two super-segments are in flight and ACKs come evenly (Linux:
+  // tcp_cwnd_test).
+  const std::uint32_t quota =
+      std::min({std::max<std::uint32_t>(window_.cwnd / 2, 1), window_.cwnd - in_flight, max_segments});
   const std::uint64_t most = std::uint64_t{quota} * mss;
   if (env.knobs.tcp_grow_segments != 0 && record.end - record.begin < most)
     busy_->unsent.grow_front(static_cast<std::uint32_t>(most - (record.end - record.begin)), env.unsent);
@@ -379,14 +415,16 @@ std::uint32_t Connection::next_segment_limit(UnsentRecord& record, Env& env, Ins
     const bool holds = last && !ends_stream && nagle_holds(left < mss);
     return holds ? 0 : left;
   }
-  if (!one_send_ && should_defer(left, last, max_segments, ends_stream || record.end_of_record, env, now, cwnd_limited)) return 0;
+  if (!one_send_ &&
+      should_defer(left, last, max_segments, ends_stream || record.end_of_record, env, now, cwnd_limited))
+    return 0;
   const std::uint32_t window = right_edge - record.begin;
   if (most <= window && !last && most < left) return static_cast<std::uint32_t>(most);
   const std::uint32_t needed = std::min(left, window);
   if (most <= needed) return static_cast<std::uint32_t>(most);
   const std::uint32_t partial = needed % mss;
-  // Behind whole segments a partial one goes up to the window's edge, or to the end of the data, unless Nagle's rule holds it
-  // (Linux: tcp_mss_split_point).
+  // Behind whole segments a partial one goes up to the window's edge, or to the end of the data, unless
+  // Nagle's rule holds it (Linux: tcp_mss_split_point).
   const bool cut = partial != 0 && (needed < left || (last && !ends_stream)) && nagle_holds(true);
   return cut && needed > partial ? needed - partial : needed;
 }
@@ -398,14 +436,17 @@ bool Connection::poll_new_data(OutgoingFrame& out, Env& env, Instant now) {
   bool wait = false;
   if (poll_mtu_probe(out, wait, env, now)) return true;
   if (wait) return false;
-  const bool window_closed = record->begin + std::min<std::uint32_t>(record->end - record->begin, mss_now_) > snd_.una + snd_.wnd;
+  const bool window_closed =
+      record->begin + std::min<std::uint32_t>(record->end - record->begin, mss_now_) > snd_.una + snd_.wnd;
   bool cwnd_limited = false;
   const std::uint32_t length = next_segment_limit(*record, env, now, cwnd_limited);
   if (length == 0) {
     const bool full = cwnd_limited || busy_->scoreboard.in_flight() >= window_.cwnd;
     if (full) validate_window(true, env, now);
-    if (window_closed && busy_->scoreboard.in_flight() < window_.cwnd) chronograph_.start(Chronograph::What::kReceiveWindow, now);
-    else chronograph_.stop(Chronograph::What::kReceiveWindow, false, now);
+    if (window_closed && busy_->scoreboard.in_flight() < window_.cwnd)
+      chronograph_.start(Chronograph::What::kReceiveWindow, now);
+    else
+      chronograph_.stop(Chronograph::What::kReceiveWindow, false, now);
     return false;
   }
   chronograph_.stop(Chronograph::What::kReceiveWindow, false, now);
@@ -415,14 +456,16 @@ bool Connection::poll_new_data(OutgoingFrame& out, Env& env, Instant now) {
 }
 
 // The first `length` bytes of `record`, the first that waits, leave now.
-bool Connection::send_new(OutgoingFrame& out, UnsentRecord& record, std::uint32_t length, Env& env, Instant now) {
+bool Connection::send_new(OutgoingFrame& out, UnsentRecord& record, std::uint32_t length, Env& env,
+                          Instant now) {
   const bool whole = length == record.end - record.begin;
   const bool with_fin = whole && busy_->unsent.count() == 1 && fin_due();
   const SeqNum begin = record.begin;
   const SeqNum end = begin + length;
   const bool first = busy_->scoreboard.empty();
   const bool resumes = busy_->scoreboard.in_flight() == 0;
-  Transmission* const sent = busy_->scoreboard.on_sent({begin, with_fin ? end + 1 : end}, mss_now_, now, env.transmissions, false, with_fin);
+  Transmission* const sent = busy_->scoreboard.on_sent({begin, with_fin ? end + 1 : end}, mss_now_, now,
+                                                       env.transmissions, false, with_fin);
   if (sent == nullptr) return false;
   sent->push = whole && record.push;
   sent->end_of_record = whole && record.end_of_record;
@@ -434,8 +477,10 @@ bool Connection::send_new(OutgoingFrame& out, UnsentRecord& record, std::uint32_
   if (sent->push || length > mss_now_) flags |= kPsh;
   if (with_fin) flags |= kFin;
   snd_.nxt = sent->range.end;
-  if (whole) busy_->unsent.pop_front(env.unsent);
-  else record.begin = end;
+  if (whole)
+    busy_->unsent.pop_front(env.unsent);
+  else
+    record.begin = end;
   if (with_fin) fin_sent_ = true;
   const std::uint32_t segments = sent->segments();
   one_sent_ = true;
@@ -465,7 +510,8 @@ bool Connection::poll_fin(OutgoingFrame& out, Env& env, Instant now) {
   if (!fin_due() || has_unsent()) return false;
   const SeqNum seq = stream_end();
   const bool first = busy_->scoreboard.empty();
-  Transmission* const sent = busy_->scoreboard.on_sent({seq, seq + 1}, mss_now_, now, env.transmissions, false, true);
+  Transmission* const sent =
+      busy_->scoreboard.on_sent({seq, seq + 1}, mss_now_, now, env.transmissions, false, true);
   if (sent == nullptr) return false;
   rate_.on_sent(*sent, first, busy_->flight, now);
   fin_sent_ = true;
@@ -475,15 +521,17 @@ bool Connection::poll_fin(OutgoingFrame& out, Env& env, Instant now) {
   return true;
 }
 
-// A closed window is asked with a sequence number from before it, so that the answer is an ACK and nothing is taken (as Linux does;
-// RFC 9293 §3.8.4 describes it for keepalives). An open one is asked with the data that waited.
+// A closed window is asked with a sequence number from before it, so that the answer is an ACK and nothing is
+// taken (as Linux does; RFC 9293 §3.8.4 describes it for keepalives). An open one is asked with the data that
+// waited.
 bool Connection::poll_probe(OutgoingFrame& out, Env& env, Instant now) {
   if (!probe_owed_) return false;
   probe_owed_ = false;
   UnsentRecord* const record = busy_->unsent.front(env.unsent);
   const SeqNum right_edge = snd_.una + snd_.wnd;
   if (probe_data_ && record != nullptr && record->begin < right_edge) {
-    const std::uint32_t length = std::min({record->end - record->begin, static_cast<std::uint32_t>(mss_now_), right_edge - record->begin});
+    const std::uint32_t length = std::min(
+        {record->end - record->begin, static_cast<std::uint32_t>(mss_now_), right_edge - record->begin});
     const SeqNum begin = record->begin;
     const SeqNum end = begin + length;
     const bool first = busy_->scoreboard.empty();
@@ -491,8 +539,10 @@ bool Connection::poll_probe(OutgoingFrame& out, Env& env, Instant now) {
     if (sent == nullptr) return false;
     rate_.on_sent(*sent, first, busy_->flight, now);
     sent->push = true;
-    if (end == record->end) busy_->unsent.pop_front(env.unsent);
-    else record->begin = end;
+    if (end == record->end)
+      busy_->unsent.pop_front(env.unsent);
+    else
+      record->begin = end;
     snd_.nxt = end;
     // From here on it is data like any other (Linux: tcp_send_probe0).
     probes_out_ = backoff_ = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Segments that ask the network something: tail loss probes (RFC 8985 §7) and probes of the path's MTU (RFC 4821); and the timer that
-// stands for all losses, which is one at a time of retransmission, reordering and tail probe, as Linux has one slot for them.
+// Segments that ask the network something: tail loss probes (RFC 8985 §7) and probes of the path's MTU (RFC
+// 4821); and the timer that stands for all losses, which is one at a time of retransmission, reordering and
+// tail probe, as Linux has one slot for them.
 #include <algorithm>
 
 #include "tcp/connection.h"
@@ -29,7 +30,8 @@ void Connection::arm_loss(Timer timer, Instant when, Env& env, Instant now) {
   arm(timer, when, env, now);
 }
 
-// RFC 6298 §5. After a reordering or probe time the time-out still counts from the head's transmission (Linux: tcp_rearm_rto).
+// RFC 6298 §5. After a reordering or probe time the time-out still counts from the head's transmission
+// (Linux: tcp_rearm_rto).
 void Connection::rearm_retransmit(Env& env, Instant now, bool reorder_time_over) {
   const Transmission* const head = busy_->scoreboard.first();
   if (head == nullptr) {
@@ -39,12 +41,14 @@ void Connection::rearm_retransmit(Env& env, Instant now, bool reorder_time_over)
     return;
   }
   Instant when = now + rto_.value();
-  if (reorder_time_over || armed(Timer::kReorder) || armed(Timer::kTailProbe)) when = std::max(head->sent_at + rto_.value(), now + Duration(1ms));
+  if (reorder_time_over || armed(Timer::kReorder) || armed(Timer::kTailProbe))
+    when = std::max(head->sent_at + rto_.value(), now + Duration(1ms));
   arm_loss(Timer::kRetransmit, when, env, now);
 }
 
-// RFC 8985 §7.2, with Linux's time (tcp_schedule_loss_probe): two round trips; for one segment, whose ACK may be delayed, the least
-// time-out besides; never later than the time-out. `from_now`: the time-out would begin now. False: no probe is called for.
+// RFC 8985 §7.2, with Linux's time (tcp_schedule_loss_probe): two round trips; for one segment, whose ACK may
+// be delayed, the least time-out besides; never later than the time-out. `from_now`: the time-out would begin
+// now. False: no probe is called for.
 bool Connection::schedule_tail_probe(bool from_now, Env& env, Instant now) {
   const Scoreboard& scoreboard = busy_->scoreboard;
   if (env.knobs.tcp_early_retrans != 3 && env.knobs.tcp_early_retrans != 4) return false;
@@ -52,7 +56,8 @@ bool Connection::schedule_tail_probe(bool from_now, Env& env, Instant now) {
   const CaState state = busy_->recovery.state();
   if (state != CaState::kOpen && state != CaState::kCwr) return false;
   Duration wait = 1s;
-  if (rtt_.has_sample()) wait = 2 * rtt_.srtt() + (scoreboard.packets_out() == 1 ? env.knobs.rto_min : kProbeSlack);
+  if (rtt_.has_sample())
+    wait = 2 * rtt_.srtt() + (scoreboard.packets_out() == 1 ? env.knobs.rto_min : kProbeSlack);
   const Duration timeout = from_now ? rto_.value() : scoreboard.first()->sent_at + rto_.value() - now;
   if (timeout > Duration::zero()) wait = std::min(wait, timeout);
   arm_loss(Timer::kTailProbe, now + wait, env, now);
@@ -76,15 +81,22 @@ bool Connection::poll_tail_probe(OutgoingFrame& out, Env& env, Instant now) {
   const SeqNum right_edge = snd_.una + snd_.wnd;
   bool sent = false;
   bool again = false;
-  if (record != nullptr && record->begin + std::min<std::uint32_t>(record->end - record->begin, mss_now_) <= right_edge) {
+  if (record != nullptr &&
+      record->begin + std::min<std::uint32_t>(record->end - record->begin, mss_now_) <= right_edge) {
     const std::uint32_t in_flight = busy_->scoreboard.in_flight();
-    const std::uint32_t quota = in_flight < window_.cwnd ? std::min(std::max<std::uint32_t>(window_.cwnd / 2, 1), window_.cwnd - in_flight) : 1;
-    std::uint32_t length = std::min({record->end - record->begin, std::min(quota, max_segments_per_send(env)) * mss_now_, right_edge - record->begin});
+    const std::uint32_t quota =
+        in_flight < window_.cwnd
+            ? std::min(std::max<std::uint32_t>(window_.cwnd / 2, 1), window_.cwnd - in_flight)
+            : 1;
+    std::uint32_t length =
+        std::min({record->end - record->begin, std::min(quota, max_segments_per_send(env)) * mss_now_,
+                  right_edge - record->begin});
     if (length < record->end - record->begin && length > mss_now_) length = length / mss_now_ * mss_now_;
     sent = send_new(out, *record, length, env, now);
   } else if (record == nullptr && fin_due()) {
     sent = poll_fin(out, env, now);
-  } else if (Transmission* const last = busy_->scoreboard.cut_last_segment(env.transmissions); last != nullptr && !last->sacked) {
+  } else if (Transmission* const last = busy_->scoreboard.cut_last_segment(env.transmissions);
+             last != nullptr && !last->sacked) {
     again = sent = resend_tail(out, *last, env, now);
   }
   if (sent) {
@@ -99,7 +111,8 @@ bool Connection::poll_tail_probe(OutgoingFrame& out, Env& env, Instant now) {
 }
 
 bool Connection::resend_tail(OutgoingFrame& out, Transmission& last, Env& env, Instant now) {
-  Transmission* const t = busy_->scoreboard.on_resent(last, last.range.end, last.mss, now, snd_.nxt, env.transmissions, true);
+  Transmission* const t =
+      busy_->scoreboard.on_resent(last, last.range.end, last.mss, now, snd_.nxt, env.transmissions, true);
   if (t == nullptr) return false;
   std::uint16_t flags = kAck;
   if (t->fin) flags |= kFin;
@@ -109,7 +122,8 @@ bool Connection::resend_tail(OutgoingFrame& out, Transmission& last, Env& env, I
   const SeqNum begin = t->range.begin;
   emit(out, flags, begin, {begin, begin + payload}, env, now);
   note_resent(1, payload, env);
-  env.tracer.emit(now, Event::kRetransmit, subject_, begin.value(), payload, static_cast<std::uint64_t>(busy_->recovery.state()), 1);
+  env.tracer.emit(now, Event::kRetransmit, subject_, begin.value(), payload,
+                  static_cast<std::uint64_t>(busy_->recovery.state()), 1);
   return true;
 }
 
@@ -134,7 +148,8 @@ void Connection::take_unsent(std::uint32_t length, Transmission& t, Env& env) {
 
 // May the first `length` bytes that wait be one segment? None crosses an end of record.
 bool Connection::may_join(std::uint32_t length, Env& env) const {
-  for (const UnsentRecord* record = busy_->unsent.front(env.unsent); record != nullptr; record = record->next == 0 ? nullptr : env.unsent.at(record->next - 1)) {
+  for (const UnsentRecord* record = busy_->unsent.front(env.unsent); record != nullptr;
+       record = record->next == 0 ? nullptr : env.unsent.at(record->next - 1)) {
     const std::uint32_t left = record->end - record->begin;
     if (left >= length) return true;
     if (record->end_of_record) return false;
@@ -143,11 +158,13 @@ bool Connection::may_join(std::uint32_t length, Env& env) const {
   return false;
 }
 
-// RFC 4821 §7.3, Linux's tcp_mtu_probe: a segment larger than the others, if enough follows it to notice its loss by duplicate ACKs.
-// `wait`: nothing else may leave until there is room for it.
+// RFC 4821 §7.3, Linux's tcp_mtu_probe: a segment larger than the others, if enough follows it to notice its
+// loss by duplicate ACKs. `wait`: nothing else may leave until there is room for it.
 bool Connection::poll_mtu_probe(OutgoingFrame& out, bool& wait, Env& env, Instant now) {
   if (!mtu_search_.enabled() || busy_->mtu_probe.out() || one_send_) return false;
-  if (busy_->recovery.state() != CaState::kOpen || window_.cwnd < kMtuProbeCwndMin || !busy_->reassembly.empty() || !busy_->dsack.empty()) return false;
+  if (busy_->recovery.state() != CaState::kOpen || window_.cwnd < kMtuProbeCwndMin ||
+      !busy_->reassembly.empty() || !busy_->dsack.empty())
+    return false;
   const std::uint16_t size = mtu_search_.next_size(snd_.mss, snd_.peer_mss, header_bytes(), env.knobs, now);
   if (size == 0 || size <= header_bytes()) return false;
   const std::uint32_t length = size - header_bytes();
@@ -166,7 +183,8 @@ bool Connection::poll_mtu_probe(OutgoingFrame& out, bool& wait, Env& env, Instan
   const SeqNum begin = busy_->unsent.front(env.unsent)->begin;
   const SeqNum end = begin + length;
   const bool first = busy_->scoreboard.empty();
-  Transmission* const sent = busy_->scoreboard.on_sent({begin, end}, static_cast<std::uint16_t>(length), now, env.transmissions);
+  Transmission* const sent =
+      busy_->scoreboard.on_sent({begin, end}, static_cast<std::uint16_t>(length), now, env.transmissions);
   if (sent == nullptr) return false;
   take_unsent(length, *sent, env);
   note_transmission(*sent, length, first, env, now);

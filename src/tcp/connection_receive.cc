@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the peer's bytes become: queued in order, kept beyond a hole, dropped when there is no room, read by the program; and its FIN
-// (RFC 9293 §3.10.7.4, sixth to eighth; Linux: tcp_data_queue, tcp_ofo_queue, tcp_recvmsg).
+// What the peer's bytes become: queued in order, kept beyond a hole, dropped when there is no room, read by
+// the program; and its FIN (RFC 9293 §3.10.7.4, sixth to eighth; Linux: tcp_data_queue, tcp_ofo_queue,
+// tcp_recvmsg).
 #include <algorithm>
 #include <utility>
 
@@ -16,14 +17,16 @@ using namespace wire;  // the names of flags and options
 
 namespace {
 
-// Duplicate ACKs of one hole that are never held back: the peer's fast retransmit (Linux: TCP_FASTRETRANS_THRESH).
+// Duplicate ACKs of one hole that are never held back: the peer's fast retransmit (Linux:
+// TCP_FASTRETRANS_THRESH).
 constexpr std::uint8_t kUncompressedAcks = 3;
 // ACKs sent at once when ECN tells of a small window of the peer (Linux: tcp_enter_quickack_mode(sk, 2)).
 constexpr std::uint8_t kEcnQuickAcks = 2;
 
 }  // namespace
 
-void Connection::take_payload(const TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now) {
+void Connection::take_payload(const TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env,
+                              Instant now) {
   const auto size = static_cast<std::uint32_t>(segment.payload.size());
   const bool fin = segment.has(kFin);
   if (size == 0 && !fin) {
@@ -31,7 +34,8 @@ void Connection::take_payload(const TcpSegment& segment, const SegmentContext& c
     if (segment.has(kSyn)) owe_duplicate_ack(segment, env);
     return;
   }
-  // After the peer's FIN nothing more can come (RFC 9293: "This should not occur, since a FIN has been received").
+  // After the peer's FIN nothing more can come (RFC 9293: "This should not occur, since a FIN has been
+  // received").
   if (fin_received_) {
     if (segment.end() <= rcv_.nxt) owe_duplicate_ack(segment, env);
     return;
@@ -75,7 +79,8 @@ void Connection::take_payload(const TcpSegment& segment, const SegmentContext& c
       ack_now_ = due_ = true;
       return drop(DropReason::kProtoMem, env, now);
     }
-    queue_in_order(std::move(frame), context.gso_size != 0 ? context.gso_size : size, segment.has(kPsh), env, now);
+    queue_in_order(std::move(frame), context.gso_size != 0 ? context.gso_size : size, segment.has(kPsh), env,
+                   now);
     note_ecn(context.ecn, env, now);
   }
   const bool had_holes = !busy_->reassembly.empty();
@@ -127,7 +132,8 @@ void Connection::drain_reassembly(Env& env, Instant now) {
   }
 }
 
-void Connection::take_out_of_order(const TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now) {
+void Connection::take_out_of_order(const TcpSegment& segment, const SegmentContext& context, Frame frame,
+                                   Env& env, Instant now) {
   env.counters.add(Counter::kTcpExtTCPOFOQueue);
   ++out_of_order_segments_;
   note_ecn(context.ecn, env, now);
@@ -141,13 +147,15 @@ void Connection::take_out_of_order(const TcpSegment& segment, const SegmentConte
     return drop(DropReason::kTcpOfoDrop, env, now);
   }
   const std::size_t true_size = frame ? frame.meta().true_size : 0;
-  if (frame) measure_segment(context.gso_size != 0 ? context.gso_size : size, size, true_size, segment.has(kPsh));
+  if (frame)
+    measure_segment(context.gso_size != 0 ? context.gso_size : size, size, true_size, segment.has(kPsh));
   const Reassembly::Inserted inserted = busy_->reassembly.insert(seq, std::move(frame), fin, env.frames);
   if (inserted.no_memory) {
     env.counters.add(Counter::kTcpExtTCPOFODrop);
     return drop(DropReason::kTcpOfoDrop, env, now);
   }
-  if (!inserted.duplicate.empty() && owe_dsack(busy_->dsack, inserted.duplicate, Counter::kTcpExtTCPDSACKOfoSent, sack_, env))
+  if (!inserted.duplicate.empty() &&
+      owe_dsack(busy_->dsack, inserted.duplicate, Counter::kTcpExtTCPDSACKOfoSent, sack_, env))
     ack_now_ = due_ = true;  // nothing is compressed that reports a duplicate
   if (!inserted.accepted) {
     env.counters.add(Counter::kTcpExtTCPOFOMerge);
@@ -156,7 +164,8 @@ void Connection::take_out_of_order(const TcpSegment& segment, const SegmentConte
   grow_receive_window(size, true_size, env);
 }
 
-// CE on a segment of the peer: every ACK says so until it answers with CWR (RFC 3168 §6.1.3; Linux: __tcp_ecn_check_ce).
+// CE on a segment of the peer: every ACK says so until it answers with CWR (RFC 3168 §6.1.3; Linux:
+// __tcp_ecn_check_ce).
 void Connection::note_ecn(Ecn ecn, Env& env, Instant now) {
   if (!ecn_.on) return;
   switch (ecn) {
@@ -169,13 +178,15 @@ void Connection::note_ecn(Ecn ecn, Env& env, Instant now) {
       if (!ecn_.demand_cwr) ack_policy_.enter_quick(kEcnQuickAcks, rcv_.wnd);
       ecn_.demand_cwr = true;
       break;
-    default: break;
+    default:
+      break;
   }
   ecn_.seen_ect = true;
 }
 
-// A duplicate ACK leaves at once, so that the peer sees the loss; beyond the first three of a hole the SACKs of one may stand for many
-// (Linux: __tcp_ack_snd_check): tcp_comp_sack_nr of them at most, for 5 % of the round trip or tcp_comp_sack_delay.
+// A duplicate ACK leaves at once, so that the peer sees the loss; beyond the first three of a hole the SACKs
+// of one may stand for many (Linux: __tcp_ack_snd_check): tcp_comp_sack_nr of them at most, for 5 % of the
+// round trip or tcp_comp_sack_delay.
 void Connection::compress_ack(Env& env, Instant now) {
   Activity& busy = *busy_.operator->();
   const bool quick = ack_policy_.quick();
@@ -196,12 +207,13 @@ void Connection::compress_ack(Env& env, Instant now) {
   if (armed(Timer::kCompressedAck)) return;
   std::uint32_t rtt_us = sizing_.rtt_us;
   if (rtt_.has_sample()) rtt_us = rtt_us == 0 ? rtt_.srtt_us8() >> 3 : std::min(rtt_us, rtt_.srtt_us8() >> 3);
-  const Duration delay = std::min<Duration>(env.knobs.tcp_comp_sack_delay, std::chrono::microseconds(rtt_us) / 20);
+  const Duration delay =
+      std::min<Duration>(env.knobs.tcp_comp_sack_delay, std::chrono::microseconds(rtt_us) / 20);
   arm(Timer::kCompressedAck, now + delay, env, now);
 }
 
-// Linux: tcp_try_rmem_schedule and tcp_prune_queue. In-order data may overdraw a buffer that its own window allowed; what is out of
-// order goes first.
+// Linux: tcp_try_rmem_schedule and tcp_prune_queue. In-order data may overdraw a buffer that its own window
+// allowed; what is out of order goes first.
 bool Connection::make_room(std::size_t true_size, Env& env) {
   const auto limit = static_cast<std::size_t>(receive_limit_);
   const auto used = [this] { return busy_->receive_queue.true_size() + busy_->reassembly.true_size(); };
@@ -238,7 +250,8 @@ void Connection::check_fin(SeqNum fin_seq, Env& env, Instant now) {
       touch(kTouchedHangUp);
       time_wait_owed_ = true;
       break;
-    default: break;
+    default:
+      break;
   }
 }
 
@@ -264,7 +277,9 @@ Frame Connection::lend(Env& env, Instant now) {
   return frame;
 }
 
-std::size_t Connection::peek(MutableBytes out, std::size_t offset) const { return busy_->receive_queue.peek(out, offset); }
+std::size_t Connection::peek(MutableBytes out, std::size_t offset) const {
+  return busy_->receive_queue.peek(out, offset);
+}
 
 std::size_t Connection::discard(std::size_t count, Env& env, Instant now) {
   const std::size_t dropped = busy_ ? busy_->receive_queue.discard(count) : 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The SYN of an active open and what answers it (RFC 9293 §3.10.1, §3.10.7.3; Linux: tcp_connect, tcp_rcv_synsent_state_process).
+// The SYN of an active open and what answers it (RFC 9293 §3.10.1, §3.10.7.3; Linux: tcp_connect,
+// tcp_rcv_synsent_state_process).
 #include <algorithm>
 #include <utility>
 
@@ -43,7 +44,8 @@ bool Connection::emit_syn(OutgoingFrame& out, Env& env, Instant now) {
   segment.dst_port = tuple_.remote.port;
   segment.seq = snd_.iss;
   segment.flags = kSyn;
-  // RFC 3168 §6.1.1; a SYN that was not answered asks no more: something on the way may drop it for that (§6.1.1.1).
+  // RFC 3168 §6.1.1; a SYN that was not answered asks no more: something on the way may drop it for that
+  // (§6.1.1.1).
   if (!answer && again && env.knobs.tcp_ecn_fallback != 0) ecn_.wanted = false;
   if (!answer && ecn_.wanted) segment.flags |= kEce | kCwr;
   if (answer) {
@@ -52,7 +54,8 @@ bool Connection::emit_syn(OutgoingFrame& out, Env& env, Instant now) {
     segment.ack = rcv_.nxt;
   }
   segment.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(rcv_.wnd, 65535));
-  rcv_.advmss = std::min(rcv_.advmss, path_->advmss);  // a path MTU may have been learnt since (Linux: tcp_advertise_mss)
+  rcv_.advmss = std::min(rcv_.advmss,
+                         path_->advmss);  // a path MTU may have been learnt since (Linux: tcp_advertise_mss)
   segment.options.mss = rcv_.advmss;
   if (timestamps_) segment.options.timestamps = TcpTimestamps{timestamp_clock(now), answer ? ts_.recent : 0};
   segment.options.sack_permitted = sack_;
@@ -77,21 +80,24 @@ bool Connection::emit_syn(OutgoingFrame& out, Env& env, Instant now) {
   return true;
 }
 
-void Connection::on_syn_sent(const TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env, Instant now) {
+void Connection::on_syn_sent(const TcpSegment& segment, const SegmentContext& context, Frame frame, Env& env,
+                             Instant now) {
   const bool ack = segment.has(kAck);
   if (ack && (segment.ack <= snd_.iss || segment.ack > snd_.nxt)) {
     if (!segment.has(kRst)) {
       busy_->reset = {.owed = true, .with_ack = false, .seq = segment.ack, .ack = {}};
       due_ = true;
     }
-    // Some old connection of the peer answered: once it is reset, the next SYN may succeed, so it is sent soon.
+    // Some old connection of the peer answered: once it is reset, the next SYN may succeed, so it is sent
+    // soon.
     if (retransmits_ == 0) arm(Timer::kRetransmit, now + kSoon, env, now);
     return drop(DropReason::kTcpInvalidAckSequence, env, now);
   }
   if (ack && timestamps_ && segment.options.timestamps && segment.options.timestamps->echo != 0) {
     // The echo must be of a SYN of ours (RFC 7323 §5.2; Linux: PAWSACTIVE).
     const std::uint32_t echo = segment.options.timestamps->echo;
-    const bool between = SeqNum(echo) >= SeqNum(timestamp_clock(opened_at_.at(now))) && SeqNum(echo) <= SeqNum(timestamp_clock(now));
+    const bool between = SeqNum(echo) >= SeqNum(timestamp_clock(opened_at_.at(now))) &&
+                         SeqNum(echo) <= SeqNum(timestamp_clock(now));
     if (!between) {
       env.counters.add(Counter::kTcpExtPAWSActive);
       if (!segment.has(kRst)) {
@@ -146,7 +152,8 @@ void Connection::on_syn_sent(const TcpSegment& segment, const SegmentContext& co
   retransmits_ = backoff_ = 0;
   on_fast_open_answer(segment, env, now);
   ack_policy_.on_connected(now);
-  // Whoever waits to write sends the ACK along; should nothing come, it follows (Linux: tcp_rcv_synsent_state_process).
+  // Whoever waits to write sends the ACK along; should nothing come, it follows (Linux:
+  // tcp_rcv_synsent_state_process).
   if (has_mark(kWriterWaits) || options_->defer_accept != 0) {
     clear_mark(kWriterWaits);
     ack_policy_.enter_quick(kQuickAcksMax, rcv_.wnd);
@@ -155,7 +162,8 @@ void Connection::on_syn_sent(const TcpSegment& segment, const SegmentContext& co
   } else {
     ack_now_ = true;
   }
-  // What a SYN-ACK carries besides is taken as of any segment (RFC 9293 §3.10.7.3, fifth; the data may be a Fast Open server's).
+  // What a SYN-ACK carries besides is taken as of any segment (RFC 9293 §3.10.7.3, fifth; the data may be a
+  // Fast Open server's).
   if (!segment.payload.empty() || segment.has(kFin)) {
     TcpSegment rest = segment;
     rest.seq = segment.seq + 1;

@@ -13,8 +13,8 @@ void DeliveryRate::on_sent(Transmission& t, bool first, Flight& flight, Instant 
   t.app_limited = limited_until_ != 0;
 }
 
-DeliveryRate::Sample DeliveryRate::on_ack(const AckSummary& summary, std::uint32_t newly, bool ece, bool reneged, Duration min_rtt,
-                                          Flight& flight, Instant now) {
+DeliveryRate::Sample DeliveryRate::on_ack(const AckSummary& summary, std::uint32_t newly, bool ece,
+                                          bool reneged, Duration min_rtt, Flight& flight, Instant now) {
   delivered_ += newly;
   if (ece) delivered_ce_ += newly;
   Sample sample;
@@ -24,13 +24,15 @@ DeliveryRate::Sample DeliveryRate::on_ack(const AckSummary& summary, std::uint32
   flight.first_sent_at = summary.latest_sent_at;
   if (reneged) return sample;
   sample.delivered = delivered_ - summary.latest_delivered;
-  sample.interval = std::max(summary.latest_sent_at - summary.latest_first_sent_at, now - summary.latest_delivered_at);
+  sample.interval =
+      std::max(summary.latest_sent_at - summary.latest_first_sent_at, now - summary.latest_delivered_at);
   sample.app_limited = summary.latest_app_limited;
   sample.retransmitted = summary.latest_retransmitted;
   // Faster than the path can answer: ACKs were merged, or the record was sent again meanwhile.
   if (min_rtt != Duration::max() && sample.interval < min_rtt) return {};
   const std::uint64_t interval = std::clamp<std::uint64_t>(to_usec(sample.interval), 1, 0xffffffffU);
-  const bool as_fast = std::uint64_t{sample.delivered} * rate_interval_us_ >= std::uint64_t{rate_delivered_} * interval;
+  const bool as_fast =
+      std::uint64_t{sample.delivered} * rate_interval_us_ >= std::uint64_t{rate_delivered_} * interval;
   if (!sample.app_limited || as_fast) {
     rate_delivered_ = sample.delivered;
     rate_interval_us_ = static_cast<std::uint32_t>(interval);
@@ -39,7 +41,9 @@ DeliveryRate::Sample DeliveryRate::on_ack(const AckSummary& summary, std::uint32
   return sample;
 }
 
-void DeliveryRate::on_application_limited(std::uint32_t in_flight) { limited_until_ = std::max<std::uint32_t>(delivered_ + in_flight, 1); }
+void DeliveryRate::on_application_limited(std::uint32_t in_flight) {
+  limited_until_ = std::max<std::uint32_t>(delivered_ + in_flight, 1);
+}
 
 std::uint64_t DeliveryRate::rate(std::uint16_t mss) const {
   if (rate_interval_us_ == 0) return 0;

@@ -3,7 +3,8 @@
 
 namespace tapir::tcp {
 
-Listener* ListeningTable::best_at(const Endpoint& local, const FourTuple& tuple, InterfaceId interface, Slab<Listener>& listeners) const {
+Listener* ListeningTable::best_at(const Endpoint& local, const FourTuple& tuple, InterfaceId interface,
+                                  Slab<Listener>& listeners) const {
   const std::uint64_t hash = endpoint_hash(key_, local);
   const auto score = [&](const Listener& listener) {
     if (listener.local != local) return 0;
@@ -24,7 +25,9 @@ Listener* ListeningTable::best_at(const Endpoint& local, const FourTuple& tuple,
   if (best == nullptr || !best->reuse_port) return best;
 
   // A reuse-port group: all that share this end and binding. Which one depends on the tuple alone.
-  const auto in_group = [&](const Listener& listener) { return listener.reuse_port && score(listener) == best_score; };
+  const auto in_group = [&](const Listener& listener) {
+    return listener.reuse_port && score(listener) == best_score;
+  };
   std::uint32_t members = 0;
   (void)table_.find(hash, [&](std::uint32_t index) {
     if (in_group(*listeners.at(index))) ++members;
@@ -36,7 +39,9 @@ Listener* ListeningTable::best_at(const Endpoint& local, const FourTuple& tuple,
     Listener* next = nullptr;
     (void)table_.find(hash, [&](std::uint32_t index) {
       Listener& listener = *listeners.at(index);
-      if (in_group(listener) && listener.order > best->order && (next == nullptr || listener.order < next->order)) next = &listener;
+      if (in_group(listener) && listener.order > best->order &&
+          (next == nullptr || listener.order < next->order))
+        next = &listener;
       return false;
     });
     best = next;
@@ -44,10 +49,12 @@ Listener* ListeningTable::best_at(const Endpoint& local, const FourTuple& tuple,
   return best;
 }
 
-Listener* ListeningTable::lookup(const FourTuple& tuple, InterfaceId interface, Slab<Listener>& listeners) const {
+Listener* ListeningTable::lookup(const FourTuple& tuple, InterfaceId interface,
+                                 Slab<Listener>& listeners) const {
   if (Listener* exact = best_at(tuple.local, tuple, interface, listeners)) return exact;
   if (tuple.local.address.is_v4()) {
-    if (Listener* any = best_at({IpAddress::any_v4(), tuple.local.port}, tuple, interface, listeners)) return any;
+    if (Listener* any = best_at({IpAddress::any_v4(), tuple.local.port}, tuple, interface, listeners))
+      return any;
   }
   return best_at({IpAddress(), tuple.local.port}, tuple, interface, listeners);
 }

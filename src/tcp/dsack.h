@@ -8,8 +8,8 @@
 
 namespace tapir::tcp {
 
-// `duplicate` is owed, in `owed`, instead of what was: one is told at a time. `sack`: the peer takes SACKs. False, and nothing is
-// owed: reports are off, or there is nobody to read them (Linux: tcp_dsack_set).
+// `duplicate` is owed, in `owed`, instead of what was: one is told at a time. `sack`: the peer takes SACKs.
+// False, and nothing is owed: reports are off, or there is nobody to read them (Linux: tcp_dsack_set).
 inline bool owe_dsack(SeqRange& owed, SeqRange duplicate, trace::Counter sent, bool sack, Env& env) {
   if (!sack || env.knobs.tcp_dsack == 0) return false;
   owed = duplicate;

@@ -20,22 +20,39 @@ SipKey new_key(Rng& rng) { return SipKey{rng.next_u64(), rng.next_u64()}; }
 
 }  // namespace
 
-Engine::State_::State_(Knobs& knobs_in, trace::Counters& counters_in, trace::Tracer& tracer_in, Rng& rng_in, FramePool& frames_in,
-                       MemoryBudget& budget_in, PathFinder& paths_in)
-    : knobs(knobs_in), counters(counters_in), tracer(tracer_in), budget(budget_in), paths(paths_in), chunks(budget_in),
-      transmissions(kTransmissionsMax, budget_in.hook(), true), unsent(kUnsentMax, budget_in.hook(), true),
-      activities(kConnectionsMax, budget_in.hook(), true), shared_options(kConnectionsMax, budget_in.hook()),
-      path_properties(kConnectionsMax, budget_in.hook()), fast_open_requests(kFastOpenRequestsMax, budget_in.hook()),
-      fast_open(new_key(rng_in), budget_in.hook()), notes(kConnectionsMax, budget_in.hook()), note_entries(kNotesMax, budget_in.hook()),
+Engine::State_::State_(Knobs& knobs_in, trace::Counters& counters_in, trace::Tracer& tracer_in, Rng& rng_in,
+                       FramePool& frames_in, MemoryBudget& budget_in, PathFinder& paths_in)
+    : knobs(knobs_in),
+      counters(counters_in),
+      tracer(tracer_in),
+      budget(budget_in),
+      paths(paths_in),
+      chunks(budget_in),
+      transmissions(kTransmissionsMax, budget_in.hook(), true),
+      unsent(kUnsentMax, budget_in.hook(), true),
+      activities(kConnectionsMax, budget_in.hook(), true),
+      shared_options(kConnectionsMax, budget_in.hook()),
+      path_properties(kConnectionsMax, budget_in.hook()),
+      fast_open_requests(kFastOpenRequestsMax, budget_in.hook()),
+      fast_open(new_key(rng_in), budget_in.hook()),
+      notes(kConnectionsMax, budget_in.hook()),
+      note_entries(kNotesMax, budget_in.hook()),
       md5_keys(budget_in.hook()),
-      env{knobs_in, counters_in, tracer_in, rng_in, frames_in, chunks, transmissions, unsent, activities, shared_options, path_properties,
-          fast_open_requests, fast_open, notes, note_entries},
-      connections(kConnectionsMax, budget_in.hook()), half_opens(kHalfOpenMax, budget_in.hook()),
-      listeners(kListenersMax, budget_in.hook()), accepts(kConnectionsMax, budget_in.hook()), resets(kFastOpenRequestsMax, budget_in.hook()),
+      env{knobs_in,        counters_in,        tracer_in, rng_in,     frames_in,
+          chunks,          transmissions,      unsent,    activities, shared_options,
+          path_properties, fast_open_requests, fast_open, notes,      note_entries},
+      connections(kConnectionsMax, budget_in.hook()),
+      half_opens(kHalfOpenMax, budget_in.hook()),
+      listeners(kListenersMax, budget_in.hook()),
+      accepts(kConnectionsMax, budget_in.hook()),
+      resets(kFastOpenRequestsMax, budget_in.hook()),
       time_waits(kTimeWaitMax, budget_in.hook()),
-      established(new_key(rng_in), std::size_t{kConnectionsMax} + kHalfOpenMax + kTimeWaitMax, budget_in.hook()),
-      listening(new_key(rng_in), kListenersMax, budget_in.hook()), isns(new_key(rng_in), new_key(rng_in)),
-      cookies(new_key(rng_in), new_key(rng_in)), replies(budget_in.hook()) {}
+      established(new_key(rng_in), std::size_t{kConnectionsMax} + kHalfOpenMax + kTimeWaitMax,
+                  budget_in.hook()),
+      listening(new_key(rng_in), kListenersMax, budget_in.hook()),
+      isns(new_key(rng_in), new_key(rng_in)),
+      cookies(new_key(rng_in), new_key(rng_in)),
+      replies(budget_in.hook()) {}
 
 Engine::State_::~State_() {
   touched.clear();
@@ -52,9 +69,12 @@ Engine::State_::~State_() {
 std::optional<RecordRef> Engine::State_::find(const FourTuple& tuple) const {
   return established.find(tuple, [&](RecordRef ref) {
     switch (ref.kind) {
-      case RecordRef::Kind::kConnection: return connections.at(ref.index)->tuple() == tuple;
-      case RecordRef::Kind::kHalfOpen: return half_opens.at(ref.index)->tuple == tuple;
-      case RecordRef::Kind::kTimeWait: return time_waits.at(ref.index)->is(tuple);
+      case RecordRef::Kind::kConnection:
+        return connections.at(ref.index)->tuple() == tuple;
+      case RecordRef::Kind::kHalfOpen:
+        return half_opens.at(ref.index)->tuple == tuple;
+      case RecordRef::Kind::kTimeWait:
+        return time_waits.at(ref.index)->is(tuple);
     }
     return false;
   });
@@ -111,7 +131,8 @@ void Engine::State_::arm_timer(Connection& c) {
   if (deadline != c.wheel_entry.deadline) wheel.arm(c.wheel_entry, deadline);
 }
 
-// FIN-WAIT-2 without an owner, or TIME-WAIT: the small record takes the connection's place (Linux: tcp_time_wait).
+// FIN-WAIT-2 without an owner, or TIME-WAIT: the small record takes the connection's place (Linux:
+// tcp_time_wait).
 void Engine::State_::become_time_wait(Connection& c, Instant now) {
   const bool ack_owed = c.output_wanted();
   const Remains remains = c.take_remains(env, now);
@@ -121,7 +142,8 @@ void Engine::State_::become_time_wait(Connection& c, Instant now) {
   // The ACK of the peer's FIN: the connection is over, so the record sends it as it will send the next.
   if (ack_owed)
     reply(remains.tuple.local.address, remains.tuple.remote.address, c.path().interface,
-          with_signature(what.ack(timestamp_clock(now) + remains.ts_offset), remains.tuple, key), remains.tos, c.subject(), now);
+          with_signature(what.ack(timestamp_clock(now) + remains.ts_offset), remains.tuple, key), remains.tos,
+          c.subject(), now);
   TimeWait* record = time_waits.add(what, remains.timeout, knobs, counters, now);
   if (record == nullptr) return;
   if (!established.insert(remains.tuple, {RecordRef::Kind::kTimeWait, time_waits.index_of(*record)})) {
@@ -172,22 +194,24 @@ void Engine::State_::drop(DropReason reason, trace::Subject subject, Instant now
   tracer.emit(now, Event::kDrop, subject, static_cast<std::uint64_t>(reason));
 }
 
-void Engine::State_::trace(Event event, const wire::TcpSegment& segment, std::uint32_t payload, trace::Subject subject, Instant now) {
+void Engine::State_::trace(Event event, const wire::TcpSegment& segment, std::uint32_t payload,
+                           trace::Subject subject, Instant now) {
   if (!tracer.on()) return;
   const SegmentWords words = pack_segment(segment, payload);
   tracer.emit(now, event, subject, words.a, words.b, words.c, words.d);
 }
 
-void Engine::State_::trace_born(Event event, const FourTuple& tuple, std::uint64_t how, trace::Subject subject, Instant now) {
+void Engine::State_::trace_born(Event event, const FourTuple& tuple, std::uint64_t how,
+                                trace::Subject subject, Instant now) {
   if (!tracer.on()) return;
-  tracer.emit(now, event, subject, pack_ports(tuple.local.port, tuple.remote.port), pack_address(tuple.local.address),
-              pack_address(tuple.remote.address), how);
+  tracer.emit(now, event, subject, pack_ports(tuple.local.port, tuple.remote.port),
+              pack_address(tuple.local.address), pack_address(tuple.remote.address), how);
 }
 
 // ---- the engine: birth and time ----
 
-Engine::Engine(Knobs& knobs, trace::Counters& counters, trace::Tracer& tracer, Rng& rng, FramePool& frames, MemoryBudget& budget,
-               PathFinder& paths)
+Engine::Engine(Knobs& knobs, trace::Counters& counters, trace::Tracer& tracer, Rng& rng, FramePool& frames,
+               MemoryBudget& budget, PathFinder& paths)
     : state_(std::make_unique<State_>(knobs, counters, tracer, rng, frames, budget, paths)) {}
 
 Engine::~Engine() = default;
@@ -198,7 +222,8 @@ void Engine::force_iss(std::optional<SeqNum> iss) { state_->isns.force_iss(iss);
 
 Instant Engine::next_timeout() const {
   const Instant timers = state_->wheel.next_deadline();
-  return state_->time_waits.size() == 0 ? timers : std::min(timers, state_->time_waits.next_deadline(state_->clock));
+  return state_->time_waits.size() == 0 ? timers
+                                        : std::min(timers, state_->time_waits.next_deadline(state_->clock));
 }
 
 void Engine::on_timeout(Instant now) {
@@ -225,7 +250,8 @@ void Engine::on_timeout(Instant now) {
 
 // ---- the program ----
 
-std::expected<ConnectionId, CloseCause> Engine::connect(const FourTuple& tuple, const Path& path, const SocketOptions& options, Instant now) {
+std::expected<ConnectionId, CloseCause> Engine::connect(const FourTuple& tuple, const Path& path,
+                                                        const SocketOptions& options, Instant now) {
   State_& s = *state_;
   s.clock = now;
   SeqNum iss = s.isns.iss(tuple, now);
@@ -257,7 +283,8 @@ std::expected<ConnectionId, CloseCause> Engine::connect(const FourTuple& tuple, 
 bool Engine::tuple_free(const FourTuple& tuple, Instant now) const {
   const auto ref = state_->find(tuple);
   if (!ref) return true;
-  return ref->kind == RecordRef::Kind::kTimeWait && state_->time_waits.may_reuse(*state_->time_waits.at(ref->index), state_->knobs, now);
+  return ref->kind == RecordRef::Kind::kTimeWait &&
+         state_->time_waits.may_reuse(*state_->time_waits.at(ref->index), state_->knobs, now);
 }
 
 namespace {
@@ -269,20 +296,23 @@ std::uint32_t clamped_backlog(int backlog, const Knobs& knobs) {
 
 }  // namespace
 
-std::expected<ListenerId, CloseCause> Engine::listen(const Endpoint& local, InterfaceId bound, int backlog, bool reuse_port,
-                                                     const SocketOptions& options, Instant now) {
+std::expected<ListenerId, CloseCause> Engine::listen(const Endpoint& local, InterfaceId bound, int backlog,
+                                                     bool reuse_port, const SocketOptions& options,
+                                                     Instant now) {
   State_& s = *state_;
   s.clock = now;
   const bool taken = s.listening.any_at(local, s.listeners, [&](const Listener& other) {
     return other.bound == bound && !(other.reuse_port && reuse_port);
   });
   if (taken) return std::unexpected(CloseCause::kNone);
-  const ListenerId id = s.listeners.emplace(local, bound, clamped_backlog(backlog, s.knobs), reuse_port, ++s.listeners_begun, options);
+  const ListenerId id = s.listeners.emplace(local, bound, clamped_backlog(backlog, s.knobs), reuse_port,
+                                            ++s.listeners_begun, options);
   if (!id) return std::unexpected(CloseCause::kOutOfMemory);
   Listener& listener = *s.listeners.get(id);
   listener.options.bound_interface = bound;
   const int server_everywhere = kFastOpenServer | kFastOpenAllListeners;
-  if ((s.knobs.tcp_fastopen & server_everywhere) == server_everywhere && listener.options.fast_open_queue == 0)
+  if ((s.knobs.tcp_fastopen & server_everywhere) == server_everywhere &&
+      listener.options.fast_open_queue == 0)
     set_fast_open_queue(id, static_cast<int>(std::min<std::uint32_t>(listener.backlog, 0x7fffffff)));
   if (!s.listening.insert(local, id.index)) {
     s.listeners.erase(listener);
@@ -292,7 +322,8 @@ std::expected<ListenerId, CloseCause> Engine::listen(const Endpoint& local, Inte
 }
 
 void Engine::set_backlog(ListenerId id, int backlog) {
-  if (Listener* listener = state_->listeners.get(id)) listener->backlog = clamped_backlog(backlog, state_->knobs);
+  if (Listener* listener = state_->listeners.get(id))
+    listener->backlog = clamped_backlog(backlog, state_->knobs);
 }
 
 ConnectionId Engine::accept(ListenerId id, Instant now) {
@@ -336,7 +367,8 @@ SocketOptions* Engine::listener_options(ListenerId id) {
 std::optional<Engine::ListenerInfo> Engine::listener_info(ListenerId id) const {
   const Listener* listener = state_->listeners.get(id);
   if (listener == nullptr) return std::nullopt;
-  return ListenerInfo{listener->local, listener->queued(), listener->backlog, listener->half_open, listener->bound};
+  return ListenerInfo{listener->local, listener->queued(), listener->backlog, listener->half_open,
+                      listener->bound};
 }
 
 Connection* Engine::connection(ConnectionId id) { return state_->owned(id); }
@@ -459,7 +491,8 @@ std::optional<TouchedSocket> Engine::poll_touched() {
   TouchedLink* const what = s.touched.pop_front();
   if (what == nullptr) return std::nullopt;
   const std::uint8_t events = std::exchange(what->touched_events, std::uint8_t{0});
-  if (what->is_listener) return TouchedSocket{{}, s.listeners.handle_of(static_cast<Listener&>(*what)), events};
+  if (what->is_listener)
+    return TouchedSocket{{}, s.listeners.handle_of(static_cast<Listener&>(*what)), events};
   return TouchedSocket{s.connections.handle_of(static_cast<Connection&>(*what)), {}, events};
 }
 
@@ -483,9 +516,14 @@ std::optional<Engine::Found> Engine::find(const FourTuple& tuple) const {
   const auto ref = s.find(tuple);
   if (!ref) return std::nullopt;
   switch (ref->kind) {
-    case RecordRef::Kind::kConnection: return Found{s.connections.at(ref->index)->state(), s.connections.at(ref->index)};
-    case RecordRef::Kind::kHalfOpen: return Found{State::kSynReceived, nullptr};
-    case RecordRef::Kind::kTimeWait: return Found{s.time_waits.at(ref->index)->has(TimeWait::kFinWait2) ? State::kFinWait2 : State::kTimeWait, nullptr};
+    case RecordRef::Kind::kConnection:
+      return Found{s.connections.at(ref->index)->state(), s.connections.at(ref->index)};
+    case RecordRef::Kind::kHalfOpen:
+      return Found{State::kSynReceived, nullptr};
+    case RecordRef::Kind::kTimeWait:
+      return Found{
+          s.time_waits.at(ref->index)->has(TimeWait::kFinWait2) ? State::kFinWait2 : State::kTimeWait,
+          nullptr};
   }
   return std::nullopt;
 }
@@ -520,7 +558,8 @@ void Engine::for_each(void (*visit)(void*, const Row&), void* context, Instant n
     row.timer_at = c.next_deadline();
     const ConnectionInfo info = c.info(now);
     row.retransmits = info.retransmits;
-    if (row.timer_at != kNever) row.timer = info.unacked > 0 ? "on" : info.probes > 0 ? "persist" : "keepalive";
+    if (row.timer_at != kNever)
+      row.timer = info.unacked > 0 ? "on" : info.probes > 0 ? "persist" : "keepalive";
     row.subject = c.subject();
     row.connection = &c;
     visit(context, row);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fast Open in the engine: which SYNs begin a connection at once (Linux: tcp_try_fastopen), and how many may (RFC 7413 §5.1).
+// Fast Open in the engine: which SYNs begin a connection at once (Linux: tcp_try_fastopen), and how many may
+// (RFC 7413 §5.1).
 #include <algorithm>
 #include <utility>
 
@@ -56,7 +57,8 @@ bool Engine::State_::try_fast_open(Listener& listener, Incoming& in, HalfOpen& r
   const int made_with = shown->length == 0 ? 0 : fast_open_cookie_matches(keys, *shown, client, server);
   if (made_with != 0) {
     // A cookie of the old key is good, and replaced.
-    if (begin_fast_open(listener, in, request, path, made_with == 2 ? std::optional(fresh) : std::nullopt)) return true;
+    if (begin_fast_open(listener, in, request, path, made_with == 2 ? std::optional(fresh) : std::nullopt))
+      return true;
   } else if (shown->length != 0) {
     counters.add(Counter::kTcpExtTCPFastOpenPassiveFail);
   }
@@ -65,14 +67,16 @@ bool Engine::State_::try_fast_open(Listener& listener, Incoming& in, HalfOpen& r
 }
 
 // Linux: tcp_fastopen_create_child. False: it could not be; the handshake goes on without.
-bool Engine::State_::begin_fast_open(Listener& listener, Incoming& in, const HalfOpen& request, const Path& path,
-                                     const std::optional<wire::FastOpenOption>& option) {
+bool Engine::State_::begin_fast_open(Listener& listener, Incoming& in, const HalfOpen& request,
+                                     const Path& path, const std::optional<wire::FastOpenOption>& option) {
   FastOpenRequest pending;
   pending.request = request;
   pending.listener = listeners.handle_of(listener);
   pending.option = option;
   Connection* c = make_connection(inherited_options(listener), path);
-  if (c != nullptr && (!inherit_key(*c, listener, request.tuple.remote.address) || !established.insert(request.tuple, ref_of(*c)) || !listener.enqueue(connections.handle_of(*c), accepts))) {
+  if (c != nullptr && (!inherit_key(*c, listener, request.tuple.remote.address) ||
+                       !established.insert(request.tuple, ref_of(*c)) ||
+                       !listener.enqueue(connections.handle_of(*c), accepts))) {
     established.erase(request.tuple, ref_of(*c));
     erase(*c);
     c = nullptr;
@@ -104,7 +108,8 @@ void Engine::State_::end_fast_open(Connection& c, Instant now) {
   if (end.reset_after_accept) {
     const Handle<ResetEntry> entry = resets.emplace(ResetEntry{now + kFastOpenResetTime, 0});
     if (entry) {
-      (listener->last_reset == 0 ? listener->first_reset : resets.at(listener->last_reset - 1)->next) = entry.index + 1;
+      (listener->last_reset == 0 ? listener->first_reset : resets.at(listener->last_reset - 1)->next) =
+          entry.index + 1;
       listener->last_reset = entry.index + 1;
       return;  // it counts on
     }
@@ -115,7 +120,8 @@ void Engine::State_::end_fast_open(Connection& c, Instant now) {
 void Engine::set_fast_open_queue(ListenerId id, int most) {
   Listener* listener = state_->listeners.get(id);
   if (listener == nullptr) return;
-  listener->options.fast_open_queue = static_cast<std::uint16_t>(std::clamp(std::min(most, state_->knobs.somaxconn), 0, 0xffff));
+  listener->options.fast_open_queue =
+      static_cast<std::uint16_t>(std::clamp(std::min(most, state_->knobs.somaxconn), 0, 0xffff));
   state_->make_fast_open_key();
 }
 

@@ -29,35 +29,36 @@ void Engine::on_datagram(Frame frame, const Arrival& arrival, Instant now) {
     s.counters.add(Counter::kTcpInCsumErrors);
     return refuse(DropReason::kTcpCsum);
   }
-  if (arrival.destination.is_multicast() || arrival.destination.is_broadcast() || arrival.source.is_multicast())
+  if (arrival.destination.is_multicast() || arrival.destination.is_broadcast() ||
+      arrival.source.is_multicast())
     return s.drop(DropReason::kTcpMulticast, 0, now);
 
   const FourTuple tuple{{arrival.destination, segment->dst_port}, {arrival.source, segment->src_port}};
   const auto ref = s.find(tuple);
   const Md5Key* key = nullptr;
-  if ((segment->options.md5 || s.md5_keys.any()) && !s.check_signature(*segment, frame.bytes(), arrival, tuple, ref, key, now)) return;
+  if ((segment->options.md5 || s.md5_keys.any()) &&
+      !s.check_signature(*segment, frame.bytes(), arrival, tuple, ref, key, now))
+    return;
   SegmentContext context;
   context.ecn = arrival.ecn;
   context.interface = arrival.interface;
   context.gso_size = frame.meta().gso.type == GsoType::kNone ? std::uint16_t{0} : frame.meta().gso.size;
   frame.trim_front(segment->header_length);
-  State_::Incoming in{*segment,
-                      arrival,
-                      tuple,
-                      std::move(frame),
-                      context,
-                      now,
-                      key};
+  State_::Incoming in{*segment, arrival, tuple, std::move(frame), context, now, key};
 
   if (ref) {
     switch (ref->kind) {
-      case RecordRef::Kind::kConnection: return s.on_connection_segment(*s.connections.at(ref->index), in);
-      case RecordRef::Kind::kHalfOpen: return s.on_half_open_segment(*s.half_opens.at(ref->index), in);
-      case RecordRef::Kind::kTimeWait: return s.on_time_wait_segment(*s.time_waits.at(ref->index), in);
+      case RecordRef::Kind::kConnection:
+        return s.on_connection_segment(*s.connections.at(ref->index), in);
+      case RecordRef::Kind::kHalfOpen:
+        return s.on_half_open_segment(*s.half_opens.at(ref->index), in);
+      case RecordRef::Kind::kTimeWait:
+        return s.on_time_wait_segment(*s.time_waits.at(ref->index), in);
     }
   }
   if (Listener* listener = s.listening.lookup(in.tuple, arrival.interface, s.listeners)) {
-    s.trace(Event::kSegmentIn, *segment, static_cast<std::uint32_t>(segment->payload.size()), s.subject_of(*listener), now);
+    s.trace(Event::kSegmentIn, *segment, static_cast<std::uint32_t>(segment->payload.size()),
+            s.subject_of(*listener), now);
     return s.on_listener_segment(*listener, in);
   }
   s.trace(Event::kSegmentIn, *segment, static_cast<std::uint32_t>(segment->payload.size()), 0, now);
@@ -66,7 +67,8 @@ void Engine::on_datagram(Frame frame, const Arrival& arrival, Instant now) {
 }
 
 void Engine::State_::reset_answer(const Incoming& in) {
-  if (const auto reset = build_reset(in.segment)) reply(in.arrival, with_signature(*reset, in.tuple, in.key), in.arrival.tos, 0, in.now);
+  if (const auto reset = build_reset(in.segment))
+    reply(in.arrival, with_signature(*reset, in.tuple, in.key), in.arrival.tos, 0, in.now);
 }
 
 // ---- a connection ----
@@ -80,7 +82,8 @@ void Engine::State_::on_connection_segment(Connection& c, Incoming& in) {
 
 // ---- a half-open connection ----
 
-void Engine::State_::add_half_open(const HalfOpen& request, Listener& listener, const std::optional<wire::FastOpenOption>& option, Instant now) {
+void Engine::State_::add_half_open(const HalfOpen& request, Listener& listener,
+                                   const std::optional<wire::FastOpenOption>& option, Instant now) {
   const Handle<HalfOpen> handle = half_opens.emplace(request);
   HalfOpen* record = half_opens.get(handle);
   const RecordRef ref{RecordRef::Kind::kHalfOpen, handle.index};
@@ -116,13 +119,16 @@ void Engine::State_::remove_half_open(HalfOpen& request, HalfOpenEnd why, Instan
   half_opens.erase(request);
 }
 
-void Engine::State_::send_syn_ack(HalfOpen& request, const Listener& listener, const std::optional<wire::FastOpenOption>& option, Instant now) {
+void Engine::State_::send_syn_ack(HalfOpen& request, const Listener& listener,
+                                  const std::optional<wire::FastOpenOption>& option, Instant now) {
   request.syn_ack_sent_at = now;
   wire::TcpSegment syn_ack = request.syn_ack(timestamp_clock(now) + ts_offset(request));
   syn_ack.options.fast_open = option;
-  const Md5Key* const key = listener.md5_keys == 0 ? nullptr : md5_keys.find(listener.md5_keys, request.tuple.remote.address);
+  const Md5Key* const key =
+      listener.md5_keys == 0 ? nullptr : md5_keys.find(listener.md5_keys, request.tuple.remote.address);
   if (key != nullptr) syn_ack.options.md5.emplace();
-  if (wire::tcp_options_length(syn_ack.options, true) > wire::kTcpOptionBytesMax) syn_ack.options.fast_open.reset();
+  if (wire::tcp_options_length(syn_ack.options, true) > wire::kTcpOptionBytesMax)
+    syn_ack.options.fast_open.reset();
   reply(request.tuple.local.address, request.tuple.remote.address, request.interface,
         with_signature(syn_ack, request.tuple, key), listener.options.tos, subject_of(request), now);
 }
@@ -131,7 +137,8 @@ void Engine::State_::resend_syn_ack(HalfOpen& request, const Listener& listener,
   counters.add(Counter::kTcpRetransSegs);
   counters.add(Counter::kTcpExtTCPSynRetrans);
   if (request.retransmits != 255) ++request.retransmits;
-  tracer.emit(now, Event::kRetransmit, subject_of(request), request.iss.value(), request.iss.value() + 1, request.retransmits);
+  tracer.emit(now, Event::kRetransmit, subject_of(request), request.iss.value(), request.iss.value() + 1,
+              request.retransmits);
   send_syn_ack(request, listener, std::nullopt, now);  // without the cookie: it may be what got lost
 }
 
@@ -139,7 +146,8 @@ void Engine::State_::on_half_open_timer(HalfOpen& request, Instant now) {
   Listener& listener = *listeners.at(request.listener);
   counters.add(Counter::kTcpExtTCPTimeouts);
   tracer.emit(now, Event::kTimerFired, subject_of(request), static_cast<std::uint64_t>(Timer::kRetransmit));
-  const HalfOpen::TimerVerdict verdict = request.on_timer(listener.syn_ack_retries(knobs), listener.options.defer_accept);
+  const HalfOpen::TimerVerdict verdict =
+      request.on_timer(listener.syn_ack_retries(knobs), listener.options.defer_accept);
   if (verdict.expire) return remove_half_open(request, HalfOpenEnd::kTimedOut, now);
   if (verdict.resend) resend_syn_ack(request, listener, now);
   if (request.timeouts == 0) --listener.young;
@@ -154,17 +162,21 @@ void Engine::State_::on_half_open_segment(HalfOpen& request, Incoming& in) {
   const trace::Subject subject = subject_of(request);
   const std::uint32_t offset = ts_offset(request);
   trace(Event::kSegmentIn, in.segment, static_cast<std::uint32_t>(in.segment.payload.size()), subject, now);
-  const HalfOpen::Verdict verdict = request.on_segment(in.segment, offset, listener.options.defer_accept, knobs, counters, now);
+  const HalfOpen::Verdict verdict =
+      request.on_segment(in.segment, offset, listener.options.defer_accept, knobs, counters, now);
   switch (verdict.kind) {
-    case Kind::kDrop: return drop(verdict.reason, subject, now);
+    case Kind::kDrop:
+      return drop(verdict.reason, subject, now);
     case Kind::kSynAck:
       resend_syn_ack(request, listener, now);
       wheel.arm(request.timer, later(now, request.timeout(knobs)));
       return;
     case Kind::kAck:
-      reply(in.arrival, with_signature(request.ack(timestamp_clock(now) + offset), in.tuple, in.key), listener.options.tos, subject, now);
+      reply(in.arrival, with_signature(request.ack(timestamp_clock(now) + offset), in.tuple, in.key),
+            listener.options.tos, subject, now);
       return drop(verdict.reason, subject, now);
-    case Kind::kListener: return on_listener_segment(listener, in);
+    case Kind::kListener:
+      return on_listener_segment(listener, in);
     case Kind::kResetAndEnd:
       reset_answer(in);
       remove_half_open(request, HalfOpenEnd::kReset, now);
@@ -172,7 +184,8 @@ void Engine::State_::on_half_open_segment(HalfOpen& request, Incoming& in) {
     case Kind::kEnd:
       remove_half_open(request, HalfOpenEnd::kReset, now);
       return drop(verdict.reason, subject, now);
-    case Kind::kComplete: break;
+    case Kind::kComplete:
+      break;
   }
   if (Connection* c = become_connection(listener, request.handshake(offset), &request, now)) {
     on_connection_segment(*c, in);
@@ -190,16 +203,19 @@ void Engine::State_::on_half_open_segment(HalfOpen& request, Incoming& in) {
 }
 
 // Linux: tcp_v4_syn_recv_sock.
-Connection* Engine::State_::become_connection(Listener& listener, const Handshake& handshake, HalfOpen* request, Instant now) {
+Connection* Engine::State_::become_connection(Listener& listener, const Handshake& handshake,
+                                              HalfOpen* request, Instant now) {
   if (listener.accept_queue_full()) {
     counters.add(Counter::kTcpExtListenOverflows);
     counters.add(Counter::kTcpExtListenDrops);
     tracer.emit(now, Event::kListenOverflow, subject_of(listener), listener.queued(), listener.backlog);
     return nullptr;
   }
-  const auto path = paths.find_path(handshake.tuple.local.address, handshake.tuple.remote.address, listener.bound);
+  const auto path =
+      paths.find_path(handshake.tuple.local.address, handshake.tuple.remote.address, listener.bound);
   Connection* c = path ? make_connection(inherited_options(listener), *path) : nullptr;
-  if (c == nullptr || !inherit_key(*c, listener, handshake.tuple.remote.address) || !listener.enqueue(connections.handle_of(*c), accepts)) {
+  if (c == nullptr || !inherit_key(*c, listener, handshake.tuple.remote.address) ||
+      !listener.enqueue(connections.handle_of(*c), accepts)) {
     if (c != nullptr) erase(*c);
     counters.add(Counter::kTcpExtListenDrops);
     return nullptr;
@@ -225,7 +241,8 @@ void Engine::State_::on_time_wait_segment(TimeWait& record, Incoming& in) {
   trace(Event::kSegmentIn, in.segment, static_cast<std::uint32_t>(in.segment.payload.size()), subject, now);
   const TimeWaitTable::Verdict verdict = time_waits.on_segment(record, in.segment, knobs, counters, now);
   switch (verdict.kind) {
-    case Kind::kDrop: break;
+    case Kind::kDrop:
+      break;
     case Kind::kNewSyn:
       if (Listener* listener = listening.lookup(in.tuple, in.arrival.interface, listeners)) {
         const SeqNum iss = record.next_iss();
@@ -234,15 +251,21 @@ void Engine::State_::on_time_wait_segment(TimeWait& record, Incoming& in) {
       }
       [[fallthrough]];
     case Kind::kAck: {
-      const std::uint32_t offset = record.has(TimeWait::kOffset) ? isns.timestamp_offset(in.tuple.local.address, in.tuple.remote.address) : 0;
-      reply(in.arrival, with_signature(record.ack(timestamp_clock(now) + offset), in.tuple, in.key), record.tos, subject, now);
+      const std::uint32_t offset =
+          record.has(TimeWait::kOffset)
+              ? isns.timestamp_offset(in.tuple.local.address, in.tuple.remote.address)
+              : 0;
+      reply(in.arrival, with_signature(record.ack(timestamp_clock(now) + offset), in.tuple, in.key),
+            record.tos, subject, now);
       break;
     }
     case Kind::kReset:
       reset_answer(in);
       remove_time_wait(record, TimeWaitEnd::kReset, now);
       break;
-    case Kind::kEnd: remove_time_wait(record, TimeWaitEnd::kReset, now); break;
+    case Kind::kEnd:
+      remove_time_wait(record, TimeWaitEnd::kReset, now);
+      break;
   }
   drop(verdict.reason, subject, now);
 }
@@ -259,25 +282,30 @@ void Engine::State_::on_listener_segment(Listener& listener, Incoming& in) {
     reset_answer(in);
     return drop(DropReason::kTcpFlags, subject, in.now);
   }
-  if (!segment.has(wire::kSyn) || segment.has(wire::kFin)) return drop(DropReason::kTcpFlags, subject, in.now);
+  if (!segment.has(wire::kSyn) || segment.has(wire::kFin))
+    return drop(DropReason::kTcpFlags, subject, in.now);
   on_syn(listener, in, std::nullopt);
 }
 
 std::uint16_t Engine::State_::announced_mss(const Listener& listener, const Path& path) const {
-  return listener.options.max_segment != 0 ? std::min(listener.options.max_segment, path.advmss) : path.advmss;
+  return listener.options.max_segment != 0 ? std::min(listener.options.max_segment, path.advmss)
+                                           : path.advmss;
 }
 
 // Linux: tcp_openreq_init_rwin.
-InitialWindow Engine::State_::window_for(const Listener& listener, const Path& path, std::uint16_t mss, bool scaling) const {
+InitialWindow Engine::State_::window_for(const Listener& listener, const Path& path, std::uint16_t mss,
+                                         bool scaling) const {
   const bool fixed = listener.options.receive_buffer != 0;
   std::int64_t space = window_from_buffer(fixed ? listener.options.receive_buffer : knobs.tcp_rmem[1]);
   std::uint32_t clamp = listener.options.window_clamp;
-  if (fixed && (clamp == 0 || std::int64_t{clamp} > space)) clamp = static_cast<std::uint32_t>(std::clamp<std::int64_t>(space, 1, 0xffffffff));
+  if (fixed && (clamp == 0 || std::int64_t{clamp} > space))
+    clamp = static_cast<std::uint32_t>(std::clamp<std::int64_t>(space, 1, 0xffffffff));
   if (path.initrwnd != 0) space = std::max<std::int64_t>(space, std::int64_t{path.initrwnd} * mss);
   return select_initial_window(space, mss, clamp, scaling, path.initrwnd, knobs);
 }
 
-// A SYN that may begin a connection (Linux: tcp_conn_request). `iss`: it reopens one in TIME-WAIT, from there on.
+// A SYN that may begin a connection (Linux: tcp_conn_request). `iss`: it reopens one in TIME-WAIT, from there
+// on.
 void Engine::State_::on_syn(Listener& listener, Incoming& in, std::optional<SeqNum> iss) {
   const Instant now = in.now;
   const trace::Subject subject = subject_of(listener);
@@ -293,14 +321,17 @@ void Engine::State_::on_syn(Listener& listener, Incoming& in, std::optional<SeqN
     counters.add(Counter::kTcpExtListenDrops);
     return drop(DropReason::kIpOutNoRoutes, subject, now);
   }
-  HalfOpen request = HalfOpen::from_syn(in.segment, in.tuple, in.arrival.interface, in.arrival.ecn, listener.options.max_segment, knobs);
+  HalfOpen request = HalfOpen::from_syn(in.segment, in.tuple, in.arrival.interface, in.arrival.ecn,
+                                        listener.options.max_segment, knobs);
   // With a signature there is no room for timestamps and SACK blocks both (Linux: tcp_synack_options).
-  if (in.key != nullptr && request.has(HalfOpen::kSack)) request.flags = static_cast<std::uint8_t>(request.flags & ~(HalfOpen::kTimestamps | HalfOpen::kOffset));
+  if (in.key != nullptr && request.has(HalfOpen::kSack))
+    request.flags = static_cast<std::uint8_t>(request.flags & ~(HalfOpen::kTimestamps | HalfOpen::kOffset));
   const bool cookie = verdict.kind == Listener::SynVerdict::Kind::kCookie;
   // A cookie has no room for options; our timestamp has, if the peer sends it back.
   if (cookie && !request.has(HalfOpen::kTimestamps)) request.flags = 0;
   request.announced_mss = announced_mss(listener, *path);
-  const auto mss = static_cast<std::uint16_t>(request.announced_mss - (request.has(HalfOpen::kTimestamps) ? 12 : 0));
+  const auto mss =
+      static_cast<std::uint16_t>(request.announced_mss - (request.has(HalfOpen::kTimestamps) ? 12 : 0));
   request.set_window(window_for(listener, *path, mss, request.has(HalfOpen::kWindowScaling)));
   if (!cookie) {
     request.iss = iss ? *iss : isns.iss(in.tuple, now);
@@ -316,7 +347,8 @@ void Engine::State_::on_syn(Listener& listener, Incoming& in, std::optional<SeqN
   options.sack = request.has(HalfOpen::kSack);
   options.ecn = request.has(HalfOpen::kEcn);
   tracer.emit(now, Event::kCookieSent, subject, request.iss.value());
-  const wire::TcpSegment syn_ack = request.syn_ack(cookie_timestamp(options, timestamp_clock(now)) + ts_offset(request));
+  const wire::TcpSegment syn_ack =
+      request.syn_ack(cookie_timestamp(options, timestamp_clock(now)) + ts_offset(request));
   reply(in.arrival, with_signature(syn_ack, in.tuple, in.key), listener.options.tos, subject, now);
 }
 
@@ -356,17 +388,19 @@ void Engine::State_::on_cookie(Listener& listener, Incoming& in) {
     counters.add(Counter::kTcpExtListenDrops);
     return drop(DropReason::kIpOutNoRoutes, subject, now);
   }
-  const auto our_mss = static_cast<std::uint16_t>(announced_mss(listener, *path) - (handshake.timestamps ? 12 : 0));
+  const auto our_mss =
+      static_cast<std::uint16_t>(announced_mss(listener, *path) - (handshake.timestamps ? 12 : 0));
   const InitialWindow window = window_for(listener, *path, our_mss, handshake.window_scaling);
   handshake.tuple = in.tuple;
   handshake.iss = iss;
   handshake.irs = irs;
   handshake.snd_una = segment.ack;
-  handshake.peer_mss = listener.options.max_segment != 0 ? std::min(*mss, listener.options.max_segment) : *mss;
+  handshake.peer_mss =
+      listener.options.max_segment != 0 ? std::min(*mss, listener.options.max_segment) : *mss;
   handshake.rcv_wnd = window.rcv_wnd;
   handshake.rcv_wscale = window.wscale;
   handshake.window_clamp = window.window_clamp;
-  handshake.syn_ack_sent_at = kNever;   // nobody remembers
+  handshake.syn_ack_sent_at = kNever;  // nobody remembers
   if (Connection* c = become_connection(listener, handshake, nullptr, now)) {
     tracer.emit(now, Event::kCookieAccepted, subject, iss.value());
     return on_connection_segment(*c, in);
@@ -389,7 +423,8 @@ ConnectionId Engine::on_delivery_error(const DeliveryError& error, Instant now) 
     const ConnectionId id = s.connections.handle_of(c);
     const bool opening = c.state() == State::kSynSent || c.state() == State::kSynReceived;
     c.on_delivery_error(error, s.env, now);
-    // The path MTU has just been learnt: what was too big is cut again and leaves at once (Linux: tcp_v4_mtu_reduced).
+    // The path MTU has just been learnt: what was too big is cut again and leaves at once (Linux:
+    // tcp_v4_mtu_reduced).
     if (error.kind == DeliveryErrorKind::kFragmentationNeeded && c.state() != State::kClosed) {
       on_routes_changed(now);
       s.refresh_path(c, now);
@@ -398,7 +433,8 @@ ConnectionId Engine::on_delivery_error(const DeliveryError& error, Instant now) 
     s.settle(c, now);
     return opening && ended ? id : ConnectionId{};
   }
-  // Linux: tcp_req_err. Only what quotes our SYN-ACK counts, and only what says that the peer cannot be reached.
+  // Linux: tcp_req_err. Only what quotes our SYN-ACK counts, and only what says that the peer cannot be
+  // reached.
   HalfOpen& request = *s.half_opens.at(ref->index);
   if (!error.quoted_seq || *error.quoted_seq != request.iss) {
     s.counters.add(Counter::kTcpExtOutOfWindowIcmps);
@@ -413,7 +449,8 @@ ConnectionId Engine::on_delivery_error(const DeliveryError& error, Instant now) 
       s.counters.add(Counter::kTcpExtListenDrops);
       s.remove_half_open(request, HalfOpenEnd::kDeliveryError, now);
       break;
-    default: break;
+    default:
+      break;
   }
   return {};
 }

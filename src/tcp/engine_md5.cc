@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Signed segments (RFC 2385; Linux: tcp_inbound_md5_hash, tcp_v4_md5_hash_skb): whose key applies, what is let in, and the digest of what
-// leaves.
+// Signed segments (RFC 2385; Linux: tcp_inbound_md5_hash, tcp_v4_md5_hash_skb): whose key applies, what is
+// let in, and the digest of what leaves.
 #include <algorithm>
 
 #include "tcp/engine_state.h"
@@ -21,32 +21,39 @@ constexpr std::size_t kDigestOffset = wire::kTcpHeaderMin + 4;
 
 const Md5Key* Engine::State_::key_of(const RecordRef& ref) const {
   switch (ref.kind) {
-    case RecordRef::Kind::kConnection: return md5_keys.first(connections.at(ref.index)->md5_keys);
+    case RecordRef::Kind::kConnection:
+      return md5_keys.first(connections.at(ref.index)->md5_keys);
     case RecordRef::Kind::kHalfOpen: {
       const HalfOpen& request = *half_opens.at(ref.index);
       return md5_keys.find(listeners.at(request.listener)->md5_keys, request.tuple.remote.address);
     }
-    case RecordRef::Kind::kTimeWait: return md5_keys.of_owner(time_wait_keys, ref.index);
+    case RecordRef::Kind::kTimeWait:
+      return md5_keys.of_owner(time_wait_keys, ref.index);
   }
   return nullptr;
 }
 
-bool Engine::State_::signed_by(const Md5Key& key, const wire::TcpSegment& segment, Bytes bytes, const Arrival& arrival) const {
+bool Engine::State_::signed_by(const Md5Key& key, const wire::TcpSegment& segment, Bytes bytes,
+                               const Arrival& arrival) const {
   const Bytes payload = bytes.subspan(segment.header_length);
-  return *segment.options.md5 == md5_signature(arrival.source, arrival.destination, bytes.first(segment.header_length), {&payload, 1}, key);
+  return *segment.options.md5 == md5_signature(arrival.source, arrival.destination,
+                                               bytes.first(segment.header_length), {&payload, 1}, key);
 }
 
-bool Engine::State_::check_signature(const wire::TcpSegment& segment, Bytes bytes, const Arrival& arrival, const FourTuple& tuple,
-                                     const std::optional<RecordRef>& ref, const Md5Key*& key, Instant now) {
+bool Engine::State_::check_signature(const wire::TcpSegment& segment, Bytes bytes, const Arrival& arrival,
+                                     const FourTuple& tuple, const std::optional<RecordRef>& ref,
+                                     const Md5Key*& key, Instant now) {
   // A SYN may be for the listener though something is left of an old connection.
   const bool left = ref && ref->kind == RecordRef::Kind::kTimeWait;
   const bool opens = !ref || (left && segment.has(wire::kSyn) && !segment.has(wire::kAck));
   const Listener* const listener = opens ? listening.lookup(tuple, arrival.interface, listeners) : nullptr;
   const bool digest = segment.options.md5.has_value();
   if (!ref && listener == nullptr) {
-    // Nobody's. A RST to a peer that signs wants a signature, too: by the key of a listener that has the peer's port, as in Linux.
+    // Nobody's. A RST to a peer that signs wants a signature, too: by the key of a listener that has the
+    // peer's port, as in Linux.
     if (!digest) return true;
-    const Listener* const keeper = listening.lookup({{arrival.destination, segment.src_port}, tuple.remote}, arrival.interface, listeners);
+    const Listener* const keeper = listening.lookup({{arrival.destination, segment.src_port}, tuple.remote},
+                                                    arrival.interface, listeners);
     key = keeper == nullptr ? nullptr : md5_keys.find(keeper->md5_keys, arrival.source);
     if (key != nullptr && signed_by(*key, segment, bytes, arrival)) return true;
     drop(DropReason::kTcpMd5Unexpected, 0, now);
@@ -60,9 +67,11 @@ bool Engine::State_::check_signature(const wire::TcpSegment& segment, Bytes byte
     drop(reason, 0, now);
     return false;
   };
-  if (key == nullptr) return digest ? refuse(Counter::kTcpExtTCPMD5Unexpected, DropReason::kTcpMd5Unexpected) : true;
+  if (key == nullptr)
+    return digest ? refuse(Counter::kTcpExtTCPMD5Unexpected, DropReason::kTcpMd5Unexpected) : true;
   if (!digest) return refuse(Counter::kTcpExtTCPMD5NotFound, DropReason::kTcpMd5NotFound);
-  if (!signed_by(*key, segment, bytes, arrival)) return refuse(Counter::kTcpExtTCPMD5Failure, DropReason::kTcpMd5Failure);
+  if (!signed_by(*key, segment, bytes, arrival))
+    return refuse(Counter::kTcpExtTCPMD5Failure, DropReason::kTcpMd5Failure);
   return true;
 }
 
@@ -70,16 +79,19 @@ bool Engine::State_::check_signature(const wire::TcpSegment& segment, Bytes byte
 
 void Engine::State_::sign(OutgoingFrame& out, const FourTuple& tuple, const Md5Key& key) const {
   const MutableBytes header = out.mutable_header();
-  const Md5Digest digest = md5_signature(tuple.local.address, tuple.remote.address, header, out.payload(), key);
+  const Md5Digest digest =
+      md5_signature(tuple.local.address, tuple.remote.address, header, out.payload(), key);
   std::copy(digest.begin(), digest.end(), header.begin() + kDigestOffset);
 }
 
-wire::TcpSegment Engine::State_::with_signature(wire::TcpSegment segment, const FourTuple& tuple, const Md5Key* key) const {
+wire::TcpSegment Engine::State_::with_signature(wire::TcpSegment segment, const FourTuple& tuple,
+                                                const Md5Key* key) const {
   if (key == nullptr) return segment;
   segment.options.md5.emplace();
   std::array<std::uint8_t, wire::kTcpHeaderMin + wire::kTcpOptionBytesMax> header{};
   const std::size_t length = wire::emit_tcp(segment, header);
-  segment.options.md5 = md5_signature(tuple.local.address, tuple.remote.address, Bytes(header).first(length), {}, *key);
+  segment.options.md5 =
+      md5_signature(tuple.local.address, tuple.remote.address, Bytes(header).first(length), {}, *key);
   return segment;
 }
 
@@ -96,7 +108,8 @@ bool Engine::set_md5_key(ListenerId id, const Md5Key& key) {
 }
 
 void Engine::remove_md5_key(ListenerId id, const IpAddress& address, std::uint8_t prefix_length) {
-  if (Listener* listener = state_->listeners.get(id)) (void)state_->md5_keys.remove(listener->md5_keys, address, prefix_length);
+  if (Listener* listener = state_->listeners.get(id))
+    (void)state_->md5_keys.remove(listener->md5_keys, address, prefix_length);
 }
 
 bool Engine::sign_with(ConnectionId id, const Md5Key* key, Instant now) {

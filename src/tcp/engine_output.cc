@@ -10,8 +10,10 @@ using trace::DropReason;
 void Engine::State_::append(OutputList& list, Connection& c) {
   const std::uint32_t me = connections.handle_of(c).index + 1;
   c.output_next = 0;
-  if (list.tail == 0) list.head = me;
-  else connections.at(list.tail - 1)->output_next = me;
+  if (list.tail == 0)
+    list.head = me;
+  else
+    connections.at(list.tail - 1)->output_next = me;
   list.tail = me;
 }
 
@@ -24,20 +26,23 @@ void Engine::State_::enlist(Connection& c) {
 // Routes or path MTUs changed since this connection last heard of them.
 void Engine::State_::refresh_path(Connection& c, Instant now) {
   if (!path_generation_seen || (path_generation_known && c.path_generation() == path_generation)) return;
-  const auto found = paths.find_path(c.tuple().local.address, c.tuple().remote.address, c.options().bound_interface);
+  const auto found =
+      paths.find_path(c.tuple().local.address, c.tuple().remote.address, c.options().bound_interface);
   if (found) {
     path_generation = found->generation;
     path_generation_known = true;
     if (c.path_generation() != path_generation) c.on_path(*found, env, now);
     return;
   }
-  // No way any more: what it sends is lost (the hub counts it), and it hears of it softly. A later route is asked for again.
+  // No way any more: what it sends is lost (the hub counts it), and it hears of it softly. A later route is
+  // asked for again.
   Path none = c.path();
   none.interface = kNoInterface;
   if (path_generation_known) none.generation = path_generation;
   c.on_path(none, env, now);
   DeliveryError error;
-  error.kind = found.error() == CloseCause::kHostUnreachable ? DeliveryErrorKind::kHostUnreachable : DeliveryErrorKind::kNetUnreachable;
+  error.kind = found.error() == CloseCause::kHostUnreachable ? DeliveryErrorKind::kHostUnreachable
+                                                             : DeliveryErrorKind::kNetUnreachable;
   error.quoted = c.tuple();
   c.on_delivery_error(error, env, now);
 }
@@ -45,7 +50,8 @@ void Engine::State_::refresh_path(Connection& c, Instant now) {
 bool Engine::State_::poll_one(Connection& c, OutgoingFrame& out, Output& how, Instant now) {
   if (c.state() != State::kClosed) refresh_path(c, now);
   if (!c.poll_segment(out, env, now)) return false;
-  if (c.signs()) [[unlikely]] sign(out, c.tuple(), *md5_keys.first(c.md5_keys));
+  if (c.signs()) [[unlikely]]
+    sign(out, c.tuple(), *md5_keys.first(c.md5_keys));
   how.connection = connections.handle_of(c);
   how.path = c.path();
   if (c.ecn_capable_segment()) out.ecn = Ecn::kEct0;
@@ -68,7 +74,9 @@ bool Engine::output_due() const {
   return c != nullptr && c->output_due();
 }
 
-bool Engine::output_wanted() const { return state_->output.head != 0 || state_->stalled.head != 0 || state_->replies.front() != nullptr; }
+bool Engine::output_wanted() const {
+  return state_->output.head != 0 || state_->stalled.head != 0 || state_->replies.front() != nullptr;
+}
 
 bool Engine::poll_segment(OutgoingFrame& out, Output& how, bool only_due, Instant now) {
   State_& s = *state_;
@@ -107,7 +115,8 @@ bool Engine::output_stalled() const { return state_->stalled.head != 0; }
 
 void Engine::resume_output(bool all) {
   State_& s = *state_;
-  if (s.stalled.head == 0 || !(all || s.paths.has_room(s.connections.at(s.stalled.head - 1)->interface()))) return;
+  if (s.stalled.head == 0 || !(all || s.paths.has_room(s.connections.at(s.stalled.head - 1)->interface())))
+    return;
   // They have waited longer than the others.
   s.connections.at(s.stalled.tail - 1)->output_next = s.output.head;
   s.output.head = s.stalled.head;
@@ -118,7 +127,8 @@ void Engine::resume_output(bool all) {
 
 void Engine::on_no_room(Instant now) {
   State_& s = *state_;
-  std::uint32_t next = s.stalled_told == 0 ? s.stalled.head : s.connections.at(s.stalled_told - 1)->output_next;
+  std::uint32_t next =
+      s.stalled_told == 0 ? s.stalled.head : s.connections.at(s.stalled_told - 1)->output_next;
   for (; next != 0; next = s.connections.at(next - 1)->output_next) {
     Connection& c = *s.connections.at(next - 1);
     s.stalled_told = next;
@@ -134,8 +144,9 @@ std::optional<SegmentReply> Engine::poll_reply() { return state_->replies.pop();
 
 const SegmentReply* Engine::next_reply() const { return state_->replies.front(); }
 
-void Engine::State_::reply(const IpAddress& source, const IpAddress& destination, InterfaceId interface, const wire::TcpSegment& segment,
-                           std::uint8_t tos, trace::Subject subject, Instant now) {
+void Engine::State_::reply(const IpAddress& source, const IpAddress& destination, InterfaceId interface,
+                           const wire::TcpSegment& segment, std::uint8_t tos, trace::Subject subject,
+                           Instant now) {
   SegmentReply answer;
   answer.source = source;
   answer.destination = destination;
@@ -148,7 +159,8 @@ void Engine::State_::reply(const IpAddress& source, const IpAddress& destination
   trace(Event::kSegmentOut, segment, 0, subject, now);
 }
 
-void Engine::State_::reply(const Arrival& arrival, const wire::TcpSegment& segment, std::uint8_t tos, trace::Subject subject, Instant now) {
+void Engine::State_::reply(const Arrival& arrival, const wire::TcpSegment& segment, std::uint8_t tos,
+                           trace::Subject subject, Instant now) {
   reply(arrival.destination, arrival.source, arrival.interface, segment, tos, subject, now);
 }
 

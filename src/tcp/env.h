@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What all connections of a stack share. Handed into every call: nothing is global, and no part points upwards.
+// What all connections of a stack share. Handed into every call: nothing is global, and no part points
+// upwards.
 #pragma once
 
 #include "base/rng.h"
-#include "base/slab.h"
 #include "base/shared_pool.h"
+#include "base/slab.h"
 #include "frame/frame_pool.h"
 #include "inet/path.h"
 #include "tcp/activity.h"
@@ -33,13 +34,14 @@ struct Env {
   TransmissionPool& transmissions;
   UnsentPool& unsent;
   ActivityPool& activities;
-  SharedPool<SocketOptions>& options;      // of connections
+  SharedPool<SocketOptions>& options;  // of connections
   SharedPool<PathProperties>& paths;
   FastOpenRequests& fast_open_requests;
   FastOpenClient& fast_open;
   SendNotesPool& notes;
   SendNotePool& note_entries;
-  // What all connections hold to send, against tcp_mem (pages of 4 KiB): above [1] buffers grow no more, above [2] nothing new is taken.
+  // What all connections hold to send, against tcp_mem (pages of 4 KiB): above [1] buffers grow no more,
+  // above [2] nothing new is taken.
   std::size_t pages_in_use() const { return chunks.bytes_in_use() / 4096; }
   bool memory_pressure() const { return pages_in_use() > static_cast<std::size_t>(knobs.tcp_mem[1]); }
   bool memory_exhausted() const { return pages_in_use() > static_cast<std::size_t>(knobs.tcp_mem[2]); }

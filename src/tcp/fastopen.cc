@@ -10,22 +10,28 @@ using trace::Counter;
 
 // ---- cookies ----
 
-wire::FastOpenOption fast_open_cookie(SipKey key, const IpAddress& client, const IpAddress& server, bool experimental) {
+wire::FastOpenOption fast_open_cookie(SipKey key, const IpAddress& client, const IpAddress& server,
+                                      bool experimental) {
   // Both addresses as they stand in the IP header of the SYN.
   std::array<std::uint8_t, 32> addresses{};
   const std::size_t size = client.is_v4() ? 4 : 16;
   std::copy_n(client.bytes().end() - static_cast<std::ptrdiff_t>(size), size, addresses.begin());
-  std::copy_n(server.bytes().end() - static_cast<std::ptrdiff_t>(size), size, addresses.begin() + static_cast<std::ptrdiff_t>(size));
+  std::copy_n(server.bytes().end() - static_cast<std::ptrdiff_t>(size), size,
+              addresses.begin() + static_cast<std::ptrdiff_t>(size));
   const std::uint64_t hash = siphash_2_4(key, Bytes(addresses.data(), 2 * size));
   wire::FastOpenOption option;
   option.experimental = experimental;
   option.length = sizeof(hash);
-  for (std::size_t i = 0; i < sizeof(hash); ++i) option.cookie[i] = static_cast<std::uint8_t>(hash >> (8 * i));
+  for (std::size_t i = 0; i < sizeof(hash); ++i)
+    option.cookie[i] = static_cast<std::uint8_t>(hash >> (8 * i));
   return option;
 }
 
-int fast_open_cookie_matches(const FastOpenKeys& keys, const wire::FastOpenOption& shown, const IpAddress& client, const IpAddress& server) {
-  const auto made_with = [&](const SipKey& key) { return std::ranges::equal(fast_open_cookie(key, client, server, false).bytes(), shown.bytes()); };
+int fast_open_cookie_matches(const FastOpenKeys& keys, const wire::FastOpenOption& shown,
+                             const IpAddress& client, const IpAddress& server) {
+  const auto made_with = [&](const SipKey& key) {
+    return std::ranges::equal(fast_open_cookie(key, client, server, false).bytes(), shown.bytes());
+  };
   if (made_with(keys.primary)) return 1;
   return keys.backup && made_with(*keys.backup) ? 2 : 0;
 }
@@ -82,8 +88,9 @@ FastOpenMetric* FastOpenCache::make(const IpAddress& local, const IpAddress& rem
   return metric;
 }
 
-void FastOpenCache::learn(const IpAddress& local, const IpAddress& remote, std::uint16_t mss, const wire::FastOpenOption* cookie, bool syn_lost,
-                          std::uint8_t try_experimental, Instant now) {
+void FastOpenCache::learn(const IpAddress& local, const IpAddress& remote, std::uint16_t mss,
+                          const wire::FastOpenOption* cookie, bool syn_lost, std::uint8_t try_experimental,
+                          Instant now) {
   auto* metric = const_cast<FastOpenMetric*>(find(local, remote));
   if (metric == nullptr) metric = make(local, remote);
   if (metric == nullptr) return;  // no memory: the next connection asks again
@@ -91,8 +98,10 @@ void FastOpenCache::learn(const IpAddress& local, const IpAddress& remote, std::
   link_newest(*metric);
   metric->changed_at = now;
   if (mss != 0) metric->mss = mss;
-  if (cookie != nullptr && cookie->length > 0) metric->cookie = *cookie;
-  else if (try_experimental > metric->try_experimental && metric->cookie.length == 0 && !metric->cookie.experimental)
+  if (cookie != nullptr && cookie->length > 0)
+    metric->cookie = *cookie;
+  else if (try_experimental > metric->try_experimental && metric->cookie.length == 0 &&
+           !metric->cookie.experimental)
     metric->try_experimental = try_experimental;
   if (!syn_lost) {
     metric->syn_losses = 0;
@@ -119,8 +128,9 @@ void FastOpenPause::begin(const Knobs& knobs, trace::Counters& counters, Instant
 
 FastOpenPause::Answer FastOpenPause::ask(const Knobs& knobs, Instant now) const {
   if (knobs.tcp_fastopen_blackhole_timeout_sec == 0 || times_ == 0) return {};
-  constexpr std::uint32_t kDoublingsMax = 6;   // Linux's: 64 times the knob at most
-  const Duration rest = std::chrono::seconds(knobs.tcp_fastopen_blackhole_timeout_sec) * (std::int64_t{1} << std::min(times_ - 1, kDoublingsMax));
+  constexpr std::uint32_t kDoublingsMax = 6;  // Linux's: 64 times the knob at most
+  const Duration rest = std::chrono::seconds(knobs.tcp_fastopen_blackhole_timeout_sec) *
+                        (std::int64_t{1} << std::min(times_ - 1, kDoublingsMax));
   if (now - since_ < rest) return {.allowed = false, .on_trial = false};
   return {.allowed = true, .on_trial = true};
 }

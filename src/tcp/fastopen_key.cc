@@ -23,7 +23,8 @@ std::optional<SipKey> parse_key(std::string_view text) {
     if (text.front() != '-') return std::nullopt;
     text.remove_prefix(1);
   }
-  return SipKey{groups[0] | static_cast<std::uint64_t>(groups[1]) << 32, groups[2] | static_cast<std::uint64_t>(groups[3]) << 32};
+  return SipKey{groups[0] | static_cast<std::uint64_t>(groups[1]) << 32,
+                groups[2] | static_cast<std::uint64_t>(groups[3]) << 32};
 }
 
 void append_key(const SipKey& key, std::string& text) {

@@ -21,7 +21,8 @@ struct FastOpenKeys {
 // Bytes of one key, as TCP_FASTOPEN_KEY takes them.
 inline constexpr std::size_t kFastOpenKeyBytes = 16;
 
-// The text of the knob tcp_fastopen_key: four groups of up to eight hexadecimal digits parted by '-', after a ',' the second key.
+// The text of the knob tcp_fastopen_key: four groups of up to eight hexadecimal digits parted by '-', after a
+// ',' the second key.
 std::optional<FastOpenKeys> parse_fast_open_keys(std::string_view text);
 std::string fast_open_keys_text(const FastOpenKeys& keys);
 

@@ -12,13 +12,13 @@ using trace::DropReason;
 
 namespace {
 
-constexpr Duration kInitialTimeout = 1s;       // RFC 6298 §2.1 (Linux: TCP_TIMEOUT_INIT)
-constexpr std::uint16_t kDefaultMss = 536;     // RFC 9293 §3.7.1: of a SYN without the option
+constexpr Duration kInitialTimeout = 1s;    // RFC 6298 §2.1 (Linux: TCP_TIMEOUT_INIT)
+constexpr std::uint16_t kDefaultMss = 536;  // RFC 9293 §3.7.1: of a SYN without the option
 
 }  // namespace
 
-bool answer_allowed(std::uint32_t& last_ms, const wire::TcpSegment& segment, Counter skipped, const Knobs& knobs,
-                    trace::Counters& counters, Instant now) {
+bool answer_allowed(std::uint32_t& last_ms, const wire::TcpSegment& segment, Counter skipped,
+                    const Knobs& knobs, trace::Counters& counters, Instant now) {
   if (segment.sequence_length() != 0 && !segment.has(wire::kSyn)) return true;
   const std::uint32_t now_ms = std::max<std::uint32_t>(timestamp_clock(now), 1);
   if (last_ms != 0) {
@@ -32,8 +32,8 @@ bool answer_allowed(std::uint32_t& last_ms, const wire::TcpSegment& segment, Cou
   return true;
 }
 
-HalfOpen HalfOpen::from_syn(const wire::TcpSegment& syn, const FourTuple& tuple, InterfaceId interface, Ecn ecn, std::uint16_t user_mss,
-                            const Knobs& knobs) {
+HalfOpen HalfOpen::from_syn(const wire::TcpSegment& syn, const FourTuple& tuple, InterfaceId interface,
+                            Ecn ecn, std::uint16_t user_mss, const Knobs& knobs) {
   HalfOpen request;
   request.tuple = tuple;
   request.interface = interface;
@@ -50,15 +50,18 @@ HalfOpen HalfOpen::from_syn(const wire::TcpSegment& syn, const FourTuple& tuple,
     request.snd_wscale = *syn.options.window_scale;
   }
   if (syn.options.sack_permitted && knobs.tcp_sack != 0) request.flags |= kSack;
-  // RFC 3168 §6.1.1: a SYN that asks for ECN is not itself ECN-capable; one that is comes through a path that plays with the bits,
-  // unless bits of the header that are yet to be defined say that it means something else.
+  // RFC 3168 §6.1.1: a SYN that asks for ECN is not itself ECN-capable; one that is comes through a path that
+  // plays with the bits, unless bits of the header that are yet to be defined say that it means something
+  // else.
   const bool asks = syn.has(wire::kEce) && syn.has(wire::kCwr);
-  if (asks && knobs.tcp_ecn != 0 && (ecn == Ecn::kNotEct || syn.reserved != 0 || syn.has(wire::kAe))) request.flags |= kEcn;
+  if (asks && knobs.tcp_ecn != 0 && (ecn == Ecn::kNotEct || syn.reserved != 0 || syn.has(wire::kAe)))
+    request.flags |= kEcn;
   return request;
 }
 
-HalfOpen::Verdict HalfOpen::on_segment(const wire::TcpSegment& segment, std::uint32_t ts_offset, std::uint8_t defer_accept,
-                                       const Knobs& knobs, trace::Counters& counters, Instant now) {
+HalfOpen::Verdict HalfOpen::on_segment(const wire::TcpSegment& segment, std::uint32_t ts_offset,
+                                       std::uint8_t defer_accept, const Knobs& knobs,
+                                       trace::Counters& counters, Instant now) {
   using Kind = Verdict::Kind;
   const SeqNum expected = rcv_nxt();
   const auto& stamps = segment.options.timestamps;
@@ -83,14 +86,20 @@ HalfOpen::Verdict HalfOpen::on_segment(const wire::TcpSegment& segment, std::uin
 
   // RFC 9293 §3.10.7.4 in SYN-RECEIVED: an ACK of anything but our SYN. Linux looks at it before the window.
   // With Fast Open the Connection itself looks at it: data of ours may be acknowledged already.
-  if (!has(kFastOpen) && segment.has(wire::kAck) && segment.ack != iss + 1) return {Kind::kListener, DropReason::kTcpInvalidAckSequence};
+  if (!has(kFastOpen) && segment.has(wire::kAck) && segment.ack != iss + 1)
+    return {Kind::kListener, DropReason::kTcpInvalidAckSequence};
 
   if (old || echo_unknown || !in_window({segment.seq, segment.end()}, expected, window())) {
-    if (old) counters.add(Counter::kTcpExtPAWSEstab);
-    else if (echo_unknown) counters.add(Counter::kTcpExtTSEcrRejected);
-    const DropReason reason = old ? DropReason::kTcpRfc7323Paws : echo_unknown ? DropReason::kTcpRfc7323TsEcr : DropReason::kTcpInvalidSequence;
+    if (old)
+      counters.add(Counter::kTcpExtPAWSEstab);
+    else if (echo_unknown)
+      counters.add(Counter::kTcpExtTSEcrRejected);
+    const DropReason reason = old            ? DropReason::kTcpRfc7323Paws
+                              : echo_unknown ? DropReason::kTcpRfc7323TsEcr
+                                             : DropReason::kTcpInvalidSequence;
     if (segment.has(wire::kRst)) return {Kind::kDrop, reason};
-    const bool answer = answer_allowed(last_answer_ms, segment, Counter::kTcpExtTCPACKSkippedSynRecv, knobs, counters, now);
+    const bool answer =
+        answer_allowed(last_answer_ms, segment, Counter::kTcpExtTCPACKSkippedSynRecv, knobs, counters, now);
     return {answer ? Kind::kAck : Kind::kDrop, reason};
   }
   if (stamps && segment.seq <= expected) ts_recent = stamps->value;
@@ -98,7 +107,8 @@ HalfOpen::Verdict HalfOpen::on_segment(const wire::TcpSegment& segment, std::uin
   if (segment.has(wire::kRst)) {
     // RFC 5961 §3.2: a RST that is not at the left edge may be a guess.
     if (segment.seq != expected) {
-      const bool answer = answer_allowed(last_answer_ms, segment, Counter::kTcpExtTCPACKSkippedSynRecv, knobs, counters, now);
+      const bool answer =
+          answer_allowed(last_answer_ms, segment, Counter::kTcpExtTCPACKSkippedSynRecv, knobs, counters, now);
       if (answer) counters.add(Counter::kTcpExtTCPChallengeACK);
       return {answer ? Kind::kAck : Kind::kDrop, DropReason::kTcpResetChallenged};
     }
@@ -106,7 +116,8 @@ HalfOpen::Verdict HalfOpen::on_segment(const wire::TcpSegment& segment, std::uin
     counters.add(Counter::kTcpExtEmbryonicRsts);
     return {Kind::kEnd, DropReason::kTcpReset};
   }
-  // A SYN at irs is cut off: the rest of it counts. Another one, in the window, ends it (RFC 9293: back to LISTEN).
+  // A SYN at irs is cut off: the rest of it counts. Another one, in the window, ends it (RFC 9293: back to
+  // LISTEN).
   if (segment.has(wire::kSyn) && segment.seq != irs) {
     counters.add(Counter::kTcpAttemptFails);
     counters.add(Counter::kTcpExtEmbryonicRsts);
@@ -127,7 +138,8 @@ HalfOpen::Verdict HalfOpen::on_segment(const wire::TcpSegment& segment, std::uin
 HalfOpen::TimerVerdict HalfOpen::on_timer(int retries, std::uint8_t defer_accept) const {
   if (defer_accept == 0) return {.expire = timeouts >= retries, .resend = true};
   // While an ACK came and data is waited for, nothing is sent, until a last chance at the end.
-  return {.expire = timeouts >= retries && (!has(kAcked) || timeouts >= defer_accept), .resend = !has(kAcked) || timeouts >= defer_accept - 1};
+  return {.expire = timeouts >= retries && (!has(kAcked) || timeouts >= defer_accept),
+          .resend = !has(kAcked) || timeouts >= defer_accept - 1};
 }
 
 Duration HalfOpen::timeout(const Knobs& knobs) const {

@@ -34,8 +34,14 @@ struct Row {
 
 template <auto Member>
 constexpr Row number(std::string_view name, std::int64_t least, std::int64_t most) {
-  return {name, least, most, 1, [](const Knobs& k, std::size_t) { return static_cast<std::int64_t>(k.*Member); },
-          [](Knobs& k, std::size_t, std::int64_t v) { k.*Member = static_cast<std::remove_reference_t<decltype(k.*Member)>>(v); }};
+  return {name,
+          least,
+          most,
+          1,
+          [](const Knobs& k, std::size_t) { return static_cast<std::int64_t>(k.*Member); },
+          [](Knobs& k, std::size_t, std::int64_t v) {
+            k.*Member = static_cast<std::remove_reference_t<decltype(k.*Member)>>(v);
+          }};
 }
 // Linux keeps most switches in a byte.
 template <auto Member>
@@ -48,13 +54,24 @@ constexpr Row integer(std::string_view name) {
 }
 template <auto Member>
 constexpr Row vector(std::string_view name, std::int64_t least, std::int64_t most) {
-  return {name, least, most, std::tuple_size_v<std::remove_cvref_t<decltype(std::declval<Knobs>().*Member)>>,
+  return {name,
+          least,
+          most,
+          std::tuple_size_v<std::remove_cvref_t<decltype(std::declval<Knobs>().*Member)>>,
           [](const Knobs& k, std::size_t i) { return static_cast<std::int64_t>((k.*Member)[i]); },
-          [](Knobs& k, std::size_t i, std::int64_t v) { (k.*Member)[i] = static_cast<std::remove_reference_t<decltype((k.*Member)[i])>>(v); }};
+          [](Knobs& k, std::size_t i, std::int64_t v) {
+            (k.*Member)[i] = static_cast<std::remove_reference_t<decltype((k.*Member)[i])>>(v);
+          }};
 }
 template <auto Member, typename Unit>
 constexpr Row time(std::string_view name, std::int64_t least, std::int64_t most) {
-  return {name, least, most, 1, [](const Knobs& k, std::size_t) { return static_cast<std::int64_t>(std::chrono::duration_cast<Unit>(k.*Member).count()); },
+  return {name,
+          least,
+          most,
+          1,
+          [](const Knobs& k, std::size_t) {
+            return static_cast<std::int64_t>(std::chrono::duration_cast<Unit>(k.*Member).count());
+          },
           [](Knobs& k, std::size_t, std::int64_t v) { k.*Member = Unit(v); }};
 }
 
@@ -71,20 +88,24 @@ constexpr Row kRows[] = {
     byte<&Knobs::tcp_autocorking>("net.ipv4.tcp_autocorking", 1),
     integer<&Knobs::tcp_base_mss>("net.ipv4.tcp_base_mss"),
     integer<&Knobs::tcp_challenge_ack_limit>("net.ipv4.tcp_challenge_ack_limit"),
-    time<&Knobs::tcp_comp_sack_delay, std::chrono::nanoseconds>("net.ipv4.tcp_comp_sack_delay_ns", 0, kLongMax),
+    time<&Knobs::tcp_comp_sack_delay, std::chrono::nanoseconds>("net.ipv4.tcp_comp_sack_delay_ns", 0,
+                                                                kLongMax),
     byte<&Knobs::tcp_comp_sack_nr>("net.ipv4.tcp_comp_sack_nr"),
-    time<&Knobs::tcp_comp_sack_slack, std::chrono::nanoseconds>("net.ipv4.tcp_comp_sack_slack_ns", 0, kLongMax),
+    time<&Knobs::tcp_comp_sack_slack, std::chrono::nanoseconds>("net.ipv4.tcp_comp_sack_slack_ns", 0,
+                                                                kLongMax),
     byte<&Knobs::tcp_dsack>("net.ipv4.tcp_dsack"),
     byte<&Knobs::tcp_early_retrans>("net.ipv4.tcp_early_retrans", 4),
     byte<&Knobs::tcp_ecn>("net.ipv4.tcp_ecn", 2),
     byte<&Knobs::tcp_ecn_fallback>("net.ipv4.tcp_ecn_fallback", 1),
     number<&Knobs::tcp_fastopen>("net.ipv4.tcp_fastopen", kIntMin, kIntMax),
-    number<&Knobs::tcp_fastopen_blackhole_timeout_sec>("net.ipv4.tcp_fastopen_blackhole_timeout_sec", 0, kIntMax),
+    number<&Knobs::tcp_fastopen_blackhole_timeout_sec>("net.ipv4.tcp_fastopen_blackhole_timeout_sec", 0,
+                                                       kIntMax),
     integer<&Knobs::tcp_fin_timeout>("net.ipv4.tcp_fin_timeout"),
     byte<&Knobs::tcp_frto>("net.ipv4.tcp_frto"),
     byte<&Knobs::tcp_grow_segments>("net.ipv4.tcp_grow_segments", 1),
     number<&Knobs::tcp_gso_max_size>("net.ipv4.tcp_gso_max_size", 536, kSuperSegmentMax),
-    time<&Knobs::tcp_invalid_ratelimit, std::chrono::milliseconds>("net.ipv4.tcp_invalid_ratelimit", 0, kIntMax),
+    time<&Knobs::tcp_invalid_ratelimit, std::chrono::milliseconds>("net.ipv4.tcp_invalid_ratelimit", 0,
+                                                                   kIntMax),
     integer<&Knobs::tcp_keepalive_intvl>("net.ipv4.tcp_keepalive_intvl"),
     byte<&Knobs::tcp_keepalive_probes>("net.ipv4.tcp_keepalive_probes"),
     integer<&Knobs::tcp_keepalive_time>("net.ipv4.tcp_keepalive_time"),
@@ -160,27 +181,35 @@ std::string_view trimmed(std::string_view text) {
 }
 
 std::string refusal(const Row& row, std::string_view text) {
-  return std::string(row.name) + " takes " + (row.count == 1 ? "a number" : std::to_string(row.count) + " numbers") + " from " +
-         std::to_string(row.least) + " to " + std::to_string(row.most) + ", not \"" + std::string(text) + "\"";
+  return std::string(row.name) + " takes " +
+         (row.count == 1 ? "a number" : std::to_string(row.count) + " numbers") + " from " +
+         std::to_string(row.least) + " to " + std::to_string(row.most) + ", not \"" + std::string(text) +
+         "\"";
 }
 
 // The one property of a device's queue that TCP sees: whether it paces.
 std::expected<void, std::string> set_queueing(Knobs& knobs, std::string_view name) {
-  if (name != "fq" && name != "pfifo_fast") return std::unexpected("there is no queue \"" + std::string(name) + "\"; there is: pfifo_fast fq");
+  if (name != "fq" && name != "pfifo_fast")
+    return std::unexpected("there is no queue \"" + std::string(name) + "\"; there is: pfifo_fast fq");
   knobs.fair_queue = name == "fq";
   return {};
 }
 
 std::expected<void, std::string> set_congestion_control(Knobs& knobs, std::string_view name) {
   if (!CongestionSlot::known(name))
-    return std::unexpected("there is no congestion control \"" + std::string(name) + "\"; there is: " + std::string(CongestionSlot::available()));
+    return std::unexpected("there is no congestion control \"" + std::string(name) +
+                           "\"; there is: " + std::string(CongestionSlot::available()));
   knobs.tcp_congestion_control = name;
   return {};
 }
 
 std::expected<void, std::string> set_fast_open_key(Knobs& knobs, std::string_view text) {
   const auto keys = parse_fast_open_keys(text);
-  if (!keys) return std::unexpected(std::string(kFastOpenKey) + " takes one key or two, parted by a comma, each four groups of hexadecimal digits parted by '-', not \"" + std::string(text) + "\"");
+  if (!keys)
+    return std::unexpected(std::string(kFastOpenKey) +
+                           " takes one key or two, parted by a comma, each four groups of hexadecimal digits "
+                           "parted by '-', not \"" +
+                           std::string(text) + "\"");
   knobs.tcp_fastopen_key = keys;
   return {};
 }
@@ -217,13 +246,15 @@ std::expected<void, std::string> knob_set(Knobs& knobs, std::string_view name, s
     if (given == row->count) return std::unexpected(refusal(*row, text));
     const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), numbers[given]);
     const auto used = static_cast<std::size_t>(end - rest.data());
-    if (error != std::errc{} || (used != rest.size() && !is_space(rest[used])) || numbers[given] < row->least || numbers[given] > row->most)
+    if (error != std::errc{} || (used != rest.size() && !is_space(rest[used])) ||
+        numbers[given] < row->least || numbers[given] > row->most)
       return std::unexpected(refusal(*row, text));
     rest = trimmed(rest.substr(used));
   }
   if (given == 0) return std::unexpected(refusal(*row, text));
   // The one vector whose numbers must be in order.
-  if (row->name == "net.ipv4.ip_local_port_range" && (given != 2 || numbers[0] > numbers[1])) return std::unexpected(refusal(*row, text));
+  if (row->name == "net.ipv4.ip_local_port_range" && (given != 2 || numbers[0] > numbers[1]))
+    return std::unexpected(refusal(*row, text));
   for (std::size_t i = 0; i < given; ++i) row->set(knobs, i, numbers[i]);
   return {};
 }

@@ -27,7 +27,8 @@ Listener::SynVerdict Listener::on_syn(bool proven, const Knobs& knobs, trace::Co
     return {Kind::kDrop, DropReason::kTcpListenOverflow};
   }
   if (cookie) return {Kind::kCookie, DropReason::kNone};
-  // Without cookies the last quarter of tcp_max_syn_backlog is for peers known to be alive, and we remember none.
+  // Without cookies the last quarter of tcp_max_syn_backlog is for peers known to be alive, and we remember
+  // none.
   const auto backlog_max = static_cast<std::int64_t>(knobs.tcp_max_syn_backlog);
   if (!proven && knobs.tcp_syncookies == 0 && backlog_max - std::int64_t{half_open} < backlog_max >> 2) {
     counters.add(Counter::kTcpExtListenDrops);
@@ -40,8 +41,10 @@ bool Listener::enqueue(Handle<Connection> connection, AcceptPool& pool) {
   const Handle<AcceptEntry> entry = pool.emplace();
   if (!entry) return false;
   pool.get(entry)->connection = connection;
-  if (tail_ == 0) head_ = entry.index + 1;
-  else pool.at(tail_ - 1)->next = entry.index + 1;
+  if (tail_ == 0)
+    head_ = entry.index + 1;
+  else
+    pool.at(tail_ - 1)->next = entry.index + 1;
   tail_ = entry.index + 1;
   ++queued_;
   return true;

@@ -9,7 +9,8 @@ namespace tapir::tcp {
 
 namespace {
 
-// Recoveries for which a window grown by a D-SACK is kept (RFC 8985 §6.2: 16; Linux: TCP_RACK_RECOVERY_THRESH).
+// Recoveries for which a window grown by a D-SACK is kept (RFC 8985 §6.2: 16; Linux:
+// TCP_RACK_RECOVERY_THRESH).
 constexpr std::uint8_t kWindowPersist = 16;
 
 }  // namespace
@@ -24,7 +25,8 @@ void LossDetection::on_ack(const AckSummary& summary) {
   }
 }
 
-LossDetection::Detected LossDetection::detect(Scoreboard& scoreboard, Duration reordering_window, Instant now, bool by_timer) {
+LossDetection::Detected LossDetection::detect(Scoreboard& scoreboard, Duration reordering_window, Instant now,
+                                              bool by_timer) {
   Detected result;
   if (!advanced_ && !by_timer) return result;
   advanced_ = false;
@@ -50,8 +52,9 @@ LossDetection::Detected LossDetection::detect(Scoreboard& scoreboard, Duration r
   return result;
 }
 
-Duration LossDetection::reordering_window(const LossMemory& memory, bool in_recovery, std::uint32_t sacked_out, int tcp_recovery,
-                                          Duration min_rtt, Duration srtt) {
+Duration LossDetection::reordering_window(const LossMemory& memory, bool in_recovery,
+                                          std::uint32_t sacked_out, int tcp_recovery, Duration min_rtt,
+                                          Duration srtt) {
   if (memory.reorderings == 0) {
     if (in_recovery) return Duration::zero();
     if (sacked_out >= memory.reordering && (tcp_recovery & kRackNoDupThreshold) == 0) return Duration::zero();
@@ -60,7 +63,8 @@ Duration LossDetection::reordering_window(const LossMemory& memory, bool in_reco
   return std::min(min_rtt / 4 * memory.window_steps, srtt);
 }
 
-void LossDetection::adapt_window(LossMemory& memory, std::uint32_t delivered, std::uint32_t prior_delivered, int tcp_recovery) {
+void LossDetection::adapt_window(LossMemory& memory, std::uint32_t delivered, std::uint32_t prior_delivered,
+                                 int tcp_recovery) {
   if ((tcp_recovery & kRackStaticWindow) != 0 || prior_delivered == 0) return;
   // At most once per round trip.
   if (static_cast<std::int32_t>(prior_delivered - memory.window_set_at) < 0) memory.dsack_pending = false;

@@ -22,7 +22,8 @@ bool md5_available() {
   return md5_of != nullptr && md5_of({}, {}, {}, digest);
 }
 
-Md5Digest md5_signature(const IpAddress& source, const IpAddress& destination, Bytes header, std::span<const Bytes> payload, const Md5Key& key) {
+Md5Digest md5_signature(const IpAddress& source, const IpAddress& destination, Bytes header,
+                        std::span<const Bytes> payload, const Md5Key& key) {
   std::size_t length = header.size();
   for (const Bytes piece : payload) length += piece.size();
   std::array<std::uint8_t, 12 + wire::kTcpHeaderMin> front{};
@@ -44,7 +45,8 @@ bool Md5Keys::set(std::uint32_t& list, const Md5Key& key, std::uint32_t owner) {
   std::size_t count = 0;
   for (std::uint32_t at = list; at != 0; at = entries_.at(at - 1)->next, ++count) {
     Entry& entry = *entries_.at(at - 1);
-    if (entry.owner == owner && entry.key.prefix_length == key.prefix_length && entry.key.address == key.address) {
+    if (entry.owner == owner && entry.key.prefix_length == key.prefix_length &&
+        entry.key.address == key.address) {
       entry.key = key;
       return true;
     }
@@ -69,7 +71,9 @@ bool Md5Keys::remove_if(std::uint32_t& list, Is&& is) {
 }
 
 bool Md5Keys::remove(std::uint32_t& list, const IpAddress& address, std::uint8_t prefix_length) {
-  return remove_if(list, [&](const Entry& entry) { return entry.key.prefix_length == prefix_length && entry.key.address == address; });
+  return remove_if(list, [&](const Entry& entry) {
+    return entry.key.prefix_length == prefix_length && entry.key.address == address;
+  });
 }
 
 void Md5Keys::remove_owner(std::uint32_t& list, std::uint32_t owner) {

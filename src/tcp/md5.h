@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// TCP MD5 signatures (RFC 2385): who shares a key with whom, and the digest that proves it. The digest is OpenSSL's libcrypto's; a
-// build without that library has no keys, and every signed segment is unexpected.
+// TCP MD5 signatures (RFC 2385): who shares a key with whom, and the digest that proves it. The digest is
+// OpenSSL's libcrypto's; a build without that library has no keys, and every signed segment is unexpected.
 #pragma once
 
 #include <array>
@@ -16,7 +16,8 @@ namespace tapir::tcp {
 
 // Linux: TCP_MD5SIG_MAXKEYLEN.
 inline constexpr std::size_t kMd5KeyBytesMax = 80;
-// Keys of one socket at most, and of a stack. Linux bounds a socket's by its option memory (net.core.optmem_max, 128 KiB).
+// Keys of one socket at most, and of a stack. Linux bounds a socket's by its option memory
+// (net.core.optmem_max, 128 KiB).
 inline constexpr std::size_t kMd5KeysPerSocketMax = 1024;
 inline constexpr std::uint32_t kMd5KeysMax = 1U << 16;
 // What the option adds to every header: two no-operations, kind, length, digest.
@@ -27,8 +28,8 @@ using Md5Digest = std::array<std::uint8_t, 16>;
 // A key and the peers it is for.
 struct Md5Key {
   IpAddress address;
-  std::uint8_t prefix_length = 32;   // bits of an IPv4 address
-  std::uint8_t length = 0;           // of `bytes` in use
+  std::uint8_t prefix_length = 32;  // bits of an IPv4 address
+  std::uint8_t length = 0;          // of `bytes` in use
   std::array<std::uint8_t, kMd5KeyBytesMax> bytes{};
 
   bool covers(const IpAddress& peer) const;
@@ -36,9 +37,10 @@ struct Md5Key {
 
 // False: built without libcrypto, or it is not on this machine (`tapir run`).
 bool md5_available();
-// RFC 2385 §2.0: pseudo-header, TCP header without its options and with checksum zero, payload, key. `header` is the whole TCP header,
-// options too: they count in the pseudo-header's length.
-Md5Digest md5_signature(const IpAddress& source, const IpAddress& destination, Bytes header, std::span<const Bytes> payload, const Md5Key& key);
+// RFC 2385 §2.0: pseudo-header, TCP header without its options and with checksum zero, payload, key. `header`
+// is the whole TCP header, options too: they count in the pseudo-header's length.
+Md5Digest md5_signature(const IpAddress& source, const IpAddress& destination, Bytes header,
+                        std::span<const Bytes> payload, const Md5Key& key);
 
 // Lists of keys, each named by its first entry (index + 1; 0: an empty list), which its owner keeps.
 class Md5Keys {
@@ -68,7 +70,7 @@ class Md5Keys {
   struct Entry {
     Md5Key key;
     std::uint32_t owner = 0;
-    std::uint32_t next = 0;   // index + 1
+    std::uint32_t next = 0;  // index + 1
   };
   template <typename Is>
   bool remove_if(std::uint32_t& list, Is&& is);

@@ -15,16 +15,19 @@ constexpr std::uint32_t kFixedHeaders = 40;
 void MtuSearch::begin(std::uint16_t peer_mss, std::uint16_t headers, const Knobs& knobs, Instant now) {
   enabled_ = knobs.tcp_mtu_probing > 1;
   high_ = static_cast<std::uint16_t>(std::min<std::uint32_t>(std::uint32_t{peer_mss} + kFixedHeaders, 65535));
-  low_ = static_cast<std::uint16_t>(std::clamp<std::int64_t>(std::int64_t{knobs.tcp_base_mss} + headers, 68, 65535));
+  low_ = static_cast<std::uint16_t>(
+      std::clamp<std::int64_t>(std::int64_t{knobs.tcp_base_mss} + headers, 68, 65535));
   if (enabled_) checked_at_ = StampS(now);
 }
 
-std::uint16_t MtuSearch::next_size(std::uint16_t mss, std::uint16_t peer_mss, std::uint16_t headers, const Knobs& knobs, Instant now) {
+std::uint16_t MtuSearch::next_size(std::uint16_t mss, std::uint16_t peer_mss, std::uint16_t headers,
+                                   const Knobs& knobs, Instant now) {
   const int width = int{high_} - int{low_};
   if (width >= std::max(knobs.tcp_probe_threshold, 1)) return static_cast<std::uint16_t>((high_ + low_) / 2);
   // Paths change: after tcp_probe_interval it is worth another look.
   if (checked_at_.age(now) >= std::chrono::seconds(knobs.tcp_probe_interval)) {
-    high_ = static_cast<std::uint16_t>(std::min<std::uint32_t>(std::uint32_t{peer_mss} + kFixedHeaders, 65535));
+    high_ =
+        static_cast<std::uint16_t>(std::min<std::uint32_t>(std::uint32_t{peer_mss} + kFixedHeaders, 65535));
     low_ = static_cast<std::uint16_t>(mss + headers);
     checked_at_ = StampS(now);
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// When the next segment may leave, so that a window is spread over the round trip (Linux: tcp_update_skb_after_send).
+// When the next segment may leave, so that a window is spread over the round trip (Linux:
+// tcp_update_skb_after_send).
 #pragma once
 
 #include <algorithm>

@@ -10,7 +10,8 @@ bool well_filled(const Frame& frame) { return frame.meta().true_size <= 2 * fram
 
 Frame shrink(Frame frame, FramePool& pool) {
   const auto fits = std::ranges::lower_bound(kFrameClasses, frame.size());
-  if (fits == kFrameClasses.end() || sizeof(FrameHeader) + kFrameHeadroom + *fits >= frame.meta().true_size) return frame;
+  if (fits == kFrameClasses.end() || sizeof(FrameHeader) + kFrameHeadroom + *fits >= frame.meta().true_size)
+    return frame;
   Frame copy = pool.copy(frame);
   return copy ? std::move(copy) : std::move(frame);
 }

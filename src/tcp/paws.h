@@ -9,15 +9,19 @@
 
 namespace tapir::tcp {
 
-// A remembered timestamp older than this proves nothing: the peer's clock may have gone half round (RFC 7323 §5.5).
+// A remembered timestamp older than this proves nothing: the peer's clock may have gone half round (RFC 7323
+// §5.5).
 inline constexpr Duration kPawsIdle = std::chrono::hours(24 * 24);
 // A RST may carry an old timestamp when nothing was heard for so long (Linux: TCP_PAWS_MSL).
 inline constexpr Duration kPawsResetAge = 60s;
 
 // Milliseconds, as Linux's tcp_clock_ms; each connection adds its own offset.
-constexpr std::uint32_t timestamp_clock(Instant now) { return static_cast<std::uint32_t>(to_nsec(now) / 1'000'000); }
+constexpr std::uint32_t timestamp_clock(Instant now) {
+  return static_cast<std::uint32_t>(to_nsec(now) / 1'000'000);
+}
 
-// True when TSval `value` says that the segment is an old duplicate; `age` is that of `recent` (Linux: tcp_paws_reject).
+// True when TSval `value` says that the segment is an old duplicate; `age` is that of `recent` (Linux:
+// tcp_paws_reject).
 constexpr bool paws_reject(std::uint32_t recent, Duration age, std::uint32_t value, bool rst) {
   if (static_cast<std::int32_t>(recent - value) <= 0 || age >= kPawsIdle || recent == 0) return false;
   return !(rst && age >= kPawsResetAge);

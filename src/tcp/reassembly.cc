@@ -12,12 +12,14 @@ namespace tapir::tcp {
 
 // A frame's payload, or the FIN behind it, or both.
 struct Reassembly::Segment {
-  Frame frame;                 // none: a FIN alone
+  Frame frame;  // none: a FIN alone
   bool fin = false;
-  Segment* prev = nullptr;     // within its block
+  Segment* prev = nullptr;  // within its block
   Segment* next = nullptr;
 
-  std::uint32_t length() const { return (frame ? static_cast<std::uint32_t>(frame.size()) : 0U) + (fin ? 1U : 0U); }
+  std::uint32_t length() const {
+    return (frame ? static_cast<std::uint32_t>(frame.size()) : 0U) + (fin ? 1U : 0U);
+  }
 };
 
 // A contiguous interval: its segments follow each other without gap.
@@ -25,7 +27,7 @@ struct Reassembly::Block {
   SeqRange range;
   Segment* first = nullptr;
   Segment* last = nullptr;
-  Block* newer = nullptr;      // in the order of the last change
+  Block* newer = nullptr;  // in the order of the last change
   Block* older = nullptr;
   Block* tree_left = nullptr;
   Block* tree_right = nullptr;
@@ -36,9 +38,9 @@ struct Reassembly::Block {
 struct Reassembly::Body {
   SeqTree<Block> blocks;
   Block* newest = nullptr;
-  std::size_t count = 0;       // segments
+  std::size_t count = 0;  // segments
   std::size_t bytes = 0;
-  std::size_t true_size = 0;   // frames' and records'
+  std::size_t true_size = 0;  // frames' and records'
 };
 
 Reassembly::Reassembly() = default;
@@ -54,9 +56,13 @@ bool Reassembly::only_the_last_segment() const {
   return block.last->fin;
 }
 
-SeqRange Reassembly::first_block() const { return body_ == nullptr ? SeqRange{} : body_->blocks.first()->range; }
+SeqRange Reassembly::first_block() const {
+  return body_ == nullptr ? SeqRange{} : body_->blocks.first()->range;
+}
 
-SeqNum Reassembly::highest_end() const { return body_ == nullptr ? SeqNum() : body_->blocks.last()->range.end; }
+SeqNum Reassembly::highest_end() const {
+  return body_ == nullptr ? SeqNum() : body_->blocks.last()->range.end;
+}
 
 void Reassembly::unlink_recent(Block& block) {
   (block.newer == nullptr ? body_->newest : block.newer->older) = block.older;
@@ -74,13 +80,14 @@ void Reassembly::touch(Block& block) {
 }
 
 // Puts a piece that touches nothing held, save the end of `before` (or null), into its place. Null: refused.
-Reassembly::Block* Reassembly::attach(SeqRange range, Frame payload, bool fin, Block* before, FramePool& pool) {
+Reassembly::Block* Reassembly::attach(SeqRange range, Frame payload, bool fin, Block* before,
+                                      FramePool& pool) {
   const bool extends = before != nullptr && before->range.end == range.begin;
   if (payload && payload.size() == 0) payload.reset();
   const std::size_t bytes = payload ? payload.size() : 0;
   // Behind what it follows, if there is room and its own frame would be a waste.
-  if (extends && !fin && !before->last->fin && before->last->frame && !well_filled(payload) && bytes <= kSmallPayloadMax &&
-      before->last->frame.tailroom() >= bytes) {
+  if (extends && !fin && !before->last->fin && before->last->frame && !well_filled(payload) &&
+      bytes <= kSmallPayloadMax && before->last->frame.tailroom() >= bytes) {
     fill(before->last->frame, payload.bytes());
     before->range.end = range.end;
     body_->bytes += bytes;
@@ -191,7 +198,8 @@ Reassembly::Inserted Reassembly::insert(SeqNum seq, Frame payload, bool fin, Fra
         piece = pool.copy(payload.bytes().subspan(offset, length));
         if (piece) piece.meta().received_at = payload.meta().received_at;
       }
-      Block* grown = length != 0 && !piece ? nullptr : attach({at, end}, std::move(piece), with_fin, block, pool);
+      Block* grown =
+          length != 0 && !piece ? nullptr : attach({at, end}, std::move(piece), with_fin, block, pool);
       if (grown == nullptr) {
         result.no_memory = true;
         break;
@@ -250,10 +258,12 @@ Reassembly::Taken Reassembly::pop_at(SeqNum rcv_nxt) {
   return taken;
 }
 
-std::size_t Reassembly::sack_blocks(std::array<wire::SackBlock, 4>& out, std::size_t max, SeqNum rcv_nxt) const {
+std::size_t Reassembly::sack_blocks(std::array<wire::SackBlock, 4>& out, std::size_t max,
+                                    SeqNum rcv_nxt) const {
   std::size_t n = 0;
   if (body_ == nullptr) return n;
-  for (const Block* block = body_->newest; block != nullptr && n < max && n < out.size(); block = block->older)
+  for (const Block* block = body_->newest; block != nullptr && n < max && n < out.size();
+       block = block->older)
     if (block->range.end > rcv_nxt) out[n++] = {block->range.begin, block->range.end};
   return n;
 }

@@ -11,17 +11,20 @@
 namespace tapir::tcp {
 namespace {
 
-// The size of the next frame for `remaining` bytes, such that a full one costs at most twice what it holds; the last may be
-// a partly filled one of 256.
+// The size of the next frame for `remaining` bytes, such that a full one costs at most twice what it holds;
+// the last may be a partly filled one of 256.
 std::size_t piece_of(std::size_t remaining) {
   for (std::size_t i = kFrameClasses.size() - 1; i-- > 1;) {
     const std::size_t cost = sizeof(FrameHeader) + kFrameHeadroom + kFrameClasses[i];
-    if (2 * std::min<std::size_t>(remaining, kFrameClasses[i]) >= cost) return std::min<std::size_t>(remaining, kFrameClasses[i]);
+    if (2 * std::min<std::size_t>(remaining, kFrameClasses[i]) >= cost)
+      return std::min<std::size_t>(remaining, kFrameClasses[i]);
   }
   return std::min<std::size_t>(remaining, kFrameClasses[0]);
 }
 
-const std::uint8_t* data_of(const FrameHeader* header) { return reinterpret_cast<const std::uint8_t*>(header + 1) + header->begin; }
+const std::uint8_t* data_of(const FrameHeader* header) {
+  return reinterpret_cast<const std::uint8_t*>(header + 1) + header->begin;
+}
 
 }  // namespace
 
@@ -36,10 +39,13 @@ void ReceiveQueue::push(Frame payload, FramePool& pool) {
   bytes_ += payload.size();
   const std::size_t frames_before = frame_count();
   if (tail_ && !well_filled(tail_)) {
-    // No frame but the last may be half empty: the tail takes a small payload whole, of a large one what it lacks.
+    // No frame but the last may be half empty: the tail takes a small payload whole, of a large one what it
+    // lacks.
     const std::size_t lacks = (tail_.meta().true_size + 1) / 2 - tail_.size();
-    const std::size_t offered = payload.size() <= kSmallPayloadMax ? payload.size() : std::min(lacks, payload.size());
-    if (payload.size() <= kSmallPayloadMax || frame_count() >= kLooseFramesMax) payload.trim_front(fill(tail_, payload.bytes().first(offered)));
+    const std::size_t offered =
+        payload.size() <= kSmallPayloadMax ? payload.size() : std::min(lacks, payload.size());
+    if (payload.size() <= kSmallPayloadMax || frame_count() >= kLooseFramesMax)
+      payload.trim_front(fill(tail_, payload.bytes().first(offered)));
   }
   if (payload.size() == 0) return;
   if (well_filled(payload)) {

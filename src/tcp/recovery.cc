@@ -49,7 +49,8 @@ void Recovery::reduce(const Sender& sender, std::uint32_t delivered, std::uint32
   const std::uint32_t in_flight = sender.scoreboard.in_flight();
   std::int64_t allowed = 0;
   if (in_flight > window.ssthresh) {
-    const std::uint64_t share = (std::uint64_t{window.ssthresh} * prr_delivered_ + window.prior_cwnd - 1) / window.prior_cwnd;
+    const std::uint64_t share =
+        (std::uint64_t{window.ssthresh} * prr_delivered_ + window.prior_cwnd - 1) / window.prior_cwnd;
     allowed = static_cast<std::int64_t>(share) - prr_out_;
   } else {
     allowed = std::max<std::int64_t>(std::int64_t{prr_delivered_} - prr_out_, delivered);
@@ -63,7 +64,8 @@ void Recovery::reduce(const Sender& sender, std::uint32_t delivered, std::uint32
 }
 
 void Recovery::end_reduction(Window& window) {
-  if (window.ssthresh < kInfiniteSsthresh && (state_ == CaState::kCwr || may_undo_)) window.cwnd = window.ssthresh;
+  if (window.ssthresh < kInfiniteSsthresh && (state_ == CaState::kCwr || may_undo_))
+    window.cwnd = window.ssthresh;
 }
 
 void Recovery::enter_cwr(const Sender& sender) {
@@ -110,7 +112,8 @@ bool Recovery::retransmissions_needless(const Ack& ack, const Sender& sender) co
 
 void Recovery::undo(const Sender& sender, bool unmark) {
   if (unmark) {
-    for (Transmission* t = sender.scoreboard.first(); t != nullptr; t = sender.scoreboard.next(*t)) sender.scoreboard.unmark_lost(*t);
+    for (Transmission* t = sender.scoreboard.first(); t != nullptr; t = sender.scoreboard.next(*t))
+      sender.scoreboard.unmark_lost(*t);
     hint_valid_ = false;
   }
   if (prior_ssthresh_ != 0) {
@@ -139,7 +142,8 @@ bool Recovery::undo_by_dsack(const Sender& sender, Verdict& verdict) {
 bool Recovery::undo_partial(const Sender& sender, const Ack& ack, Verdict& verdict) {
   if (!may_undo_ || !delayed(ack, sender)) return false;
   const std::uint32_t behind = sender.scoreboard.highest_sacked() - ack.una_before;
-  if (ack.una_before < sender.scoreboard.highest_sacked()) note_reordering(sender, (behind + sender.mss - 1) / sender.mss, Counter::kTcpExtTCPTSReorder);
+  if (ack.una_before < sender.scoreboard.highest_sacked())
+    note_reordering(sender, (behind + sender.mss - 1) / sender.mss, Counter::kTcpExtTCPTSReorder);
   // What is in flight again must come back first; meanwhile nothing more is taken for lost.
   if (sender.scoreboard.retrans_out() != 0) return true;
   if (!sender.scoreboard.anything_resent()) sender.resent_since = {};
@@ -164,8 +168,8 @@ bool Recovery::undo_loss(const Sender& sender, const Ack& ack, bool frto, Verdic
   return true;
 }
 
-// Without SACK a recovery is held until something above high_seq is acknowledged: duplicate ACKs of the retransmissions would look
-// like a new loss (RFC 6582 §5).
+// Without SACK a recovery is held until something above high_seq is acknowledged: duplicate ACKs of the
+// retransmissions would look like a new loss (RFC 6582 §5).
 bool Recovery::stays_open_guard(const Sender& sender) const {
   if (sender.sack || sender.una != high_seq_) return false;
   if (!sender.scoreboard.anything_resent()) sender.resent_since = {};
@@ -205,7 +209,8 @@ void Recovery::try_open(const Sender& sender, bool ece) {
 // ---- judging ----
 
 void Recovery::note_reordering(const Sender& sender, std::uint32_t segments, Counter counter) {
-  // What is counted without SACK takes the place of what was known, also when it is less (Linux: tcp_check_reno_reordering).
+  // What is counted without SACK takes the place of what was known, also when it is less (Linux:
+  // tcp_check_reno_reordering).
   if (segments > sender.memory.reordering || counter == Counter::kTcpExtTCPRenoReorder) {
     const auto most = static_cast<std::uint32_t>(std::clamp(sender.knobs.tcp_max_reordering, 0, 0xffff));
     sender.memory.reordering = static_cast<std::uint16_t>(std::min(segments, most));
@@ -227,7 +232,8 @@ void Recovery::count_dsack(const Sender& sender, const Ack& ack) {
   if (sender.memory.reorderings != 0 && !ack.dsack_of_tail_probe) sender.memory.dsack_pending = true;
   if (!may_undo_ || undo_retrans_ <= 0) return;
   std::uint32_t needless = ack.summary.dsack_retransmitted;
-  if (ack.dsack_range.end <= ack.una_before && ack.dsack_range.end > undo_marker_) needless = ack.dsack_segments;
+  if (ack.dsack_range.end <= ack.una_before && ack.dsack_range.end > undo_marker_)
+    needless = ack.dsack_segments;
   undo_retrans_ = std::max(0, undo_retrans_ - static_cast<std::int32_t>(needless));
 }
 
@@ -256,8 +262,9 @@ void Recovery::identify_losses(const Sender& sender, bool una_moved, Verdict& ve
     if ((enough || partial) && scoreboard.mark_head_lost(sender.pool) > 0) note_lost(sender.una);
     return;
   }
-  const Duration window = LossDetection::reordering_window(sender.memory, state_ >= CaState::kRecovery, scoreboard.sacked_out(),
-                                                           sender.knobs.tcp_recovery, sender.min_rtt, sender.srtt);
+  const Duration window =
+      LossDetection::reordering_window(sender.memory, state_ >= CaState::kRecovery, scoreboard.sacked_out(),
+                                       sender.knobs.tcp_recovery, sender.min_rtt, sender.srtt);
   const std::uint32_t before = scoreboard.lost_total();
   const LossDetection::Detected detected = rack_.detect(scoreboard, window, sender.now);
   if (scoreboard.lost_total() != before) note_lost(sender.una);
@@ -268,14 +275,16 @@ void Recovery::identify_losses(const Sender& sender, bool una_moved, Verdict& ve
 
 bool Recovery::time_to_recover(const Sender& sender) const { return sender.scoreboard.lost_out() > 0; }
 
-// An ACK in state Loss (RFC 5682 §3.1, with SACK; Linux: tcp_process_loss). True: what is lost is to be sent again.
+// An ACK in state Loss (RFC 5682 §3.1, with SACK; Linux: tcp_process_loss). True: what is lost is to be sent
+// again.
 bool Recovery::in_loss(const Sender& sender, const Ack& ack, Verdict& verdict) {
   const AckSummary& summary = ack.summary;
   const bool recovered = sender.una >= high_seq_;
   if (summary.una_moved && undo_loss(sender, ack, false, verdict)) return false;
   if (frto_) {
     // Step 3b: data that was never sent again arrived, from before the time-out: not all was lost.
-    const bool original = summary.original_acked && summary.original_acked_end <= high_seq_ && (sender.sack || !summary.retransmitted_acked);
+    const bool original = summary.original_acked && summary.original_acked_end <= high_seq_ &&
+                          (sender.sack || !summary.retransmitted_acked);
     if (original && undo_loss(sender, ack, true, verdict)) return false;
     if (sender.nxt > high_seq_) {
       if (summary.newly_sacked != 0 || ack.duplicates != 0) frto_ = false;  // step 3a: the loss was real
@@ -293,8 +302,10 @@ bool Recovery::in_loss(const Sender& sender, const Ack& ack, Verdict& verdict) {
     return false;
   }
   if (!sender.sack) {
-    if (sender.nxt > high_seq_ && ack.duplicates != 0) verdict.delivered += add_reno_sack(sender, ack.duplicates);
-    else if (summary.una_moved) sender.scoreboard.reset_reno_sack();
+    if (sender.nxt > high_seq_ && ack.duplicates != 0)
+      verdict.delivered += add_reno_sack(sender, ack.duplicates);
+    else if (summary.una_moved)
+      sender.scoreboard.reset_reno_sack();
   }
   return true;
 }
@@ -314,8 +325,10 @@ bool Recovery::exit_episode(const Sender& sender, const Ack& ack, Verdict& verdi
 
 // An ACK in state Recovery. True: a new recovery is to be decided on, because this one was undone.
 bool Recovery::in_recovery(const Sender& sender, const Ack& ack, Verdict& verdict) {
-  if (!ack.summary.una_moved) verdict.delivered += add_reno_sack(sender, ack.duplicates);
-  else if (undo_partial(sender, ack, verdict)) return false;
+  if (!ack.summary.una_moved)
+    verdict.delivered += add_reno_sack(sender, ack.duplicates);
+  else if (undo_partial(sender, ack, verdict))
+    return false;
   if (undo_by_dsack(sender, verdict)) try_open(sender, ack.ece);
   identify_losses(sender, ack.summary.una_moved, verdict);
   if (state_ == CaState::kRecovery) resending_ = true;
@@ -334,8 +347,10 @@ void Recovery::alert(const Sender& sender, const Ack& ack, Verdict& verdict) {
     verdict.reneged_wait = std::max<Duration>(sender.srtt / 2, kRenegeWaitMin);
     return;
   }
-  if (state_ == CaState::kOpen) sender.resent_since = {};
-  else if (sender.una >= high_seq_ && exit_episode(sender, ack, verdict)) return;
+  if (state_ == CaState::kOpen)
+    sender.resent_since = {};
+  else if (sender.una >= high_seq_ && exit_episode(sender, ack, verdict))
+    return;
 
   if (state_ == CaState::kRecovery) {
     if (!in_recovery(sender, ack, verdict) || !time_to_recover(sender)) return;
@@ -364,24 +379,30 @@ Recovery::Verdict Recovery::on_ack(const Sender& sender, const Ack& ack) {
   const std::uint32_t lost_before = sender.scoreboard.lost_total();
   resending_ = new_data_first_ = false;
   rack_.on_ack(summary);
-  // First: the D-SACK that tells of the first reordering does not widen its window (Linux: tcp_check_dsack before the scoreboard).
+  // First: the D-SACK that tells of the first reordering does not widen its window (Linux: tcp_check_dsack
+  // before the scoreboard).
   if (ack.dsack) count_dsack(sender, ack);
-  if (summary.reordering_sacked > 0 && (state_ != CaState::kLoss || may_undo_)) note_reordering(sender, summary.reordering_sacked, Counter::kTcpExtTCPSACKReorder);
-  if (summary.reordering_acked > 0) note_reordering(sender, summary.reordering_acked, Counter::kTcpExtTCPSACKReorder);
+  if (summary.reordering_sacked > 0 && (state_ != CaState::kLoss || may_undo_))
+    note_reordering(sender, summary.reordering_sacked, Counter::kTcpExtTCPSACKReorder);
+  if (summary.reordering_acked > 0)
+    note_reordering(sender, summary.reordering_acked, Counter::kTcpExtTCPSACKReorder);
   verdict.delivered = summary.delivered + (ack.dsack ? ack.dsack_segments : 0);
   // Of a connection without SACK, the segments whose duplicate ACKs were counted arrived before.
   if (!sender.sack && summary.una_moved) {
     const std::uint32_t acked = summary.newly_acked;
     const std::uint32_t before = sender.scoreboard.sacked_out();
     verdict.delivered = sender.scoreboard.remove_reno_sacks(acked);
-    // One of those acknowledged was the hole, the others had their duplicate ACKs; are more left than there is room for, they were late.
+    // One of those acknowledged was the hole, the others had their duplicate ACKs; are more left than there
+    // is room for, they were late.
     if (acked > 0 && sender.scoreboard.sacked_out() + std::min(before, acked - 1) < before)
       note_reordering(sender, sender.scoreboard.packets_out() + acked, Counter::kTcpExtTCPRenoReorder);
   }
-  LossDetection::adapt_window(sender.memory, sender.delivered + verdict.delivered, summary.anything_delivered ? summary.latest_delivered : 0,
+  LossDetection::adapt_window(sender.memory, sender.delivered + verdict.delivered,
+                              summary.anything_delivered ? summary.latest_delivered : 0,
                               sender.knobs.tcp_recovery);
   answer_tail_probe(sender, ack);
-  const bool dubious = !ack.not_duplicate || summary.newly_sacked != 0 || ack.ece || ack.dsack || state_ != CaState::kOpen;
+  const bool dubious =
+      !ack.not_duplicate || summary.newly_sacked != 0 || ack.ece || ack.dsack || state_ != CaState::kOpen;
   if (dubious) alert(sender, ack, verdict);
 
   verdict.lost = sender.scoreboard.lost_total() - lost_before;
@@ -432,7 +453,9 @@ void Recovery::on_rto(const Sender& sender, unsigned times, bool probing_mtu) {
   window.cwnd_cnt = 0;
   // So many were SACKed and it came to this: the reordering is less than was thought.
   const auto least = static_cast<std::uint32_t>(std::max(sender.knobs.tcp_reordering, 0));
-  if (state_ <= CaState::kDisorder && sacked >= least) sender.memory.reordering = static_cast<std::uint16_t>(std::min<std::uint32_t>(sender.memory.reordering, least));
+  if (state_ <= CaState::kDisorder && sacked >= least)
+    sender.memory.reordering =
+        static_cast<std::uint16_t>(std::min<std::uint32_t>(sender.memory.reordering, least));
   state_ = CaState::kLoss;
   high_seq_ = sender.nxt;
   probe_out_ = false;
@@ -448,8 +471,9 @@ void Recovery::on_reorder_timeout(const Sender& sender) {
   Scoreboard& scoreboard = sender.scoreboard;
   const std::uint32_t in_flight = scoreboard.in_flight();
   const std::uint32_t before = scoreboard.lost_total();
-  const Duration window = LossDetection::reordering_window(sender.memory, state_ >= CaState::kRecovery, scoreboard.sacked_out(),
-                                                           sender.knobs.tcp_recovery, sender.min_rtt, sender.srtt);
+  const Duration window =
+      LossDetection::reordering_window(sender.memory, state_ >= CaState::kRecovery, scoreboard.sacked_out(),
+                                       sender.knobs.tcp_recovery, sender.min_rtt, sender.srtt);
   const LossDetection::Detected detected = rack_.detect(scoreboard, window, sender.now, true);
   if (detected.retransmission_lost) sender.counters.add(Counter::kTcpExtTCPLostRetransmit);
   if (scoreboard.in_flight() == in_flight) return;

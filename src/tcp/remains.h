@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is left of a connection in FIN-WAIT-2 without an owner, or in TIME-WAIT: what the small record needs (Linux: tcp_time_wait).
+// What is left of a connection in FIN-WAIT-2 without an owner, or in TIME-WAIT: what the small record needs
+// (Linux: tcp_time_wait).
 #pragma once
 
 #include <cstdint>
@@ -20,9 +21,9 @@ struct Remains {
   std::uint32_t ts_recent = 0;
   Instant ts_recent_at{};
   std::uint32_t ts_offset = 0;
-  Duration timeout{};            // FIN-WAIT-2's
+  Duration timeout{};  // FIN-WAIT-2's
   std::uint8_t tos = 0;
-  bool fin_wait_2 = false;       // waits for the peer's FIN still
+  bool fin_wait_2 = false;  // waits for the peer's FIN still
 };
 
 }  // namespace tapir::tcp

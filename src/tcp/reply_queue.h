@@ -19,8 +19,10 @@ class ReplyQueue {
     const Handle<Node> handle = nodes_.emplace();
     if (!handle) return false;
     nodes_.get(handle)->reply = reply;
-    if (tail_ == 0) head_ = handle.index + 1;
-    else nodes_.at(tail_ - 1)->next = handle.index + 1;
+    if (tail_ == 0)
+      head_ = handle.index + 1;
+    else
+      nodes_.at(tail_ - 1)->next = handle.index + 1;
     tail_ = handle.index + 1;
     return true;
   }
@@ -39,7 +41,7 @@ class ReplyQueue {
  private:
   struct Node {
     SegmentReply reply;
-    std::uint32_t next = 0;   // index + 1
+    std::uint32_t next = 0;  // index + 1
   };
   Slab<Node> nodes_;
   std::uint32_t head_ = 0;

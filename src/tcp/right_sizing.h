@@ -10,11 +10,11 @@
 namespace tapir::tcp {
 
 struct RightSizing {
-  std::uint32_t space = 0;       // bytes read in the last measured round trip
-  SeqNum seq;                    // rcv.copied when the round began
+  std::uint32_t space = 0;  // bytes read in the last measured round trip
+  SeqNum seq;               // rcv.copied when the round began
   StampUs began;
-  std::uint32_t rtt_us = 0;      // the receiver's estimate of the round trip
-  SeqNum rtt_seq;                // window-based measurement ends here
+  std::uint32_t rtt_us = 0;  // the receiver's estimate of the round trip
+  SeqNum rtt_seq;            // window-based measurement ends here
   StampUs rtt_began;
 };
 

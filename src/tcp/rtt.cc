@@ -16,14 +16,18 @@ constexpr std::int64_t kSampleMax = std::numeric_limits<std::int32_t>::max() / 8
 
 }  // namespace
 
-void Rto::set(Duration value, const Knobs& knobs) { value_ = shorten(std::min(std::max(value, knobs.rto_min), knobs.rto_max)); }
+void Rto::set(Duration value, const Knobs& knobs) {
+  value_ = shorten(std::min(std::max(value, knobs.rto_min), knobs.rto_max));
+}
 
 void Rto::back_off(const Knobs& knobs) { value_ = shorten(std::min(value() * 2, knobs.rto_max)); }
 
-void Rtt::on_sample(Duration rtt, Instant now, std::uint32_t snd_una, std::uint32_t snd_nxt, const Knobs& knobs) {
+void Rtt::on_sample(Duration rtt, Instant now, std::uint32_t snd_una, std::uint32_t snd_nxt,
+                    const Knobs& knobs) {
   on_min_sample(rtt, now);
   const auto rto_min = static_cast<std::uint32_t>(to_usec(knobs.rto_min));
-  std::int64_t m = std::clamp<std::int64_t>(std::chrono::duration_cast<std::chrono::microseconds>(rtt).count(), 1, kSampleMax);
+  std::int64_t m = std::clamp<std::int64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(rtt).count(), 1, kSampleMax);
   if (srtt_us8_ == 0) {
     srtt_us8_ = static_cast<std::uint32_t>(m << 3);  // R
     mdev_us4_ = static_cast<std::uint32_t>(m << 1);  // R/2, times 4
@@ -51,7 +55,8 @@ void Rtt::on_sample(Duration rtt, Instant now, std::uint32_t snd_una, std::uint3
 
 void Rtt::on_min_sample(Duration rtt, Instant now) {
   const auto now_ms = static_cast<std::uint32_t>(to_msec(now.time_since_epoch()));
-  const auto rtt_us = static_cast<std::uint32_t>(std::clamp<std::int64_t>(std::chrono::duration_cast<std::chrono::microseconds>(rtt).count(), 1, kSampleMax));
+  const auto rtt_us = static_cast<std::uint32_t>(std::clamp<std::int64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(rtt).count(), 1, kSampleMax));
   const MinSample sample{rtt_us, now_ms};
   if (sample.rtt_us <= min_[0].rtt_us || now_ms - min_[2].at_ms > kMinWindow) {
     min_.fill(sample);
@@ -76,7 +81,9 @@ void Rtt::on_min_sample(Duration rtt, Instant now) {
 
 Duration Rtt::base_rto(const Knobs& knobs) const {
   Rto rto;
-  rto.set(has_sample() ? Duration(std::chrono::microseconds((srtt_us8_ >> 3) + std::uint64_t{rttvar_us4_})) : Duration(1s), knobs);
+  rto.set(has_sample() ? Duration(std::chrono::microseconds((srtt_us8_ >> 3) + std::uint64_t{rttvar_us4_}))
+                       : Duration(1s),
+          knobs);
   return rto.value();
 }
 

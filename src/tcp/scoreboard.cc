@@ -62,7 +62,9 @@ void Scoreboard::time_remove(Transmission& t) {
 // ---- records ----
 
 void Scoreboard::adjust_counts(const Transmission& t, std::int32_t by) {
-  const auto add = [by](std::uint32_t& count) { count = static_cast<std::uint32_t>(static_cast<std::int32_t>(count) + by); };
+  const auto add = [by](std::uint32_t& count) {
+    count = static_cast<std::uint32_t>(static_cast<std::int32_t>(count) + by);
+  };
   add(packets_out_);
   if (t.sacked) add(sacked_);
   if (t.lost) add(lost_out_);
@@ -83,8 +85,9 @@ void Scoreboard::forget(Transmission& t, TransmissionPool& pool) {
   pool.erase(t);
 }
 
-// `t` keeps [begin, at), a new record behind it gets the rest, what follows the data (FIN, PSH, end of record) with it.
-// Counts are kept when `at` is on a segment boundary; else the caller cuts both anew. Null: no record.
+// `t` keeps [begin, at), a new record behind it gets the rest, what follows the data (FIN, PSH, end of
+// record) with it. Counts are kept when `at` is on a segment boundary; else the caller cuts both anew. Null:
+// no record.
 Transmission* Scoreboard::split(Transmission& t, SeqNum at, TransmissionPool& pool) {
   Transmission* rest = pool.get(pool.emplace());
   if (rest == nullptr) return nullptr;
@@ -104,9 +107,11 @@ Transmission* Scoreboard::split(Transmission& t, SeqNum at, TransmissionPool& po
   return rest;
 }
 
-Transmission* Scoreboard::on_sent(SeqRange range, std::uint16_t mss, Instant now, TransmissionPool& pool, bool syn, bool fin) {
+Transmission* Scoreboard::on_sent(SeqRange range, std::uint16_t mss, Instant now, TransmissionPool& pool,
+                                  bool syn, bool fin) {
   TAPIR_INVARIANT(mss != 0 && !range.empty(), "a transmission takes sequence space and was cut at some size");
-  TAPIR_INVARIANT(records_.empty() || last()->range.end <= range.begin, "new data follows what is outstanding");
+  TAPIR_INVARIANT(records_.empty() || last()->range.end <= range.begin,
+                  "new data follows what is outstanding");
   Transmission* t = pool.get(pool.emplace());
   if (t == nullptr) return nullptr;
   if (records_.empty()) highest_sacked_ = range.begin;
@@ -123,8 +128,8 @@ Transmission* Scoreboard::on_sent(SeqRange range, std::uint16_t mss, Instant now
   return t;
 }
 
-Transmission* Scoreboard::on_resent(Transmission& t, SeqNum end, std::uint16_t mss, Instant now, SeqNum snd_nxt, TransmissionPool& pool,
-                                    bool probe) {
+Transmission* Scoreboard::on_resent(Transmission& t, SeqNum end, std::uint16_t mss, Instant now,
+                                    SeqNum snd_nxt, TransmissionPool& pool, bool probe) {
   TAPIR_INVARIANT(!t.sacked && t.range.begin < end, "what is sent again was not received, and is something");
   if (end < t.range.end) {
     Transmission* rest = split(t, end, pool);
@@ -147,7 +152,8 @@ Transmission* Scoreboard::on_resent(Transmission& t, SeqNum end, std::uint16_t m
 
 void Scoreboard::absorb_next(Transmission& t, TransmissionPool& pool) {
   Transmission& after = *next(t);
-  TAPIR_INVARIANT(t.segment_count == 1 && after.segment_count <= 1 && !after.sacked && !after.syn, "what is joined makes one segment");
+  TAPIR_INVARIANT(t.segment_count == 1 && after.segment_count <= 1 && !after.sacked && !after.syn,
+                  "what is joined makes one segment");
   adjust_counts(after, -std::int32_t{after.segment_count});
   reno_sacked_ -= std::min<std::uint32_t>(reno_sacked_, after.segment_count);
   t.range.end = after.range.end;
@@ -262,7 +268,8 @@ struct Scoreboard::Pass {
 
   // The most recently sent of what was delivered, by time and then by sequence (Linux: tcp_rack_sent_after).
   void note_delivered(const Transmission& t, SeqNum end) {
-    if (summary.anything_delivered && !sent_after(t.sent_at, end, summary.latest_sent_at, summary.latest_end)) return;
+    if (summary.anything_delivered && !sent_after(t.sent_at, end, summary.latest_sent_at, summary.latest_end))
+      return;
     summary.anything_delivered = true;
     summary.latest_sent_at = t.sent_at;
     summary.latest_end = end;
@@ -277,14 +284,16 @@ struct Scoreboard::Pass {
     const Duration rtt = now - t.sent_at;
     if (t.ever_retransmitted && rtt < timing.min_rtt && timing.min_rtt != Duration::max()) return;
     summary.timed_rtt = rtt;
-    if (summary.timed && !sent_after(t.sent_at, t.range.end, summary.timed_sent_at, summary.timed_end)) return;
+    if (summary.timed && !sent_after(t.sent_at, t.range.end, summary.timed_sent_at, summary.timed_end))
+      return;
     summary.timed = true;
     summary.timed_sent_at = t.sent_at;
     summary.timed_end = t.range.end;
   }
   // Does the ACK's echo say that it was the original that arrived (Linux: tcp_skb_spurious_retrans)?
   bool needless(const Transmission& t) const {
-    return t.ever_retransmitted && timing.echo && *timing.echo != 0 && SeqNum(*timing.echo) < SeqNum(timing.clock_at_zero + timestamp_clock(t.sent_at));
+    return t.ever_retransmitted && timing.echo && *timing.echo != 0 &&
+           SeqNum(*timing.echo) < SeqNum(timing.clock_at_zero + timestamp_clock(t.sent_at));
   }
   // Something never sent again was delivered; `highest` is what was SACKed before it.
   void note_original(const Transmission& t, SeqNum end, SeqNum highest) {
@@ -310,7 +319,8 @@ void Scoreboard::sack(Transmission& t, Pass& pass) {
   pass.note_delivered(t, t.range.end);
   pass.note_time(t);
   if (t.retransmitted) {
-    // Not known which copy arrived. Of one thought lost it is taken to be the second; else that one counts as in flight.
+    // Not known which copy arrived. Of one thought lost it is taken to be the second; else that one counts as
+    // in flight.
     if (t.lost) {
       t.lost = t.retransmitted = false;
       lost_out_ -= t.segment_count;
@@ -332,12 +342,14 @@ void Scoreboard::sack(Transmission& t, Pass& pass) {
   time_remove(t);
 }
 
-// Joins `t` with SACKed neighbours when nothing that matters later tells them apart. Returns the record `t` is part of.
+// Joins `t` with SACKed neighbours when nothing that matters later tells them apart. Returns the record `t`
+// is part of.
 Transmission* Scoreboard::merge_sacked(Transmission& t, TransmissionPool& pool) {
   const auto alike = [](const Transmission& a, const Transmission& b) {
-    return a.sacked && b.sacked && a.range.end == b.range.begin && a.mss == b.mss && a.retransmitted == b.retransmitted &&
-           a.ever_retransmitted == b.ever_retransmitted && !a.syn && !a.fin && !a.push && !a.end_of_record &&
-           a.payload() % a.mss == 0 && a.segment_count + b.segment_count <= std::numeric_limits<std::uint16_t>::max();
+    return a.sacked && b.sacked && a.range.end == b.range.begin && a.mss == b.mss &&
+           a.retransmitted == b.retransmitted && a.ever_retransmitted == b.ever_retransmitted && !a.syn &&
+           !a.fin && !a.push && !a.end_of_record && a.payload() % a.mss == 0 &&
+           a.segment_count + b.segment_count <= std::numeric_limits<std::uint16_t>::max();
   };
   const auto join = [&](Transmission& a, Transmission& b) {
     a.segment_count = static_cast<std::uint16_t>(a.segment_count + b.segment_count);
@@ -376,7 +388,8 @@ void Scoreboard::sack_block(SeqRange block, bool duplicate, Pass& pass) {
       continue;
     }
     if (!t->sacked && t->range.end > block.end) {
-      // Whole segments only: the last one ends at or before the block; a FIN belongs to the last of the record.
+      // Whole segments only: the last one ends at or before the block; a FIN belongs to the last of the
+      // record.
       const std::uint32_t whole = std::min((block.end - t->range.begin) / t->mss, t->segment_count - 1U);
       if (whole == 0 || cut_off(*t, whole * t->mss) == nullptr) return;
     }
@@ -393,8 +406,8 @@ void Scoreboard::sack_block(SeqRange block, bool duplicate, Pass& pass) {
   }
 }
 
-// What a D-SACK reports twice, and was sent twice (RFC 2883, RFC 3708). A retransmission of what had been SACKed already was
-// overtaken: that is reordering.
+// What a D-SACK reports twice, and was sent twice (RFC 2883, RFC 3708). A retransmission of what had been
+// SACKed already was overtaken: that is reordering.
 void Scoreboard::note_duplicate(const wire::SackBlock& block, Pass& pass) {
   Transmission* t = records_.floor(block.begin);
   if (t == nullptr || t->range.end <= block.begin) t = t == nullptr ? first() : next(*t);
@@ -458,8 +471,8 @@ void Scoreboard::acknowledge(SeqNum ack, Pass& pass) {
   }
 }
 
-AckSummary Scoreboard::apply(SeqNum ack, std::span<const wire::SackBlock> blocks, bool first_is_dsack, const AckTiming& timing, Instant now,
-                             TransmissionPool& pool) {
+AckSummary Scoreboard::apply(SeqNum ack, std::span<const wire::SackBlock> blocks, bool first_is_dsack,
+                             const AckTiming& timing, Instant now, TransmissionPool& pool) {
   AckSummary summary;
   summary.dsack = first_is_dsack && !blocks.empty();
   if (records_.empty()) return summary;
@@ -471,14 +484,17 @@ AckSummary Scoreboard::apply(SeqNum ack, std::span<const wire::SackBlock> blocks
   std::array<wire::SackBlock, wire::kSackBlocksMax> sorted;
   std::size_t count = 0;
   for (const wire::SackBlock& block : blocks) {
-    if (!(block.begin > ack && block.begin < block.end && block.end <= last()->range.end) || count == sorted.size()) continue;
+    if (!(block.begin > ack && block.begin < block.end && block.end <= last()->range.end) ||
+        count == sorted.size())
+      continue;
     std::size_t place = count++;
     for (; place > 0 && block.begin < sorted[place - 1].begin; --place) sorted[place] = sorted[place - 1];
     sorted[place] = block;
   }
   summary.sack_seen = count != 0;
   const std::span<wire::SackBlock> valid(sorted.data(), count);
-  for (const wire::SackBlock& block : valid) sack_block({block.begin, block.end}, summary.dsack && block == blocks.front(), pass);
+  for (const wire::SackBlock& block : valid)
+    sack_block({block.begin, block.end}, summary.dsack && block == blocks.front(), pass);
   summary.reordering_sacked = pass.take_reordering(highest_sacked_);
 
   if (ack > first()->range.begin) {

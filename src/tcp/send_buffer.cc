@@ -11,12 +11,14 @@
 namespace tapir::tcp {
 namespace {
 
-// Bytes of chunks of one size kept for reuse, as FramePool keeps of each class. Without the limit one burst would hold its
-// memory for ever.
+// Bytes of chunks of one size kept for reuse, as FramePool keeps of each class. Without the limit one burst
+// would hold its memory for ever.
 constexpr std::size_t kFreeBytesMax = std::size_t{1} << 20;
 
 constexpr std::size_t memory_of(std::size_t room) { return sizeof(Chunk) + room; }
-constexpr std::size_t class_of(std::size_t room) { return room == kChunkBytes ? 0 : room == kSmallChunkBytes ? 1 : 2; }
+constexpr std::size_t class_of(std::size_t room) {
+  return room == kChunkBytes ? 0 : room == kSmallChunkBytes ? 1 : 2;
+}
 
 }  // namespace
 
@@ -119,7 +121,8 @@ std::size_t SendBuffer::append(Bytes bytes, ChunkPool& pool, Loan* loan) {
 }
 
 bool SendBuffer::append_borrowed(Bytes bytes, ChunkPool& pool, Loan& loan) {
-  const bool goes_on = back_ != nullptr && back_->loan == &loan && back_->bytes + back_->capacity == bytes.data();
+  const bool goes_on =
+      back_ != nullptr && back_->loan == &loan && back_->bytes + back_->capacity == bytes.data();
   if (!goes_on) {
     if (bytes.size() < kLoanMin) return false;
     Chunk* chunk = pool.borrow(bytes.data(), loan);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The bytes from snd.una to write_seq, in pooled chunks that exist only while they hold bytes; or borrowed, where they are.
+// The bytes from snd.una to write_seq, in pooled chunks that exist only while they hold bytes; or borrowed,
+// where they are.
 //
 //        snd.una                    snd.nxt              write_seq
 //           | sent, unacknowledged     | not yet sent        |
@@ -21,15 +22,16 @@ namespace tapir::tcp {
 
 // Bytes of payload per chunk: one 64 KiB super-segment is then five spans at most.
 inline constexpr std::size_t kChunkBytes = 16384;
-// The first chunk of a buffer that begins with a small write: ten thousand short answers must not hold 16 KiB each.
+// The first chunk of a buffer that begins with a small write: ten thousand short answers must not hold 16 KiB
+// each.
 inline constexpr std::size_t kSmallChunkBytes = 1024;
 
 struct Chunk {
   Chunk* next = nullptr;
-  std::uint32_t capacity = 0;          // bytes it holds once another follows
-  std::uint32_t room = 0;              // kChunkBytes or kSmallChunkBytes, behind it; 0: it points at borrowed bytes
-  const std::uint8_t* bytes = nullptr; // `capacity` of them
-  Loan* loan = nullptr;                // of borrowed bytes
+  std::uint32_t capacity = 0;  // bytes it holds once another follows
+  std::uint32_t room = 0;      // kChunkBytes or kSmallChunkBytes, behind it; 0: it points at borrowed bytes
+  const std::uint8_t* bytes = nullptr;  // `capacity` of them
+  Loan* loan = nullptr;                 // of borrowed bytes
 };
 
 // Chunks of all connections of a stack; last freed, first reused. Charges the budget for what is in use.
@@ -52,7 +54,7 @@ class ChunkPool {
   Chunk* take(std::size_t room);
 
   MemoryBudget& budget_;
-  std::array<Chunk*, 3> free_{};       // large, small, borrowing
+  std::array<Chunk*, 3> free_{};  // large, small, borrowing
   std::array<std::size_t, 3> free_count_{};
   std::size_t in_use_ = 0;
   std::size_t bytes_in_use_ = 0;
@@ -74,12 +76,13 @@ class SendBuffer {
   std::size_t size() const { return end_ - begin_; }
   bool empty() const { return begin_ == end_; }
 
-  // Copies (the one copy) as much of `bytes` as memory allows; returns how many bytes. With a loan it points at them instead, when
-  // they are kLoanMin or more, or go on where the last ones that it points at ended.
+  // Copies (the one copy) as much of `bytes` as memory allows; returns how many bytes. With a loan it points
+  // at them instead, when they are kLoanMin or more, or go on where the last ones that it points at ended.
   std::size_t append(Bytes bytes, ChunkPool& pool, Loan* loan = nullptr);
   // Drops the bytes before `seq`; frees chunks no longer needed.
   void acknowledge(SeqNum seq, ChunkPool& pool);
-  // Adds [range) to the frame's payload as spans; stops when the frame has no more span slots; returns bytes added.
+  // Adds [range) to the frame's payload as spans; stops when the frame has no more span slots; returns bytes
+  // added.
   std::size_t collect(SeqRange range, OutgoingFrame& out) const;
   void release_all(ChunkPool& pool);
 
@@ -89,12 +92,12 @@ class SendBuffer {
 
   SeqNum begin_;
   SeqNum end_;
-  std::uint32_t front_offset_ = 0;     // of begin_ in the first chunk
-  std::uint32_t back_filled_ = 0;      // bytes used of the last chunk
+  std::uint32_t front_offset_ = 0;  // of begin_ in the first chunk
+  std::uint32_t back_filled_ = 0;   // bytes used of the last chunk
   Chunk* front_ = nullptr;
   Chunk* back_ = nullptr;
-  mutable Chunk* cursor_ = nullptr;    // where the last collect() ended: makes sending in order O(1)
-  mutable SeqNum cursor_seq_;          // stream position of cursor_'s first byte
+  mutable Chunk* cursor_ = nullptr;  // where the last collect() ended: makes sending in order O(1)
+  mutable SeqNum cursor_seq_;        // stream position of cursor_'s first byte
 };
 
 }  // namespace tapir::tcp

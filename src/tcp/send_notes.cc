@@ -9,8 +9,10 @@ SendNote* SendNotes::append(SendNotePool& pool) {
   if (full()) return nullptr;
   const Handle<SendNote> handle = pool.emplace();
   if (!handle) return nullptr;
-  if (notes_tail_ == 0) notes_head_ = handle.index + 1;
-  else pool.at(notes_tail_ - 1)->next = handle.index + 1;
+  if (notes_tail_ == 0)
+    notes_head_ = handle.index + 1;
+  else
+    pool.at(notes_tail_ - 1)->next = handle.index + 1;
   notes_tail_ = handle.index + 1;
   ++count_;
   return pool.get(handle);
@@ -60,8 +62,10 @@ SendNote* SendNotes::push_report(SendNotePool& pool) {
   if (full()) return nullptr;
   const Handle<SendNote> handle = pool.emplace();
   if (!handle) return nullptr;
-  if (reports_tail_ == 0) reports_head_ = handle.index + 1;
-  else pool.at(reports_tail_ - 1)->next = handle.index + 1;
+  if (reports_tail_ == 0)
+    reports_head_ = handle.index + 1;
+  else
+    pool.at(reports_tail_ - 1)->next = handle.index + 1;
   reports_tail_ = handle.index + 1;
   ++count_;
   return pool.get(handle);
@@ -79,7 +83,8 @@ void SendNotes::report_zero_copy(std::uint32_t id, Instant now, SendNotePool& po
   if (SendNote* entry = push_report(pool)) entry->report = {SendReport::Kind::kZeroCopy, id, id, 0, now};
 }
 
-void SendNotes::report_time(const SendNote& note, SendReport::Kind kind, std::uint32_t bytes, Instant now, SendNotePool& pool) {
+void SendNotes::report_time(const SendNote& note, SendReport::Kind kind, std::uint32_t bytes, Instant now,
+                            SendNotePool& pool) {
   const std::uint32_t key = counts_ ? note.end - 1 - base_ : 0;
   if (SendNote* entry = push_report(pool)) entry->report = {kind, 0, key, bytes, now};
 }
@@ -89,7 +94,8 @@ bool SendNotes::on_sent(SeqNum begin, SeqNum end, Instant now, SendNotePool& poo
   for (std::uint32_t at = notes_head_; at != 0; at = pool.at(at - 1)->next) {
     SendNote& note = *pool.at(at - 1);
     if (note.zero_copy || !(note.end > begin && note.end <= end)) continue;
-    if ((note.stages & kStageScheduled) != 0) report_time(note, SendReport::Kind::kScheduled, end - begin, now, pool);
+    if ((note.stages & kStageScheduled) != 0)
+      report_time(note, SendReport::Kind::kScheduled, end - begin, now, pool);
     if ((note.stages & kStageSent) != 0) report_time(note, SendReport::Kind::kSent, end - begin, now, pool);
     told = told || (note.stages & (kStageScheduled | kStageSent)) != 0;
     note.stages = static_cast<std::uint8_t>(note.stages & kStageAcked);
@@ -103,9 +109,12 @@ bool SendNotes::on_acked(SeqNum una, Instant now, SendNotePool& pool) {
     const SendNote note = *pool.at(notes_head_ - 1);
     if (note.end > una || note.open) break;
     pop_note(pool);
-    if (note.zero_copy) report_zero_copy(note.id, now, pool);
-    else if ((note.stages & kStageAcked) != 0) report_time(note, SendReport::Kind::kAcked, 0, now, pool);
-    else continue;
+    if (note.zero_copy)
+      report_zero_copy(note.id, now, pool);
+    else if ((note.stages & kStageAcked) != 0)
+      report_time(note, SendReport::Kind::kAcked, 0, now, pool);
+    else
+      continue;
     told = true;
   }
   return told;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Records that own disjoint ranges of sequence space, in its order: an AVL tree through the records themselves.
-// Nothing is allocated, nothing recurses, and no peer can make it worse than O(log n): its shape is no function of luck.
+// Records that own disjoint ranges of sequence space, in its order: an AVL tree through the records
+// themselves. Nothing is allocated, nothing recurses, and no peer can make it worse than O(log n): its shape
+// is no function of luck.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +10,8 @@
 
 namespace tapir::tcp {
 
-// Node has: SeqRange range; Node *tree_left, *tree_right, *tree_parent; std::uint32_t tree_height. A node's range may
-// change while it is in the tree as long as the order does not. All ranges lie within 2^31.
+// Node has: SeqRange range; Node *tree_left, *tree_right, *tree_parent; std::uint32_t tree_height. A node's
+// range may change while it is in the tree as long as the order does not. All ranges lie within 2^31.
 template <typename Node>
 class SeqTree {
  public:

@@ -14,9 +14,9 @@ namespace tapir::tcp {
 //   ------|----------------|----------------|------
 //     acked   in flight        may be sent     not yet
 struct SendSequence {
-  SeqNum una;                    // oldest not acknowledged
-  SeqNum nxt;                    // next to send
-  SeqNum wl1;                    // segment that last moved the window
+  SeqNum una;  // oldest not acknowledged
+  SeqNum nxt;  // next to send
+  SeqNum wl1;  // segment that last moved the window
   SeqNum iss;
   SeqNum sml;                    // end of the last segment sent that was not full (Minshall's Nagle)
   SeqNum pushed;                 // stream position of the last PSH asked for
@@ -34,14 +34,14 @@ struct SendSequence {
 //         received since     offered
 //         the last ACK
 struct ReceiveSequence {
-  SeqNum nxt;                    // next expected
-  SeqNum wup;                    // nxt when the window was last offered
+  SeqNum nxt;  // next expected
+  SeqNum wup;  // nxt when the window was last offered
   SeqNum irs;
-  SeqNum copied;                 // next byte the program will read
-  std::uint32_t wnd = 0;         // bytes offered from wup on
-  std::uint32_t ssthresh = 0;    // how much to offer at most for now (Linux: rcv_ssthresh)
+  SeqNum copied;               // next byte the program will read
+  std::uint32_t wnd = 0;       // bytes offered from wup on
+  std::uint32_t ssthresh = 0;  // how much to offer at most for now (Linux: rcv_ssthresh)
   std::uint32_t window_clamp = 0;
-  std::uint16_t advmss = 536;    // what our SYN said; once established less the timestamps of each segment
+  std::uint16_t advmss = 536;  // what our SYN said; once established less the timestamps of each segment
   std::uint8_t wscale = 0;
 };
 

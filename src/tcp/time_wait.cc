@@ -13,15 +13,17 @@ using trace::DropReason;
 
 namespace {
 
-// Records that a FIN-WAIT-2 passes at most on the way to its place; beyond, it waits as long as its neighbour. Bounds the work that
-// peers with ever different round trips could make.
+// Records that a FIN-WAIT-2 passes at most on the way to its place; beyond, it waits as long as its
+// neighbour. Bounds the work that peers with ever different round trips could make.
 constexpr int kPlaceSearchMax = 64;
 // Linux: tw_kill = timeout <= 4 s, counted apart.
 constexpr Duration kShortTimeout = 4s;
 
 std::uint32_t seconds(Instant now) { return static_cast<std::uint32_t>(to_nsec(now) / 1'000'000'000); }
 // Rounded up: a deadline in these is never early.
-std::uint32_t milliseconds_up(Instant t) { return static_cast<std::uint32_t>((to_nsec(t) + 999'999) / 1'000'000); }
+std::uint32_t milliseconds_up(Instant t) {
+  return static_cast<std::uint32_t>((to_nsec(t) + 999'999) / 1'000'000);
+}
 
 }  // namespace
 
@@ -59,9 +61,11 @@ TimeWait TimeWait::of(const Remains& remains, Instant now) {
   return record;
 }
 
-TimeWait* TimeWaitTable::add(const TimeWait& remains, Duration timeout, const Knobs& knobs, trace::Counters& counters, Instant now) {
+TimeWait* TimeWaitTable::add(const TimeWait& remains, Duration timeout, const Knobs& knobs,
+                             trace::Counters& counters, Instant now) {
   Handle<TimeWait> handle;
-  if (records_.size() < static_cast<std::uint32_t>(std::max(knobs.tcp_max_tw_buckets, 0))) handle = records_.emplace(remains);
+  if (records_.size() < static_cast<std::uint32_t>(std::max(knobs.tcp_max_tw_buckets, 0)))
+    handle = records_.emplace(remains);
   if (!handle) {
     counters.add(Counter::kTcpExtTCPTimeWaitOverflow);
     return nullptr;
@@ -78,8 +82,10 @@ void TimeWaitTable::erase(TimeWait& record) {
 
 void TimeWaitTable::schedule(TimeWait& record, Duration timeout, Instant now) {
   record.deadline_ms = milliseconds_up(later(now, timeout));
-  if (timeout <= kShortTimeout) record.flags |= TimeWait::kShort;
-  else record.flags = static_cast<std::uint8_t>(record.flags & ~TimeWait::kShort);
+  if (timeout <= kShortTimeout)
+    record.flags |= TimeWait::kShort;
+  else
+    record.flags = static_cast<std::uint8_t>(record.flags & ~TimeWait::kShort);
   link(record);
 }
 
@@ -109,8 +115,8 @@ void TimeWaitTable::unlink(TimeWait& record) {
   record.prev = record.next = 0;
 }
 
-TimeWaitTable::Verdict TimeWaitTable::on_segment(TimeWait& record, const wire::TcpSegment& segment, const Knobs& knobs,
-                                                 trace::Counters& counters, Instant now) {
+TimeWaitTable::Verdict TimeWaitTable::on_segment(TimeWait& record, const wire::TcpSegment& segment,
+                                                 const Knobs& knobs, trace::Counters& counters, Instant now) {
   using Kind = Verdict::Kind;
   const SeqNum rcv_nxt = record.rcv_nxt;
   const bool rst = segment.has(wire::kRst);
@@ -132,13 +138,15 @@ TimeWaitTable::Verdict TimeWaitTable::on_segment(TimeWait& record, const wire::T
 
   if (record.has(TimeWait::kFinWait2)) {
     if (old || !in_window({segment.seq, segment.end()}, rcv_nxt, record.rcv_wnd))
-      return answer(Counter::kTcpExtTCPACKSkippedFinWait2, old ? DropReason::kTcpRfc7323Paws : DropReason::kTcpInvalidSequence);
+      return answer(Counter::kTcpExtTCPACKSkippedFinWait2,
+                    old ? DropReason::kTcpRfc7323Paws : DropReason::kTcpInvalidSequence);
     if (rst) return {Kind::kEnd, DropReason::kTcpReset};
     if (segment.has(wire::kSyn) && segment.seq >= rcv_nxt) return {Kind::kReset, DropReason::kTcpInvalidSyn};
     if (!segment.has(wire::kAck) || segment.end() <= rcv_nxt || segment.sequence_length() == 0)
       return {Kind::kDrop, DropReason::kTcpTimeWait};
     // Nobody is there to read: data is refused (RFC 9293 §3.10.7.4 leaves it to us; Linux resets).
-    if (!segment.has(wire::kFin) || segment.end() != rcv_nxt + 1) return {Kind::kReset, DropReason::kTcpAbortOnData};
+    if (!segment.has(wire::kFin) || segment.end() != rcv_nxt + 1)
+      return {Kind::kReset, DropReason::kTcpAbortOnData};
     unlink(record);
     record.flags = static_cast<std::uint8_t>(record.flags & ~TimeWait::kFinWait2);
     record.rcv_nxt = segment.end();
@@ -148,7 +156,8 @@ TimeWaitTable::Verdict TimeWaitTable::on_segment(TimeWait& record, const wire::T
     return {Kind::kAck, DropReason::kNone};
   }
 
-  // Exactly at the edge: a bare ACK, or a RST (RFC 1337: TIME-WAIT assassination, allowed unless tcp_rfc1337).
+  // Exactly at the edge: a bare ACK, or a RST (RFC 1337: TIME-WAIT assassination, allowed unless
+  // tcp_rfc1337).
   if (!old && segment.seq == rcv_nxt && (segment.sequence_length() == 0 || rst)) {
     if (rst) {
       if (knobs.tcp_rfc1337 == 0) return {Kind::kEnd, DropReason::kTcpReset};
@@ -160,9 +169,11 @@ TimeWaitTable::Verdict TimeWaitTable::on_segment(TimeWait& record, const wire::T
     return {Kind::kDrop, DropReason::kTcpTimeWait};
   }
 
-  // A new connection, if it is surely no old duplicate: a later sequence number, or a later timestamp (RFC 6191).
+  // A new connection, if it is surely no old duplicate: a later sequence number, or a later timestamp (RFC
+  // 6191).
   if (segment.has(wire::kSyn) && !rst && !segment.has(wire::kAck) && !old &&
-      (segment.seq > rcv_nxt || (stamped && static_cast<std::int32_t>(record.ts_recent - segment.options.timestamps->value) < 0)))
+      (segment.seq > rcv_nxt ||
+       (stamped && static_cast<std::int32_t>(record.ts_recent - segment.options.timestamps->value) < 0)))
     return {Kind::kNewSyn, DropReason::kNone};
 
   if (old) counters.add(Counter::kTcpExtPAWSTimewait);
@@ -172,12 +183,16 @@ TimeWaitTable::Verdict TimeWaitTable::on_segment(TimeWait& record, const wire::T
     unlink(record);
     schedule(record, kTimeWaitLength, now);
   }
-  return answer(Counter::kTcpExtTCPACKSkippedTimeWait, old ? DropReason::kTcpRfc7323TwPaws : DropReason::kTcpTimeWait);
+  return answer(Counter::kTcpExtTCPACKSkippedTimeWait,
+                old ? DropReason::kTcpRfc7323TwPaws : DropReason::kTcpTimeWait);
 }
 
 bool TimeWaitTable::may_reuse(const TimeWait& record, const Knobs& knobs, Instant now) const {
-  if (knobs.tcp_tw_reuse == 0 || record.has(TimeWait::kFinWait2) || !record.has(TimeWait::kTimestamps)) return false;
-  if (knobs.tcp_tw_reuse == 2 && !record.tuple().local.address.is_loopback() && !record.tuple().remote.address.is_loopback()) return false;
+  if (knobs.tcp_tw_reuse == 0 || record.has(TimeWait::kFinWait2) || !record.has(TimeWait::kTimestamps))
+    return false;
+  if (knobs.tcp_tw_reuse == 2 && !record.tuple().local.address.is_loopback() &&
+      !record.tuple().remote.address.is_loopback())
+    return false;
   // The peer's timestamps must have moved since, whatever its clock.
   const std::uint32_t ready = record.entered_ms + static_cast<std::uint32_t>(knobs.tcp_tw_reuse_delay);
   return static_cast<std::int32_t>(ready - timestamp_clock(now)) < 0;

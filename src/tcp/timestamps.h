@@ -13,8 +13,8 @@ namespace tapir::tcp {
 inline constexpr std::uint16_t kTimestampBytes = 12;
 
 struct Timestamps {
-  std::uint32_t offset = 0;      // added to our millisecond clock on the wire
-  std::uint32_t recent = 0;      // TS.Recent (RFC 7323 §4.3)
+  std::uint32_t offset = 0;  // added to our millisecond clock on the wire
+  std::uint32_t recent = 0;  // TS.Recent (RFC 7323 §4.3)
   StampS recent_at;
   SeqNum last_ack_sent;
 };

@@ -13,9 +13,9 @@ enum Touched : std::uint8_t {
   kTouchedReadable = 1,
   kTouchedWritable = 2,
   kTouchedError = 4,
-  kTouchedHangUp = 8,      // both directions are over
-  kTouchedAccepted = 16,   // on a listener: a connection is ready
-  kTouchedPeerFin = 32,    // no more data will come
+  kTouchedHangUp = 8,     // both directions are over
+  kTouchedAccepted = 16,  // on a listener: a connection is ready
+  kTouchedPeerFin = 32,   // no more data will come
   kTouchedConnected = 64,
   kTouchedUrgent = 128,
 };
@@ -24,8 +24,8 @@ struct TouchedTag;
 struct TouchedLink : ListLink<TouchedTag> {
   explicit TouchedLink(bool is_listener_in) : is_listener(is_listener_in) {}
 
-  const bool is_listener;            // else a connection
-  std::uint8_t touched_events = 0;   // Touched bits since it was last asked for
+  const bool is_listener;           // else a connection
+  std::uint8_t touched_events = 0;  // Touched bits since it was last asked for
 };
 using TouchedList = IntrusiveList<TouchedLink, TouchedTag>;
 

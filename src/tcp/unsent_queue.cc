@@ -12,8 +12,10 @@ UnsentRecord* UnsentQueue::push_back(SeqNum begin, UnsentPool& pool) {
   if (!handle) return nullptr;
   UnsentRecord& record = *pool.get(handle);
   record.begin = record.end = begin;
-  if (tail_ == 0) head_ = handle.index + 1;
-  else pool.at(tail_ - 1)->next = handle.index + 1;
+  if (tail_ == 0)
+    head_ = handle.index + 1;
+  else
+    pool.at(tail_ - 1)->next = handle.index + 1;
   tail_ = handle.index + 1;
   ++count_;
   return &record;
@@ -35,8 +37,10 @@ void UnsentQueue::pop_back(UnsentPool& pool) {
   for (std::uint32_t at = head_; at != tail_; at = pool.at(at - 1)->next) before = at;
   pool.erase(*pool.at(tail_ - 1));
   tail_ = before;
-  if (before == 0) head_ = 0;
-  else pool.at(before - 1)->next = 0;
+  if (before == 0)
+    head_ = 0;
+  else
+    pool.at(before - 1)->next = 0;
   --count_;
 }
 

@@ -20,8 +20,12 @@ const Name& name_of(Counter counter) { return kNames[static_cast<std::size_t>(co
 }  // namespace
 
 std::string_view to_string(Counter counter) { return name_of(counter).full; }
-std::string_view group_of(Counter counter) { return name_of(counter).full.substr(0, name_of(counter).group_length); }
-std::string_view field_of(Counter counter) { return name_of(counter).full.substr(name_of(counter).group_length); }
+std::string_view group_of(Counter counter) {
+  return name_of(counter).full.substr(0, name_of(counter).group_length);
+}
+std::string_view field_of(Counter counter) {
+  return name_of(counter).full.substr(name_of(counter).group_length);
+}
 
 std::optional<Counter> counter_by_name(std::string_view name) {
   for (std::size_t i = 0; i < kCounters; ++i)

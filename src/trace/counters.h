@@ -12,7 +12,8 @@
 
 namespace tapir::trace {
 
-// kTcpExtListenOverflows is the field ListenOverflows of the group TcpExt, which nstat prints as TcpExtListenOverflows.
+// kTcpExtListenOverflows is the field ListenOverflows of the group TcpExt, which nstat prints as
+// TcpExtListenOverflows.
 enum class Counter : std::uint16_t {
 #define TAPIR_COUNTER(group, field) k##group##field,
 #include "trace/counter_list.def"

@@ -5,9 +5,11 @@ namespace tapir::trace {
 
 std::string_view to_string(DropReason reason) {
   switch (reason) {
-    case DropReason::kNone: return "NONE";
+    case DropReason::kNone:
+      return "NONE";
 #define TAPIR_DROP_REASON(enumerator, name, why) \
-  case DropReason::enumerator: return name;
+  case DropReason::enumerator:                   \
+    return name;
 #include "trace/drop_reason_list.def"
 #undef TAPIR_DROP_REASON
   }
@@ -16,9 +18,11 @@ std::string_view to_string(DropReason reason) {
 
 std::string_view explain(DropReason reason) {
   switch (reason) {
-    case DropReason::kNone: return "not dropped";
+    case DropReason::kNone:
+      return "not dropped";
 #define TAPIR_DROP_REASON(enumerator, name, why) \
-  case DropReason::enumerator: return why;
+  case DropReason::enumerator:                   \
+    return why;
 #include "trace/drop_reason_list.def"
 #undef TAPIR_DROP_REASON
   }

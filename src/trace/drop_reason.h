@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Why a packet went no further. Every drop has exactly one reason, is counted under it, and is traced with it.
+// Why a packet went no further. Every drop has exactly one reason, is counted under it, and is traced with
+// it.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +9,8 @@
 
 namespace tapir::trace {
 
-// kTcpOldData is Linux's SKB_DROP_REASON_TCP_OLD_DATA, and so on: see drop_reason_list.def for what each means.
+// kTcpOldData is Linux's SKB_DROP_REASON_TCP_OLD_DATA, and so on: see drop_reason_list.def for what each
+// means.
 enum class DropReason : std::uint8_t {
   kNone,  // not dropped
 #define TAPIR_DROP_REASON(enumerator, name, why) enumerator,

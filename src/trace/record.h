@@ -10,7 +10,16 @@
 namespace tapir::trace {
 
 // Event ids are declared by each room in its events.h, from the room's base on.
-enum class EventBase : std::uint16_t { kFrame = 0x0100, kLink = 0x0200, kIp = 0x0300, kUdp = 0x0400, kTcp = 0x0500, kStack = 0x0600, kSocket = 0x0700, kRaw = 0x0800 };
+enum class EventBase : std::uint16_t {
+  kFrame = 0x0100,
+  kLink = 0x0200,
+  kIp = 0x0300,
+  kUdp = 0x0400,
+  kTcp = 0x0500,
+  kStack = 0x0600,
+  kSocket = 0x0700,
+  kRaw = 0x0800
+};
 
 // Who it is about: an opaque id ({kind, index, generation} packed by the owner); 0 is "the stack".
 using Subject = std::uint64_t;
@@ -39,8 +48,8 @@ class Tracer {
   bool on() const { return probe_ != nullptr; }
 
   template <typename Event>
-  void emit(Instant now, Event event, Subject subject, std::uint64_t a = 0, std::uint64_t b = 0, std::uint64_t c = 0,
-            std::uint64_t d = 0) {
+  void emit(Instant now, Event event, Subject subject, std::uint64_t a = 0, std::uint64_t b = 0,
+            std::uint64_t c = 0, std::uint64_t d = 0) {
     if (probe_ != nullptr) [[unlikely]]
       probe_->on_record({now, static_cast<std::uint16_t>(event), 0, 0, subject, {a, b, c, d}});
   }

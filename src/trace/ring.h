@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The last records of a stack, kept for whoever asks: a probe that costs a copy of 64 bytes and never allocates.
+// The last records of a stack, kept for whoever asks: a probe that costs a copy of 64 bytes and never
+// allocates.
 #pragma once
 
 #include <array>

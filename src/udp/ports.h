@@ -11,8 +11,8 @@
 #include "base/siphash.h"
 #include "base/slab.h"
 #include "base/time.h"
-#include "frame/frame.h"
 #include "frame/error_queue.h"
+#include "frame/frame.h"
 #include "frame/frame_pool.h"
 #include "frame/outgoing_frame.h"
 #include "inet/delivery_error.h"
@@ -78,7 +78,7 @@ class DatagramPort {
   bool path_mtu_discovery = true;  // false (IP_PMTUDISC_DONT): "fragmentation needed" is no error
   bool receive_shut = false;       // shutdown(SHUT_RD)
   std::size_t receive_buffer = kReceiveBufferDefault;  // SO_RCVBUF as Linux counts: true size
-  GroupMemberships groups;         // IP_ADD_MEMBERSHIP …
+  GroupMemberships groups;                             // IP_ADD_MEMBERSHIP …
 
   const Endpoint& local() const { return tuple_.local; }
   // Port 0: not connected.
@@ -98,8 +98,8 @@ class DatagramPort {
 
   // The first datagram, without taking it.
   std::optional<Received> peek() const;
-  // The datagram that byte `offset` of all that waits is in, and `offset` becomes that of the datagram's: SO_PEEK_OFF's place. An empty
-  // one has its place once (Linux: __skb_try_recv_from_queue).
+  // The datagram that byte `offset` of all that waits is in, and `offset` becomes that of the datagram's:
+  // SO_PEEK_OFF's place. An empty one has its place once (Linux: __skb_try_recv_from_queue).
   std::optional<Received> peek_at(std::size_t& offset);
 
   // The pending error (SO_ERROR), taken.

@@ -19,7 +19,8 @@ constexpr std::size_t kTargetIp = 24;
 
 std::optional<ArpPacket> parse_arp(Bytes bytes) {
   if (bytes.size() < kArpLength) return std::nullopt;
-  if (load_be<std::uint16_t>(bytes, 0) != kHardwareEthernet || load_be<std::uint16_t>(bytes, 2) != kEtherTypeIpv4)
+  if (load_be<std::uint16_t>(bytes, 0) != kHardwareEthernet ||
+      load_be<std::uint16_t>(bytes, 2) != kEtherTypeIpv4)
     return std::nullopt;
   if (bytes[4] != 6 || bytes[5] != 4) return std::nullopt;
   ArpPacket packet;

@@ -28,8 +28,9 @@ T load(const std::uint8_t* at) {
   return value;
 }
 
-// Sum in machine order of `size` bytes, a last odd one padded with zero behind; copies them to `dst` when kCopy.
-// `start` is a sum to go on with, congruent modulo 0xffff as every 64-bit sum with end-around carry is.
+// Sum in machine order of `size` bytes, a last odd one padded with zero behind; copies them to `dst` when
+// kCopy. `start` is a sum to go on with, congruent modulo 0xffff as every 64-bit sum with end-around carry
+// is.
 template <bool kCopy>
 std::uint64_t sum_words(const std::uint8_t* src, std::size_t size, std::uint8_t* dst, std::uint64_t start) {
   std::uint64_t a = start;
@@ -47,7 +48,8 @@ std::uint64_t sum_words(const std::uint8_t* src, std::size_t size, std::uint8_t*
     src += 16;
     size -= 16;
   }
-  // Loads of fixed size: the headers of every packet end here, and a memcpy of any length would cost more than the sum.
+  // Loads of fixed size: the headers of every packet end here, and a memcpy of any length would cost more
+  // than the sum.
   const auto take = [&]<typename T>(T) {
     const T piece = load<T>(src);
     if constexpr (kCopy) {
@@ -72,7 +74,8 @@ std::uint64_t sum_words(const std::uint8_t* src, std::size_t size, std::uint8_t*
 
 // 64 bytes a turn: each 32-bit half is added to a 64-bit lane, which cannot overflow in 2^32 turns.
 template <bool kCopy>
-__attribute__((target("avx2"))) std::uint64_t sum_vector(const std::uint8_t* src, std::size_t size, std::uint8_t* dst) {
+__attribute__((target("avx2"))) std::uint64_t sum_vector(const std::uint8_t* src, std::size_t size,
+                                                         std::uint8_t* dst) {
   const __m256i low_halves = _mm256_set1_epi64x(0xffffffff);
   __m256i a = _mm256_setzero_si256();
   __m256i b = _mm256_setzero_si256();
@@ -96,7 +99,8 @@ __attribute__((target("avx2"))) std::uint64_t sum_vector(const std::uint8_t* src
   std::uint64_t lanes[4];
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes),
                       _mm256_add_epi64(_mm256_add_epi64(a, b), _mm256_add_epi64(c, d)));
-  const std::uint64_t sum = add_with_carry(add_with_carry(lanes[0], lanes[1]), add_with_carry(lanes[2], lanes[3]));
+  const std::uint64_t sum =
+      add_with_carry(add_with_carry(lanes[0], lanes[1]), add_with_carry(lanes[2], lanes[3]));
   return sum_words<kCopy>(src, size, dst, sum);
 }
 
@@ -139,7 +143,8 @@ std::uint16_t copy_and_checksum(MutableBytes dst, Bytes src) {
   return accumulator.sum();
 }
 
-ChecksumAccumulator pseudo_header(const IpAddress& src, const IpAddress& dst, IpProtocol protocol, std::size_t length) {
+ChecksumAccumulator pseudo_header(const IpAddress& src, const IpAddress& dst, IpProtocol protocol,
+                                  std::size_t length) {
   ChecksumAccumulator accumulator;
   if (src.is_v4()) {
     accumulator.add_be32(src.v4_bits());
@@ -153,23 +158,27 @@ ChecksumAccumulator pseudo_header(const IpAddress& src, const IpAddress& dst, Ip
   return accumulator;
 }
 
-std::uint16_t pseudo_header_sum(const IpAddress& src, const IpAddress& dst, IpProtocol protocol, std::size_t length) {
+std::uint16_t pseudo_header_sum(const IpAddress& src, const IpAddress& dst, IpProtocol protocol,
+                                std::size_t length) {
   return pseudo_header(src, dst, protocol, length).sum();
 }
 
-std::uint16_t transport_checksum(const IpAddress& src, const IpAddress& dst, IpProtocol protocol, Bytes segment) {
+std::uint16_t transport_checksum(const IpAddress& src, const IpAddress& dst, IpProtocol protocol,
+                                 Bytes segment) {
   ChecksumAccumulator accumulator = pseudo_header(src, dst, protocol, segment.size());
   accumulator.add(segment);
   return accumulator.finish();
 }
 
 std::uint16_t update_checksum16(std::uint16_t checksum, std::uint16_t from, std::uint16_t to) {
-  const std::uint32_t sum = static_cast<std::uint16_t>(~checksum) + static_cast<std::uint32_t>(static_cast<std::uint16_t>(~from)) + to;
+  const std::uint32_t sum = static_cast<std::uint16_t>(~checksum) +
+                            static_cast<std::uint32_t>(static_cast<std::uint16_t>(~from)) + to;
   return static_cast<std::uint16_t>(~fold_checksum(sum));
 }
 
 std::uint16_t update_checksum32(std::uint16_t checksum, std::uint32_t from, std::uint32_t to) {
-  checksum = update_checksum16(checksum, static_cast<std::uint16_t>(from >> 16), static_cast<std::uint16_t>(to >> 16));
+  checksum = update_checksum16(checksum, static_cast<std::uint16_t>(from >> 16),
+                               static_cast<std::uint16_t>(to >> 16));
   return update_checksum16(checksum, static_cast<std::uint16_t>(from), static_cast<std::uint16_t>(to));
 }
 

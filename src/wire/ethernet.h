@@ -26,9 +26,14 @@ std::string to_string(const MacAddress& mac);
 // Six groups of one or two hex digits parted by ':'; nothing when the text is something else.
 std::optional<MacAddress> parse_mac(std::string_view text);
 
-// The group address that carries an IPv4 multicast group (RFC 1112 §6.4), of the group's 32 bits in host order.
+// The group address that carries an IPv4 multicast group (RFC 1112 §6.4), of the group's 32 bits in host
+// order.
 constexpr MacAddress multicast_mac_v4(std::uint32_t group) {
-  return {0x01, 0x00, 0x5e, static_cast<std::uint8_t>(group >> 16 & 0x7f), static_cast<std::uint8_t>(group >> 8),
+  return {0x01,
+          0x00,
+          0x5e,
+          static_cast<std::uint8_t>(group >> 16 & 0x7f),
+          static_cast<std::uint8_t>(group >> 8),
           static_cast<std::uint8_t>(group)};
 }
 

@@ -12,9 +12,21 @@
 namespace tapir::wire {
 
 enum class IcmpType : std::uint8_t {
-  kEchoReply = 0, kUnreachable = 3, kSourceQuench = 4, kRedirect = 5, kEcho = 8, kRouterAdvertisement = 9,
-  kRouterSolicitation = 10, kTimeExceeded = 11, kParameterProblem = 12, kTimestamp = 13, kTimestampReply = 14,
-  kInfoRequest = 15, kInfoReply = 16, kAddressMask = 17, kAddressMaskReply = 18,
+  kEchoReply = 0,
+  kUnreachable = 3,
+  kSourceQuench = 4,
+  kRedirect = 5,
+  kEcho = 8,
+  kRouterAdvertisement = 9,
+  kRouterSolicitation = 10,
+  kTimeExceeded = 11,
+  kParameterProblem = 12,
+  kTimestamp = 13,
+  kTimestampReply = 14,
+  kInfoRequest = 15,
+  kInfoReply = 16,
+  kAddressMask = 17,
+  kAddressMaskReply = 18,
 };
 
 // Codes of kUnreachable.
@@ -45,11 +57,11 @@ inline constexpr std::size_t kIcmpHeaderLength = 8;
 
 // The 8-byte header every type shares, and what follows it. What the second word means depends on the type.
 struct IcmpMessage {
-  IcmpType type = IcmpType::kEcho;   // as received it may be any value
+  IcmpType type = IcmpType::kEcho;  // as received it may be any value
   std::uint8_t code = 0;
-  std::uint16_t checksum = 0;        // as received; emit leaves computing it to seal_icmp
-  std::uint32_t rest = 0;            // the second word, host order
-  Bytes payload;                     // an echo's data, or the packet an error quotes; points into the parsed bytes
+  std::uint16_t checksum = 0;  // as received; emit leaves computing it to seal_icmp
+  std::uint32_t rest = 0;      // the second word, host order
+  Bytes payload;               // an echo's data, or the packet an error quotes; points into the parsed bytes
 
   // Echo, timestamp, information, mask.
   std::uint16_t id() const { return static_cast<std::uint16_t>(rest >> 16); }
@@ -71,10 +83,11 @@ struct IcmpMessage {
   static IcmpMessage redirect(std::uint8_t code, const IpAddress& gateway);
 };
 
-// The message in `bytes` (an IP packet's payload); nothing when it is shorter than 8 bytes. The checksum is checked by
-// internet_checksum(bytes) == 0.
+// The message in `bytes` (an IP packet's payload); nothing when it is shorter than 8 bytes. The checksum is
+// checked by internet_checksum(bytes) == 0.
 std::optional<IcmpMessage> parse_icmp(Bytes bytes);
-// Writes the 8-byte header with the checksum left 0, and returns 8. The payload is the caller's to put behind it.
+// Writes the 8-byte header with the checksum left 0, and returns 8. The payload is the caller's to put behind
+// it.
 std::size_t emit_icmp(const IcmpMessage& message, MutableBytes out);
 // Sums `message` (header and payload, contiguous) into its checksum field.
 void seal_icmp(MutableBytes message);

@@ -42,7 +42,9 @@ std::optional<Ipv4Header> parse_ipv4(Bytes packet) {
 
 bool verify_ipv4_checksum(Bytes header) { return internet_checksum(header) == 0; }
 
-std::size_t ipv4_header_length(const Ipv4Header& header) { return kIpv4HeaderMin + (header.options.size() + 3) / 4 * 4; }
+std::size_t ipv4_header_length(const Ipv4Header& header) {
+  return kIpv4HeaderMin + (header.options.size() + 3) / 4 * 4;
+}
 
 std::size_t emit_ipv4(const Ipv4Header& header, MutableBytes out) {
   const std::size_t length = ipv4_header_length(header);
@@ -51,7 +53,8 @@ std::size_t emit_ipv4(const Ipv4Header& header, MutableBytes out) {
   out[1] = header.tos;
   store_be<std::uint16_t>(out, 2, header.total_length);
   store_be<std::uint16_t>(out, 4, header.id);
-  const unsigned fragment = (header.reserved_flag ? kReservedFlag : 0U) | (header.dont_fragment ? kDontFragment : 0U) |
+  const unsigned fragment = (header.reserved_flag ? kReservedFlag : 0U) |
+                            (header.dont_fragment ? kDontFragment : 0U) |
                             (header.more_fragments ? kMoreFragments : 0U) | header.fragment_offset / 8U;
   store_be<std::uint16_t>(out, 6, static_cast<std::uint16_t>(fragment));
   out[8] = header.ttl;
@@ -59,7 +62,8 @@ std::size_t emit_ipv4(const Ipv4Header& header, MutableBytes out) {
   store_be<std::uint32_t>(out, 12, header.src.v4_bits());
   store_be<std::uint32_t>(out, 16, header.dst.v4_bits());
   const auto options = out.subspan(kIpv4HeaderMin, length - kIpv4HeaderMin);
-  std::fill(std::copy(header.options.begin(), header.options.end(), options.begin()), options.end(), std::uint8_t{0});
+  std::fill(std::copy(header.options.begin(), header.options.end(), options.begin()), options.end(),
+            std::uint8_t{0});
   refresh_ipv4_checksum(out.first(length));
   return length;
 }

@@ -19,7 +19,8 @@ struct FlagLetter {
 constexpr FlagLetter kFlagLetters[] = {{kSyn, 'S'}, {kFin, 'F'}, {kRst, 'R'}, {kPsh, 'P'}, {kEce, 'E'},
                                        {kCwr, 'W'}, {kAe, 'A'},  {kUrg, 'U'}, {kAck, '.'}};
 
-// --- writing --------------------------------------------------------------------------------------------------------
+// --- writing
+// --------------------------------------------------------------------------------------------------------
 
 std::string hex(Bytes bytes) {
   static constexpr char kDigits[] = "0123456789abcdef";
@@ -79,7 +80,8 @@ std::string option_text(const TcpOptionItem& item, const SegmentTextBases& bases
     case kTcpOptionFastOpen:
       return with_hex("FO", item.data);
     case kTcpOptionExperimental:
-      if (size >= 2 && load_be<std::uint16_t>(item.data, 0) == kFastOpenExperiment) return with_hex("FOEXP", item.data.subspan(2));
+      if (size >= 2 && load_be<std::uint16_t>(item.data, 0) == kFastOpenExperiment)
+        return with_hex("FOEXP", item.data.subspan(2));
       break;
     default:
       break;
@@ -87,8 +89,8 @@ std::string option_text(const TcpOptionItem& item, const SegmentTextBases& bases
   return with_hex("kind " + std::to_string(item.kind), item.data);
 }
 
-// --- reading --------------------------------------------------------------------------------------------------------
-
+// --- reading
+// --------------------------------------------------------------------------------------------------------
 
 // A cursor over the text; every take_* skips spaces first and takes nothing when it answers no.
 class TextCursor {
@@ -197,7 +199,9 @@ Verdict fits(bool added) {
 Verdict read_hex(TextCursor& cursor, std::string_view name, HexBytes& out) {
   const std::string_view word = cursor.take_any_word();
   const auto bytes = parse_hex(word);
-  if (!bytes) return std::unexpected(std::string(name) + ": '" + std::string(word) + "' is not an even number of hex digits (at most 80)");
+  if (!bytes)
+    return std::unexpected(std::string(name) + ": '" + std::string(word) +
+                           "' is not an even number of hex digits (at most 80)");
   out = *bytes;
   return {};
 }
@@ -247,11 +251,13 @@ Verdict read_named_option(std::string_view name, TextCursor& cursor, TcpOptionWr
   }
   if (name == "md5") {
     if (auto read = read_hex(cursor, name, bytes); !read) return read;
-    return bytes.size == 16 ? fits(out.md5(bytes.bytes())) : std::unexpected(std::string("md5 wants a digest of 16 bytes"));
+    return bytes.size == 16 ? fits(out.md5(bytes.bytes()))
+                            : std::unexpected(std::string("md5 wants a digest of 16 bytes"));
   }
   if (name == "kind") {
     const auto kind = cursor.take_number<std::uint8_t>();
-    if (!kind || *kind == kTcpOptionEol || *kind == kTcpOptionNop) return expected_but("a number from 2 to 255 after kind", cursor);
+    if (!kind || *kind == kTcpOptionEol || *kind == kTcpOptionNop)
+      return expected_but("a number from 2 to 255 after kind", cursor);
     if (auto read = read_hex(cursor, name, bytes); !read) return read;
     return fits(out.add(*kind, bytes.bytes()));
   }
@@ -274,7 +280,8 @@ Verdict read_sequence(TextCursor& cursor, SegmentText& out) {
   const auto length = cursor.take_number<std::uint32_t>();
   if (!length || !cursor.take(')')) return expected_but("a length in parentheses", cursor);
   if (*seq + *length != *end)
-    return std::unexpected("inconsistent segment " + std::to_string(*seq) + ':' + std::to_string(*end) + '(' + std::to_string(*length) + ')');
+    return std::unexpected("inconsistent segment " + std::to_string(*seq) + ':' + std::to_string(*end) + '(' +
+                           std::to_string(*length) + ')');
   out.seq = *seq;
   out.end = *end;
   out.length = *length;
@@ -335,8 +342,8 @@ std::string format_tcp_options(Bytes option_bytes, const SegmentTextBases& bases
 std::string format_segment(const TcpSegment& segment, const SegmentTextBases& bases, bool window) {
   const std::uint32_t seq = segment.seq - bases.seq;
   const auto length = static_cast<std::uint32_t>(segment.payload.size());
-  std::string text = format_tcp_flags(segment.flags) + ' ' + std::to_string(seq) + ':' + std::to_string(seq + length) + '(' +
-                     std::to_string(length) + ')';
+  std::string text = format_tcp_flags(segment.flags) + ' ' + std::to_string(seq) + ':' +
+                     std::to_string(seq + length) + '(' + std::to_string(length) + ')';
   if (segment.has(kAck)) text += " ack " + std::to_string(segment.ack - bases.ack);
   if (window) text += " win " + std::to_string(segment.window);
   if (segment.has(kUrg) || segment.urgent != 0) text += " urg " + std::to_string(segment.urgent);

@@ -9,15 +9,18 @@ namespace {
 
 constexpr std::size_t round_up_4(std::size_t n) { return (n + 3) / 4 * 4; }
 
-// Linux writes timestamps behind two NOPs so that the values are aligned; receivers test for exactly this word.
-constexpr std::uint32_t kAlignedTimestamps = kTcpOptionNop << 24 | kTcpOptionNop << 16 | kTcpOptionTimestamps << 8 | 10;
+// Linux writes timestamps behind two NOPs so that the values are aligned; receivers test for exactly this
+// word.
+constexpr std::uint32_t kAlignedTimestamps =
+    kTcpOptionNop << 24 | kTcpOptionNop << 16 | kTcpOptionTimestamps << 8 | 10;
 constexpr std::size_t kAlignedTimestampsLength = 12;
 
 std::size_t fast_open_length(const FastOpenOption& option) {
   return static_cast<std::size_t>(option.experimental ? 4 : 2) + option.length;
 }
 
-// Linux's tcp_parse_fastopen_option: of several the last counts, and a cookie of a wrong size is as good as none; an odd one says nothing.
+// Linux's tcp_parse_fastopen_option: of several the last counts, and a cookie of a wrong size is as good as
+// none; an odd one says nothing.
 void take_fast_open(Bytes cookie, bool experimental, TcpOptions& options) {
   if (cookie.size() % 2 != 0) return;
   options.fast_open.reset();
@@ -31,7 +34,8 @@ void take_fast_open(Bytes cookie, bool experimental, TcpOptions& options) {
 void take_syn_option(const TcpOptionItem& item, TcpOptions& options) {
   switch (item.kind) {
     case kTcpOptionMss:
-      if (item.data.size() == 2 && load_be<std::uint16_t>(item.data, 0) != 0) options.mss = load_be<std::uint16_t>(item.data, 0);
+      if (item.data.size() == 2 && load_be<std::uint16_t>(item.data, 0) != 0)
+        options.mss = load_be<std::uint16_t>(item.data, 0);
       break;
     case kTcpOptionWindowScale:
       if (item.data.size() == 1) options.window_scale = std::min(item.data[0], kWindowScaleMax);
@@ -55,13 +59,15 @@ void take_option(const TcpOptionItem& item, TcpOptions& options) {
   switch (item.kind) {
     case kTcpOptionTimestamps:
       if (item.data.size() == 8)
-        options.timestamps = TcpTimestamps{load_be<std::uint32_t>(item.data, 0), load_be<std::uint32_t>(item.data, 4)};
+        options.timestamps =
+            TcpTimestamps{load_be<std::uint32_t>(item.data, 0), load_be<std::uint32_t>(item.data, 4)};
       break;
     case kTcpOptionSack:
       if (item.data.size() < 8 || item.data.size() % 8 != 0) break;
       options.sack_count = static_cast<std::uint8_t>(std::min(item.data.size() / 8, kSackBlocksMax));
       for (std::size_t i = 0; i < options.sack_count; ++i)
-        options.sack[i] = {SeqNum(load_be<std::uint32_t>(item.data, i * 8)), SeqNum(load_be<std::uint32_t>(item.data, i * 8 + 4))};
+        options.sack[i] = {SeqNum(load_be<std::uint32_t>(item.data, i * 8)),
+                           SeqNum(load_be<std::uint32_t>(item.data, i * 8 + 4))};
       break;
     case kTcpOptionMd5:
       if (item.data.size() == 16) std::copy_n(item.data.begin(), 16, options.md5.emplace().begin());
@@ -118,8 +124,10 @@ void emit_fast_open(const FastOpenOption& option, Cursor& cursor) {
 TcpOptions parse_tcp_options(Bytes option_bytes, bool syn) {
   TcpOptions options;
   // Nearly every segment of a connection has just these (Linux's tcp_parse_aligned_timestamp).
-  if (option_bytes.size() == kAlignedTimestampsLength && load_be<std::uint32_t>(option_bytes, 0) == kAlignedTimestamps) {
-    options.timestamps = TcpTimestamps{load_be<std::uint32_t>(option_bytes, 4), load_be<std::uint32_t>(option_bytes, 8)};
+  if (option_bytes.size() == kAlignedTimestampsLength &&
+      load_be<std::uint32_t>(option_bytes, 0) == kAlignedTimestamps) {
+    options.timestamps =
+        TcpTimestamps{load_be<std::uint32_t>(option_bytes, 4), load_be<std::uint32_t>(option_bytes, 8)};
     return options;
   }
   TcpOptionReader reader(option_bytes);
@@ -151,7 +159,9 @@ std::size_t emit_tcp_options(const TcpOptions& options, bool syn, MutableBytes o
     cursor.quad(kTcpOptionNop, kTcpOptionNop, kTcpOptionMd5, 18);
     cursor.bytes(*options.md5);
   }
-  if (syn && options.mss) cursor.quad(kTcpOptionMss, 4, static_cast<std::uint8_t>(*options.mss >> 8), static_cast<std::uint8_t>(*options.mss));
+  if (syn && options.mss)
+    cursor.quad(kTcpOptionMss, 4, static_cast<std::uint8_t>(*options.mss >> 8),
+                static_cast<std::uint8_t>(*options.mss));
   const bool announce_sack = syn && options.sack_permitted;
   if (options.timestamps) {
     // SACK-permitted takes the place of the two NOPs.
@@ -164,9 +174,11 @@ std::size_t emit_tcp_options(const TcpOptions& options, bool syn, MutableBytes o
   } else if (announce_sack) {
     cursor.quad(kTcpOptionNop, kTcpOptionNop, kTcpOptionSackPermitted, 2);
   }
-  if (syn && options.window_scale) cursor.quad(kTcpOptionNop, kTcpOptionWindowScale, 3, *options.window_scale);
+  if (syn && options.window_scale)
+    cursor.quad(kTcpOptionNop, kTcpOptionWindowScale, 3, *options.window_scale);
   if (options.sack_count != 0) {
-    cursor.quad(kTcpOptionNop, kTcpOptionNop, kTcpOptionSack, static_cast<std::uint8_t>(2 + 8 * options.sack_count));
+    cursor.quad(kTcpOptionNop, kTcpOptionNop, kTcpOptionSack,
+                static_cast<std::uint8_t>(2 + 8 * options.sack_count));
     for (std::size_t i = 0; i < options.sack_count; ++i) {
       cursor.word(options.sack[i].begin.value());
       cursor.word(options.sack[i].end.value());
@@ -219,7 +231,9 @@ bool TcpOptionWriter::mss(std::uint16_t value) {
   return add(kTcpOptionMss, data);
 }
 
-bool TcpOptionWriter::window_scale(std::uint8_t shift) { return add(kTcpOptionWindowScale, Bytes{&shift, 1}); }
+bool TcpOptionWriter::window_scale(std::uint8_t shift) {
+  return add(kTcpOptionWindowScale, Bytes{&shift, 1});
+}
 
 bool TcpOptionWriter::timestamps(const TcpTimestamps& timestamps) {
   std::array<std::uint8_t, 8> data;

@@ -13,7 +13,8 @@ void emit_fixed(const TcpSegment& segment, std::size_t header_length, MutableByt
   store_be<std::uint16_t>(out, 2, segment.dst_port);
   store_be<std::uint32_t>(out, kTcpSeqOffset, segment.seq.value());
   store_be<std::uint32_t>(out, kTcpAckOffset, segment.ack.value());
-  const unsigned word = static_cast<unsigned>(header_length / 4) << 12 | (segment.reserved & 7U) << 9 | (segment.flags & 0x1ffU);
+  const unsigned word = static_cast<unsigned>(header_length / 4) << 12 | (segment.reserved & 7U) << 9 |
+                        (segment.flags & 0x1ffU);
   store_be<std::uint16_t>(out, kTcpDataOffsetOffset, static_cast<std::uint16_t>(word));
   store_be<std::uint16_t>(out, kTcpWindowOffset, segment.window);
   store_be<std::uint16_t>(out, kTcpChecksumOffset, 0);
@@ -39,14 +40,16 @@ std::optional<TcpSegment> parse_tcp(Bytes bytes) {
   segment.checksum = load_be<std::uint16_t>(bytes, kTcpChecksumOffset);
   segment.urgent = load_be<std::uint16_t>(bytes, kTcpUrgentOffset);
   segment.option_bytes = bytes.subspan(kTcpHeaderMin, header_length - kTcpHeaderMin);
-  if (!segment.option_bytes.empty()) segment.options = parse_tcp_options(segment.option_bytes, segment.has(kSyn));
+  if (!segment.option_bytes.empty())
+    segment.options = parse_tcp_options(segment.option_bytes, segment.has(kSyn));
   segment.payload = bytes.subspan(header_length);
   return segment;
 }
 
 std::size_t emit_tcp(const TcpSegment& segment, MutableBytes out) {
   TAPIR_INVARIANT(out.size() >= kTcpHeaderMin, "a TCP header fits");
-  const std::size_t length = kTcpHeaderMin + emit_tcp_options(segment.options, segment.has(kSyn), out.subspan(kTcpHeaderMin));
+  const std::size_t length =
+      kTcpHeaderMin + emit_tcp_options(segment.options, segment.has(kSyn), out.subspan(kTcpHeaderMin));
   emit_fixed(segment, length, out);
   return length;
 }
@@ -55,7 +58,8 @@ std::size_t emit_tcp_raw(const TcpSegment& segment, Bytes option_bytes, MutableB
   const std::size_t length = kTcpHeaderMin + (option_bytes.size() + 3) / 4 * 4;
   TAPIR_INVARIANT(length <= kTcpHeaderMax && length <= out.size(), "a TCP header fits");
   const auto options = out.subspan(kTcpHeaderMin, length - kTcpHeaderMin);
-  std::fill(std::copy(option_bytes.begin(), option_bytes.end(), options.begin()), options.end(), kTcpOptionEol);
+  std::fill(std::copy(option_bytes.begin(), option_bytes.end(), options.begin()), options.end(),
+            kTcpOptionEol);
   emit_fixed(segment, length, out);
   return length;
 }

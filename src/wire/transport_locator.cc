@@ -36,7 +36,9 @@ bool locate_in_v4(Bytes packet, TransportLocation& where) {
   const std::size_t header_length = static_cast<std::size_t>(packet[0] & 15) * 4;
   const std::size_t total_length = load_be<std::uint16_t>(packet, 2);
   const bool fragment = (load_be<std::uint16_t>(packet, 6) & kIpv4FragmentMask) != 0;
-  if (header_length < kIpv4HeaderMin || fragment || total_length < header_length || total_length > packet.size()) return false;
+  if (header_length < kIpv4HeaderMin || fragment || total_length < header_length ||
+      total_length > packet.size())
+    return false;
   where.v4 = true;
   where.protocol = static_cast<IpProtocol>(packet[9]);
   where.transport = where.network + header_length;
@@ -68,7 +70,8 @@ std::optional<TransportLocation> locate_transport(Bytes frame, std::size_t netwo
   where.network = *network;
   const Bytes packet = frame.subspan(*network);
   const unsigned version = packet[0] >> 4;
-  if (version == 4 ? !locate_in_v4(packet, where) : version != 6 || !locate_in_v6(packet, where)) return std::nullopt;
+  if (version == 4 ? !locate_in_v4(packet, where) : version != 6 || !locate_in_v6(packet, where))
+    return std::nullopt;
   const std::size_t left = where.end - where.transport;
   if (where.protocol == IpProtocol::kUdp) {
     if (left < kUdpHeaderLength) return std::nullopt;
@@ -76,7 +79,8 @@ std::optional<TransportLocation> locate_transport(Bytes frame, std::size_t netwo
     return where;
   }
   if (where.protocol != IpProtocol::kTcp || left < kTcpHeaderMin) return std::nullopt;
-  const std::size_t header_length = static_cast<std::size_t>(frame[where.transport + kTcpDataOffsetOffset] >> 4) * 4;
+  const std::size_t header_length =
+      static_cast<std::size_t>(frame[where.transport + kTcpDataOffsetOffset] >> 4) * 4;
   if (header_length < kTcpHeaderMin || header_length > left) return std::nullopt;
   where.payload = where.transport + header_length;
   return where;

@@ -15,7 +15,8 @@ std::optional<VlanTag> parse_vlan(Bytes bytes) {
 }
 
 std::size_t emit_vlan(const VlanTag& tag, MutableBytes out) {
-  const unsigned control = (tag.priority & 7U) << 13 | (tag.drop_eligible ? 0x1000U : 0U) | (tag.id & 0x0fffU);
+  const unsigned control =
+      (tag.priority & 7U) << 13 | (tag.drop_eligible ? 0x1000U : 0U) | (tag.id & 0x0fffU);
   store_be<std::uint16_t>(out, 0, static_cast<std::uint16_t>(control));
   store_be<std::uint16_t>(out, 2, tag.ethertype);
   return kVlanTagLength;

@@ -11,8 +11,12 @@ namespace tapir::wire {
 namespace {
 
 // virtio 1.0 fixed little-endian, whatever the machine.
-std::uint16_t load_le16(Bytes bytes, std::size_t at) { return std::byteswap(load_be<std::uint16_t>(bytes, at)); }
-void store_le16(MutableBytes bytes, std::size_t at, std::uint16_t value) { store_be<std::uint16_t>(bytes, at, std::byteswap(value)); }
+std::uint16_t load_le16(Bytes bytes, std::size_t at) {
+  return std::byteswap(load_be<std::uint16_t>(bytes, at));
+}
+void store_le16(MutableBytes bytes, std::size_t at, std::uint16_t value) {
+  store_be<std::uint16_t>(bytes, at, std::byteswap(value));
+}
 
 // Does the frame hold what `gso` says?
 bool is_of_type(VnetGso gso, const TransportLocation& where) {
@@ -47,7 +51,8 @@ std::expected<VnetGso, VnetFault> gso_of(std::uint8_t type) {
   return std::unexpected(VnetFault::kUnknownGso);
 }
 
-std::expected<void, VnetFault> judge_checksum(const VnetHeader& header, Bytes frame, const std::optional<TransportLocation>& where,
+std::expected<void, VnetFault> judge_checksum(const VnetHeader& header, Bytes frame,
+                                              const std::optional<TransportLocation>& where,
                                               VnetVerdict& verdict) {
   if ((header.flags & kVnetNeedsChecksum) == 0) {
     if ((header.flags & kVnetDataValid) != 0) verdict.checksum = VnetChecksum::kVerified;
@@ -56,7 +61,8 @@ std::expected<void, VnetFault> judge_checksum(const VnetHeader& header, Bytes fr
   const std::size_t start = header.checksum_start;
   const std::size_t field = start + header.checksum_offset;
   if (start >= frame.size() || field + 2 > frame.size()) return std::unexpected(VnetFault::kChecksumOutside);
-  // Partial means "the sender is on this machine, the bytes are trusted": only where it is the packet's own checksum.
+  // Partial means "the sender is on this machine, the bytes are trusted": only where it is the packet's own
+  // checksum.
   const bool own = where && start == where->transport && field == where->checksum_field();
   verdict.checksum = own ? VnetChecksum::kPartial : VnetChecksum::kElsewhere;
   verdict.checksum_start = start;
@@ -64,7 +70,9 @@ std::expected<void, VnetFault> judge_checksum(const VnetHeader& header, Bytes fr
   return {};
 }
 
-std::expected<void, VnetFault> judge_gso(const VnetHeader& header, const std::optional<TransportLocation>& where, VnetVerdict& verdict) {
+std::expected<void, VnetFault> judge_gso(const VnetHeader& header,
+                                         const std::optional<TransportLocation>& where,
+                                         VnetVerdict& verdict) {
   const auto gso = gso_of(header.gso_type);
   if (!gso) return std::unexpected(gso.error());
   if (*gso == VnetGso::kNone) return {};
@@ -75,7 +83,8 @@ std::expected<void, VnetFault> judge_gso(const VnetHeader& header, const std::op
   const std::size_t payload = where->end - where->payload;
   // One segment is no super-segment.
   if (payload <= header.gso_size) return {};
-  if ((payload + header.gso_size - 1) / header.gso_size > kVnetSegmentsMax) return std::unexpected(VnetFault::kGsoTooManySegments);
+  if ((payload + header.gso_size - 1) / header.gso_size > kVnetSegmentsMax)
+    return std::unexpected(VnetFault::kGsoTooManySegments);
   verdict.gso = *gso;
   verdict.gso_size = header.gso_size;
   verdict.ecn = (header.gso_type & kVnetGsoEcn) != 0;
@@ -111,7 +120,8 @@ std::size_t emit_vnet(const VnetHeader& header, std::size_t size, MutableBytes o
   return size;
 }
 
-std::expected<VnetVerdict, VnetFault> validate_vnet(const VnetHeader& header, Bytes frame, std::size_t network_offset) {
+std::expected<VnetVerdict, VnetFault> validate_vnet(const VnetHeader& header, Bytes frame,
+                                                    std::size_t network_offset) {
   VnetVerdict verdict;
   // The frequent case: nothing is claimed that the frame must bear out.
   if ((header.flags & kVnetNeedsChecksum) == 0 && header.gso_type == kVnetGsoNone) {
@@ -120,7 +130,8 @@ std::expected<VnetVerdict, VnetFault> validate_vnet(const VnetHeader& header, By
   }
   if (header.header_length > frame.size()) return std::unexpected(VnetFault::kHeaderLengthOutside);
   const auto where = locate_transport(frame, network_offset);
-  if (auto judged = judge_checksum(header, frame, where, verdict); !judged) return std::unexpected(judged.error());
+  if (auto judged = judge_checksum(header, frame, where, verdict); !judged)
+    return std::unexpected(judged.error());
   if (auto judged = judge_gso(header, where, verdict); !judged) return std::unexpected(judged.error());
   return verdict;
 }

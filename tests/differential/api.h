@@ -69,10 +69,11 @@ std::unique_ptr<Api> make_tapir(const Place& place, bool privileged);
 // The kernel's setting of this name ("net.core.rmem_max"), "" when it has none.
 std::string kernel_setting(const std::string& name);
 
-// Moves this process to a fresh network namespace with loopback up, and reno as congestion control. False: not allowed, or no such thing
-// here; `why` says what.
+// Moves this process to a fresh network namespace with loopback up, and reno as congestion control. False:
+// not allowed, or no such thing here; `why` says what.
 bool enter_fresh_namespace(std::string& why);
-// Gives up every capability of this process, or takes all it may have again: the kernel asks for effective ones alone.
+// Gives up every capability of this process, or takes all it may have again: the kernel asks for effective
+// ones alone.
 bool use_privileges(bool use);
 
 }  // namespace tapir::differential

@@ -79,7 +79,8 @@ int run_random(const Arguments& arguments) {
       continue;
     }
     ++different;
-    std::printf("DIFFERENT seed %lu (%zu calls of %zu)\n%s", seed, small.size(), script.size(), told->c_str());
+    std::printf("DIFFERENT seed %lu (%zu calls of %zu)\n%s", seed, small.size(), script.size(),
+                told->c_str());
     if (different >= 12) break;
   }
   std::printf("%lu sequences from seed %lu, %d different\n", arguments.count, arguments.seed, different);

@@ -45,9 +45,10 @@ Script calls(bool datagram) {
   for (const long flags :
        {0L, n(MSG_DONTWAIT), n(MSG_MORE), n(MSG_OOB), n(MSG_EOR), n(MSG_DONTROUTE), n(MSG_PEEK)})
     add(Call::kSend, 100, flags);
-  // Flags that mean nothing to a sender, or to anybody; and what asks for more than the socket was set up for.
-  for (const long flags : {n(MSG_PROXY), n(MSG_CONFIRM), n(MSG_WAITALL), n(MSG_ERRQUEUE), n(MSG_ZEROCOPY), 0x800000L, 0x40000L,
-                           n(MSG_DONTWAIT | MSG_EOR | MSG_MORE)})
+  // Flags that mean nothing to a sender, or to anybody; and what asks for more than the socket was set up
+  // for.
+  for (const long flags : {n(MSG_PROXY), n(MSG_CONFIRM), n(MSG_WAITALL), n(MSG_ERRQUEUE), n(MSG_ZEROCOPY),
+                           0x800000L, 0x40000L, n(MSG_DONTWAIT | MSG_EOR | MSG_MORE)})
     add(Call::kSend, 50, flags);
   add(Call::kSend, 0, MSG_OOB);
   add(Call::kSend, 0, MSG_MORE);
@@ -71,11 +72,13 @@ Script calls(bool datagram) {
     add(Call::kReceive, 15, flags);
     add(Call::kReceiveMsg, 15, flags, 100);
   }
-  for (const long flags : {n(MSG_CONFIRM), n(MSG_DONTROUTE), n(MSG_CTRUNC), n(MSG_EOR), n(MSG_NOSIGNAL), n(MSG_CMSG_CLOEXEC),
-                           n(MSG_WAITFORONE), 0x800000L, n(MSG_PEEK | MSG_WAITALL), n(MSG_OOB | MSG_PEEK), n(MSG_OOB | MSG_TRUNC),
-                           n(MSG_ERRQUEUE | MSG_PEEK), n(MSG_ERRQUEUE | MSG_OOB), n(MSG_TRUNC | MSG_WAITALL)})
+  for (const long flags : {n(MSG_CONFIRM), n(MSG_DONTROUTE), n(MSG_CTRUNC), n(MSG_EOR), n(MSG_NOSIGNAL),
+                           n(MSG_CMSG_CLOEXEC), n(MSG_WAITFORONE), 0x800000L, n(MSG_PEEK | MSG_WAITALL),
+                           n(MSG_OOB | MSG_PEEK), n(MSG_OOB | MSG_TRUNC), n(MSG_ERRQUEUE | MSG_PEEK),
+                           n(MSG_ERRQUEUE | MSG_OOB), n(MSG_TRUNC | MSG_WAITALL)})
     add(Call::kReceive, 5, flags);
-  for (const long flags : {n(MSG_PEEK), n(MSG_TRUNC), n(MSG_OOB), n(MSG_ERRQUEUE)}) add(Call::kReceive, 0, flags);
+  for (const long flags : {n(MSG_PEEK), n(MSG_TRUNC), n(MSG_OOB), n(MSG_ERRQUEUE)})
+    add(Call::kReceive, 0, flags);
   for (const long room : {1L, 15L, 16L, 17L, 20L, 24L, 40L}) add(Call::kReceiveMsg, 15, 0, room);
   add(Call::kReceive, 0, 0);
   add(Call::kReceive, 4, 0);
@@ -161,20 +164,32 @@ Script watched(long events) {
 // SO_PEEK_OFF: what each look sees, and where it leaves the place.
 Script peeking(long offset, long peer) {
   const Op get{Call::kGet, 0, SOL_SOCKET, SO_PEEK_OFF, n(Shape::kExact)};
-  return {{Call::kSetInt, 0, SOL_SOCKET, SO_PEEK_OFF, offset}, {Call::kReceiveMsg, 0, 4, MSG_PEEK, 0}, get,
-          {Call::kReceive, 0, 4, MSG_PEEK},                    {Call::kReceive, 0, 3, 0},        get,
-          {Call::kReceive, 0, 4, MSG_PEEK},                    {Call::kSend, static_cast<int>(peer), 9, 0},
-          {Call::kReceive, 0, 100, MSG_PEEK},                  {Call::kReceive, 0, 2, MSG_PEEK | MSG_TRUNC},
-          get,                                                 {Call::kReceive, 0, 100, MSG_PEEK},
-          {Call::kReceive, 0, 100, 0},                         get,
-          {Call::kReceive, 0, 100, MSG_PEEK},                  {Call::kReceive, 0, 100, 0}};
+  return {{Call::kSetInt, 0, SOL_SOCKET, SO_PEEK_OFF, offset},
+          {Call::kReceiveMsg, 0, 4, MSG_PEEK, 0},
+          get,
+          {Call::kReceive, 0, 4, MSG_PEEK},
+          {Call::kReceive, 0, 3, 0},
+          get,
+          {Call::kReceive, 0, 4, MSG_PEEK},
+          {Call::kSend, static_cast<int>(peer), 9, 0},
+          {Call::kReceive, 0, 100, MSG_PEEK},
+          {Call::kReceive, 0, 2, MSG_PEEK | MSG_TRUNC},
+          get,
+          {Call::kReceive, 0, 100, MSG_PEEK},
+          {Call::kReceive, 0, 100, 0},
+          get,
+          {Call::kReceive, 0, 100, MSG_PEEK},
+          {Call::kReceive, 0, 100, 0}};
 }
 
-// SO_TIMESTAMP and its kin: which message comes with the data, how long it is, and what of it a small buffer gets.
+// SO_TIMESTAMP and its kin: which message comes with the data, how long it is, and what of it a small buffer
+// gets.
 Script stamped(long name, long other, long peer) {
   constexpr long kArrivals = 24;  // SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE
   Script out = {{Call::kSetInt, 0, SOL_SOCKET, name, name == SO_TIMESTAMPING || name == 65 ? kArrivals : 1}};
-  if (other != 0) out.push_back({Call::kSetInt, 0, SOL_SOCKET, other, other == SO_TIMESTAMPING || other == 65 ? kArrivals : 1});
+  if (other != 0)
+    out.push_back(
+        {Call::kSetInt, 0, SOL_SOCKET, other, other == SO_TIMESTAMPING || other == 65 ? kArrivals : 1});
   for (const long room : {180L, 20L, 0L}) {
     out.push_back({Call::kSend, static_cast<int>(peer), 9, 0});
     out.push_back({Call::kReceiveMsg, 0, 50, 0, room});
@@ -252,10 +267,17 @@ void add_options(Builder& builder) {
 
 // What arrives, looked at in all ways.
 void add_arrivals(Builder& builder) {
-  constexpr long kStamps[] = {SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TIMESTAMPING, 63, 64, 65};  // the last three: SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW, SO_TIMESTAMPING_NEW
+  constexpr long kStamps[] = {
+      SO_TIMESTAMP,
+      SO_TIMESTAMPNS,
+      SO_TIMESTAMPING,
+      63,
+      64,
+      65};  // the last three: SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW, SO_TIMESTAMPING_NEW
   for (const SocketState& state : socket_states()) {
     const std::string_view name = state.name;
-    const bool stream = name == "with-data" || name == "with-two-writes" || name == "connected" || name == "peer-shut-after-data";
+    const bool stream = name == "with-data" || name == "with-two-writes" || name == "connected" ||
+                        name == "peer-shut-after-data";
     const bool datagrams = name == "udp-with-datagram" || name == "udp-with-three";
     if (!stream && !datagrams) continue;
     const long peer = stream ? 2 : 1;
@@ -265,13 +287,15 @@ void add_arrivals(Builder& builder) {
       builder.add(std::string(name) + "/" + how, std::move(script));
     };
     // 6: all that is left fits, of a datagram that would not have; 10: an empty one.
-    for (const long offset : {-1L, 0L, 1L, 5L, 6L, 10L, 12L, 1000L}) add("peek-offset " + std::to_string(offset), peeking(offset, peer));
+    for (const long offset : {-1L, 0L, 1L, 5L, 6L, 10L, 12L, 1000L})
+      add("peek-offset " + std::to_string(offset), peeking(offset, peer));
     // What came before it was asked for has a time if any program of the machine had asked.
     if (name == "peer-shut-after-data") continue;
     for (const long stamp : kStamps) {
       add("stamp " + std::to_string(stamp), stamped(stamp, 0, peer));
       for (const long other : kStamps)
-        if (other != stamp) add("stamp " + std::to_string(stamp) + " " + std::to_string(other), stamped(stamp, other, peer));
+        if (other != stamp)
+          add("stamp " + std::to_string(stamp) + " " + std::to_string(other), stamped(stamp, other, peer));
     }
   }
 }
@@ -320,13 +344,20 @@ void add_conflicts(Builder& builder) {
 void add_blocking(Builder& builder) {
   const auto with = [](Call call, long a = 0, long b = 0, long c = 0) { return Op{call, 0, a, b, c}; };
   for (const SocketState& state : socket_states()) {
-    Script waits = {with(Call::kReceive, 15, 0),          with(Call::kReceive, 15, MSG_WAITALL),
-                    with(Call::kReceive, 15, MSG_PEEK),   with(Call::kReceive, 15, MSG_DONTWAIT),
-                    with(Call::kReceiveMsg, 15, 0, 100),  with(Call::kReadV, 3, 4),
-                    with(Call::kReceiveMany, 4, 12, 0),   with(Call::kReceiveMany, 4, 12, MSG_WAITFORONE),
-                    with(Call::kSend, 100, 0),            with(Call::kSend, 30'000, 0),
-                    with(Call::kSend, 30'000, MSG_DONTWAIT), with(Call::kWriteV, 3, 5),
-                    with(Call::kSendMany, 3, 7, 0),       with(Call::kAccept, 0, 5, n(Shape::kNullValue)),
+    Script waits = {with(Call::kReceive, 15, 0),
+                    with(Call::kReceive, 15, MSG_WAITALL),
+                    with(Call::kReceive, 15, MSG_PEEK),
+                    with(Call::kReceive, 15, MSG_DONTWAIT),
+                    with(Call::kReceiveMsg, 15, 0, 100),
+                    with(Call::kReadV, 3, 4),
+                    with(Call::kReceiveMany, 4, 12, 0),
+                    with(Call::kReceiveMany, 4, 12, MSG_WAITFORONE),
+                    with(Call::kSend, 100, 0),
+                    with(Call::kSend, 30'000, 0),
+                    with(Call::kSend, 30'000, MSG_DONTWAIT),
+                    with(Call::kWriteV, 3, 5),
+                    with(Call::kSendMany, 3, 7, 0),
+                    with(Call::kAccept, 0, 5, n(Shape::kNullValue)),
                     with(Call::kConnect, n(Address::kOwn), n(Port::kP0)),
                     with(Call::kConnect, n(Address::kOwn), n(Port::kP3))};
     for (const Op& call : waits) {

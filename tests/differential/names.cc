@@ -189,7 +189,8 @@ socklen_t example_value(int level, int name, unsigned char* value) {
 
 std::string control_value_text(const Place& place, int level, int type, const unsigned char* value,
                                std::size_t size) {
-  if (level == SOL_SOCKET && (type == SO_TIMESTAMP || type == SO_TIMESTAMPNS || type == SO_TIMESTAMPING || (type >= 63 && type <= 65)))
+  if (level == SOL_SOCKET && (type == SO_TIMESTAMP || type == SO_TIMESTAMPNS || type == SO_TIMESTAMPING ||
+                              (type >= 63 && type <= 65)))
     return " time";
   if (level == SOL_IP && type == IP_PKTINFO) {
     in_pktinfo info;
@@ -229,17 +230,18 @@ std::string poll_text(int events) {
 
 std::string text(const Op& op) {
   static constexpr const char* kCalls[] = {
-      "socket", "bind",     "listen", "accept",       "connect",     "send",       "sendto",     "sendmsg",
-      "writev", "sendmmsg", "recv",   "recvfrom",     "recvmsg",     "readv",      "recvmmsg",   "shutdown",
-      "close",  "dup",      "dup3",   "getsockname",  "getpeername", "setsockopt", "setsockopt", "timeout",
-      "timed",  "getsockopt", "ioctl",  "fcntl",    "poll",   "epoll_create", "epoll_ctl",   "epoll_wait", "pass", "sendmsg", "setsockopt"};
+      "socket",     "bind",         "listen",    "accept",     "connect",    "send",        "sendto",
+      "sendmsg",    "writev",       "sendmmsg",  "recv",       "recvfrom",   "recvmsg",     "readv",
+      "recvmmsg",   "shutdown",     "close",     "dup",        "dup3",       "getsockname", "getpeername",
+      "setsockopt", "setsockopt",   "timeout",   "timed",      "getsockopt", "ioctl",       "fcntl",
+      "poll",       "epoll_create", "epoll_ctl", "epoll_wait", "pass",       "sendmsg",     "setsockopt"};
   static constexpr const char* kAddressNames[kAddresses] = {
       "any",       "own",     "other",         "localhost",     "foreign",  "multicast",
       "broadcast", "class-e", "AF_UNSPEC:any", "AF_UNSPEC:own", "AF_INET6", "short",
       "tiny",      "long",    "null",          "zero-length"};
   static constexpr const char* kPortNames[kPorts] = {"0", "P0", "P1", "P2", "P3", "80"};
-  static constexpr const char* kShapes[] = {"exact",    "short",      "long",        "zero",
-                                            "negative", "null-value", "null-length", "byte", "roomy"};
+  static constexpr const char* kShapes[] = {"exact",      "short",       "long", "zero", "negative",
+                                            "null-value", "null-length", "byte", "roomy"};
   std::string out = std::string(kCalls[static_cast<int>(op.call)]) + "(#" + std::to_string(op.slot);
   const auto number = [&](long n) { out += ", " + std::to_string(n); };
   switch (op.call) {

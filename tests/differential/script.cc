@@ -478,7 +478,8 @@ std::string Machine::answer(const Op& op) {
       sockaddr_storage address;
       if (op.c != 0) {
         const sockaddr* pointer;
-        message.msg_namelen = make_address(static_cast<Address>(op.c / 16), static_cast<Port>(op.c % 16), address, pointer);
+        message.msg_namelen =
+            make_address(static_cast<Address>(op.c / 16), static_cast<Port>(op.c % 16), address, pointer);
         message.msg_name = &address;
       }
       ControlExample control;
@@ -491,7 +492,8 @@ std::string Machine::answer(const Op& op) {
     }
     case Call::kSetOptions: {
       const OptionsExample options = options_example(static_cast<int>(op.a));
-      return result_text(api_.setsockopt(s, SOL_IP, IP_OPTIONS, options.null ? nullptr : options.bytes.data(), options.size));
+      return result_text(api_.setsockopt(s, SOL_IP, IP_OPTIONS, options.null ? nullptr : options.bytes.data(),
+                                         options.size));
     }
     case Call::kPass:
       api_.pass(static_cast<int>(op.a));

@@ -46,7 +46,8 @@ enum class Call : unsigned char {
   kEpollCtl,     // slot = the set; a = operation, b = slot, c = events; d = 1: null event
   kEpollWait,    // slot = the set; a = most
   kPass,         // a = milliseconds
-  kSendControl,  // sendmsg: a = size, b = which control_example(), -1: none, c = as kSendTo's, 0: none; d = 1: an echo request
+  kSendControl,  // sendmsg: a = size, b = which control_example(), -1: none, c = as kSendTo's, 0: none; d =
+                 // 1: an echo request
   kSetOptions,   // IP_OPTIONS: a = which options_example()
 };
 
@@ -75,7 +76,17 @@ enum class Port : unsigned char { kZero, kP0, kP1, kP2, kP3, kPrivileged };
 inline constexpr int kPorts = 6;
 
 // How the memory of a value or an address is handed over.
-enum class Shape : unsigned char { kExact, kShort, kLong, kZero, kNegative, kNullValue, kNullLength, kByte, kRoomy };
+enum class Shape : unsigned char {
+  kExact,
+  kShort,
+  kLong,
+  kZero,
+  kNegative,
+  kNullValue,
+  kNullLength,
+  kByte,
+  kRoomy
+};
 
 // The time-out of calls that are to wait.
 inline constexpr long kBlockedMilliseconds = 15;

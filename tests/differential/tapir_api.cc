@@ -29,7 +29,8 @@ class SegmentProbe final : public trace::Probe {
   void on_record(const trace::Record& record) override {
     if (record.event != static_cast<std::uint16_t>(tcp::Event::kSegmentIn)) return;
     // A segment that ends a handshake is told of the half-open connection, and again of the connection.
-    const bool again = record.words == last_.words && record.time == last_.time && record.subject != last_.subject;
+    const bool again =
+        record.words == last_.words && record.time == last_.time && record.subject != last_.subject;
     last_ = record;
     if (again) return;
     const tcp::SegmentWords words{record.words[0], record.words[1], record.words[2], record.words[3]};
@@ -56,12 +57,13 @@ class Tapir final : public Api {
   Tapir(const Place& place, bool privileged)
       : probe_(place), stack_(config_of(privileged), now_), sockets_(stack_, 3, 1024) {
     stack_.tracer().attach(&probe_);
-    // Limits of buffers are the machine's, not Linux's own, and who may ping is the harness's choice: both get the same.
+    // Limits of buffers are the machine's, not Linux's own, and who may ping is the harness's choice: both
+    // get the same.
     static const std::array<std::pair<std::string, std::string>, 5> kLimits = [] {
       std::array<std::pair<std::string, std::string>, 5> limits;
       std::size_t i = 0;
-      for (const char* name :
-           {"net.core.rmem_max", "net.core.wmem_max", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem", "net.ipv4.ping_group_range"})
+      for (const char* name : {"net.core.rmem_max", "net.core.wmem_max", "net.ipv4.tcp_rmem",
+                               "net.ipv4.tcp_wmem", "net.ipv4.ping_group_range"})
         limits[i++] = {name, kernel_setting(name)};
       return limits;
     }();

@@ -35,7 +35,8 @@ bool one_more_unpushed(const std::string& one, const std::string& other) {
   std::set_difference(most.begin(), most.end(), fewer.begin(), fewer.end(), std::back_inserter(more));
   if (most.size() != fewer.size() + 1 || more.size() != 1) return false;
   const std::size_t space = more[0].find(' ');
-  return space != std::string::npos && more[0].find_first_not_of("0123456789", space + 1) == std::string::npos;
+  return space != std::string::npos &&
+         more[0].find_first_not_of("0123456789", space + 1) == std::string::npos;
 }
 
 constexpr Wanted kWanted[] = {
@@ -73,7 +74,8 @@ constexpr Wanted kWanted[] = {
      }},
     {"SO_TIMESTAMPING of datagrams tells of arrivals only",
      [](const Op& op, const std::string& kernel, const std::string& tapir) {
-       return (about(op, SOL_SOCKET, SO_TIMESTAMPING) || about(op, SOL_SOCKET, 65)) && kernel.starts_with("0") && tapir.starts_with("EOPNOTSUPP");
+       return (about(op, SOL_SOCKET, SO_TIMESTAMPING) || about(op, SOL_SOCKET, 65)) &&
+              kernel.starts_with("0") && tapir.starts_with("EOPNOTSUPP");
      },
      true},
     {"MSG_ZEROCOPY is for streams",
@@ -82,8 +84,8 @@ constexpr Wanted kWanted[] = {
      }},
     {"What MSG_MORE holds may leave when data comes",
      [](const Op& op, const std::string& kernel, const std::string& tapir) {
-       const bool sends = op.call == Call::kSend || op.call == Call::kSendTo || about(op, SOL_TCP, TCP_CORK) ||
-                          about(op, SOL_TCP, TCP_NODELAY);
+       const bool sends = op.call == Call::kSend || op.call == Call::kSendTo ||
+                          about(op, SOL_TCP, TCP_CORK) || about(op, SOL_TCP, TCP_NODELAY);
        return sends && kernel.substr(0, kernel.find(' ')) == tapir.substr(0, tapir.find(' ')) &&
               (one_more_unpushed(kernel, tapir) || one_more_unpushed(tapir, kernel));
      },

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A router under an attacker's hands on both of its links: packets of every kind and size, super-segments, fragments, tags, ARP;
-// routes, addresses, links and knobs that change meanwhile. Whatever comes out is a packet that its link may carry, and in the end
-// nothing is left. Input: a byte for the links, then operations (a byte each, then their arguments).
+// A router under an attacker's hands on both of its links: packets of every kind and size, super-segments,
+// fragments, tags, ARP; routes, addresses, links and knobs that change meanwhile. Whatever comes out is a
+// packet that its link may carry, and in the end nothing is left. Input: a byte for the links, then
+// operations (a byte each, then their arguments).
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,12 +28,16 @@ constexpr int kTurnsMax = 200;
 constexpr std::size_t kLinks = 2;
 constexpr std::uint16_t kVlan = 5;
 
-// 10.N.0.1 is the router's on link N, 10.N.0.2 the neighbour there; 10.7.0.0/16 lies behind that of link 2, 10.8.0.0/16 nowhere.
-IpAddress on_link(std::size_t link, std::uint8_t host) { return IpAddress::v4(10, static_cast<std::uint8_t>(link), 0, host); }
+// 10.N.0.1 is the router's on link N, 10.N.0.2 the neighbour there; 10.7.0.0/16 lies behind that of link
+// 2, 10.8.0.0/16 nowhere.
+IpAddress on_link(std::size_t link, std::uint8_t host) {
+  return IpAddress::v4(10, static_cast<std::uint8_t>(link), 0, host);
+}
 
 class Session {
  public:
-  explicit Session(Input input) : input_(input), stack_({.seed = 1, .memory_limit = std::size_t{16} << 20}, now_) {
+  explicit Session(Input input)
+      : input_(input), stack_({.seed = 1, .memory_limit = std::size_t{16} << 20}, now_) {
     const std::uint8_t kinds = input_.u8();
     for (std::size_t i = 0; i < kLinks; ++i) {
       link::PipeConfig config;
@@ -42,10 +47,12 @@ class Session {
       offloads_[i] = (kinds >> (4 + i) & 1) != 0;
       ethernet_[i] = config.link_type == link::LinkType::kEthernet;
       auto [ours, theirs] = link::make_pipe(config);
-      stack_.add_interface({.name = "eth" + std::to_string(i), .addresses = {{on_link(i + 1, 1), 24}}}, std::move(ours), now_);
+      stack_.add_interface({.name = "eth" + std::to_string(i), .addresses = {{on_link(i + 1, 1), 24}}},
+                           std::move(ours), now_);
       theirs_[i] = std::move(theirs);
     }
-    if (ethernet_[0]) stack_.add_vlan({.name = "eth0.5", .addresses = {{on_link(5, 1), 24}}, .vlan = kVlan}, 2, now_);
+    if (ethernet_[0])
+      stack_.add_vlan({.name = "eth0.5", .addresses = {{on_link(5, 1), 24}}, .vlan = kVlan}, 2, now_);
     stack_.add_route({IpAddress::v4(10, 7, 0, 0), 16}, on_link(2, 2), 3, 0, now_);
     (void)stack_.sysctl_set("net.ipv4.ip_forward", "1", now_);
   }
@@ -100,7 +107,8 @@ class Session {
       }
       case 7: {
         ip::Route route;
-        route.destination = IpPrefix{some_address(), static_cast<std::uint8_t>(8 + input_.u8() % 25)}.network();
+        route.destination =
+            IpPrefix{some_address(), static_cast<std::uint8_t>(8 + input_.u8() % 25)}.network();
         route.gateway = input_.u8() % 2 == 0 ? some_address() : IpAddress();
         route.interface = static_cast<InterfaceId>(1 + input_.u8() % 4);
         route.kind = static_cast<ip::RouteKind>(input_.u8() % 4);
@@ -119,10 +127,14 @@ class Session {
   }
 
   void knob() {
-    static constexpr std::array<const char*, 9> kNames = {"net.ipv4.ip_forward",           "net.ipv4.conf.all.rp_filter",
-                                                          "net.ipv4.conf.all.proxy_arp",   "net.ipv4.conf.all.accept_redirects",
-                                                          "net.ipv4.conf.eth0.forwarding", "net.ipv4.conf.eth1.rp_filter",
-                                                          "net.ipv4.ipfrag_time",          "net.ipv4.conf.eth0.send_redirects",
+    static constexpr std::array<const char*, 9> kNames = {"net.ipv4.ip_forward",
+                                                          "net.ipv4.conf.all.rp_filter",
+                                                          "net.ipv4.conf.all.proxy_arp",
+                                                          "net.ipv4.conf.all.accept_redirects",
+                                                          "net.ipv4.conf.eth0.forwarding",
+                                                          "net.ipv4.conf.eth1.rp_filter",
+                                                          "net.ipv4.ipfrag_time",
+                                                          "net.ipv4.conf.eth0.send_redirects",
                                                           "net.ipv4.conf.all.send_redirects"};
     (void)stack_.sysctl_set(kNames[input_.u8() % kNames.size()], std::to_string(input_.u8() % 3), now_);
   }
@@ -133,7 +145,8 @@ class Session {
     if (choice == 255) return IpAddress::v4(input_.u32());
     if (choice == 254) return IpAddress::v4(255, 255, 255, 255);
     if (choice == 253) return IpAddress::v4(239, 1, 1, 1);
-    return IpAddress::v4(10, kNets[choice % 8], 0, static_cast<std::uint8_t>(choice / 8 % 4 == 3 ? 255 : choice / 8 % 4));
+    return IpAddress::v4(10, kNets[choice % 8], 0,
+                         static_cast<std::uint8_t>(choice / 8 % 4 == 3 ? 255 : choice / 8 % 4));
   }
 
   // Behind `front` bytes of a link header, which are filled in here.
@@ -144,12 +157,14 @@ class Session {
       std::uint16_t outer = ethertype;
       if (how % 4 == 1) {
         begin -= wire::kVlanTagLength;
-        wire::emit_vlan({.id = how & 4 ? kVlan : std::uint16_t{0}, .ethertype = ethertype}, bytes.subspan(begin));
+        wire::emit_vlan({.id = how & 4 ? kVlan : std::uint16_t{0}, .ethertype = ethertype},
+                        bytes.subspan(begin));
         outer = wire::kEtherTypeVlan;
       }
       begin -= wire::kEthernetHeaderLength;
       wire::EthernetHeader header;
-      header.dst = how & 8 ? wire::MacAddress{0xff, 0xff, 0xff, 0xff, 0xff, 0xff} : stack_.parts().attached(static_cast<InterfaceId>(link + 2))->mac;
+      header.dst = how & 8 ? wire::MacAddress{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+                           : stack_.parts().attached(static_cast<InterfaceId>(link + 2))->mac;
       header.src = theirs_[link]->mac();
       header.ethertype = outer;
       wire::emit_ethernet(header, bytes.subspan(begin));
@@ -192,7 +207,8 @@ class Session {
       header.more_fragments = (form & 8) != 0;
       header.fragment_offset = static_cast<std::uint16_t>((input_.u8() * 8U) & 0xfff8U);
     }
-    static constexpr std::array<IpProtocol, 4> kProtocols = {IpProtocol::kTcp, IpProtocol::kUdp, IpProtocol::kIcmp, IpProtocol::kGre};
+    static constexpr std::array<IpProtocol, 4> kProtocols = {IpProtocol::kTcp, IpProtocol::kUdp,
+                                                             IpProtocol::kIcmp, IpProtocol::kGre};
     header.protocol = kProtocols[kind / 4 % 4];
     const MutableBytes ip = MutableBytes(bytes).subspan(kFront);
     wire::emit_ipv4(header, ip);
@@ -202,11 +218,14 @@ class Session {
     Marks marks;
     if (header.protocol == IpProtocol::kTcp && size >= wire::kTcpHeaderMin && form & 16) {
       payload[wire::kTcpDataOffsetOffset] = 0x50;
-      // What a driver's validate_vnet() lets through: a whole TCP packet, cut at a size that leaves more than one piece.
-      if (form & 32 && !header.is_fragment() && size > wire::kTcpHeaderMin + 536) marks.gso = {GsoType::kTcpV4, 536, false};
+      // What a driver's validate_vnet() lets through: a whole TCP packet, cut at a size that leaves more than
+      // one piece.
+      if (form & 32 && !header.is_fragment() && size > wire::kTcpHeaderMin + 536)
+        marks.gso = {GsoType::kTcpV4, 536, false};
       marks.checksum = ChecksumState::kPartial;
     }
-    if (header.protocol == IpProtocol::kIcmp && form & 16 && size >= wire::kIcmpHeaderLength) wire::seal_icmp(payload);
+    if (header.protocol == IpProtocol::kIcmp && form & 16 && size >= wire::kIcmpHeaderLength)
+      wire::seal_icmp(payload);
     input(link, bytes, wire::kEtherTypeIpv4, marks);
   }
 
@@ -237,14 +256,17 @@ class Session {
         header->ethertype = tag->ethertype;
         packet = packet.subspan(wire::kVlanTagLength);
       }
-      if (header->ethertype == wire::kEtherTypeArp) return require(wire::parse_arp(packet).has_value(), "ARP that is sent can be read");
+      if (header->ethertype == wire::kEtherTypeArp)
+        return require(wire::parse_arp(packet).has_value(), "ARP that is sent can be read");
       require(header->ethertype == wire::kEtherTypeIpv4, "what is sent is ARP or IPv4");
     }
     const auto header = wire::parse_ipv4(packet);
-    require(header && wire::verify_ipv4_checksum(packet.first(header->header_length)), "what is sent is IPv4 with its checksum");
+    require(header && wire::verify_ipv4_checksum(packet.first(header->header_length)),
+            "what is sent is IPv4 with its checksum");
     require(header->ttl != 0, "nothing is sent without a hop to live");
     require(header->total_length == packet.size(), "a packet is as long as it says");
-    require(frame.meta().gso.type == GsoType::kNone || offloads_[link], "a device gets no super-segment that cannot take one");
+    require(frame.meta().gso.type == GsoType::kNone || offloads_[link],
+            "a device gets no super-segment that cannot take one");
     if (frame.meta().gso.type == GsoType::kNone)
       require(packet.size() <= theirs_[link]->mtu(), "nothing longer than the link carries leaves");
     else

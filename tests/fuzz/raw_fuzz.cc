@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// RAW, ping, packet and UDP sockets in groups, with arbitrary options and calls, and a link on which routers ask for groups and everybody
-// sends everything; memory is refused now and then. Whatever is sent is a packet, and in the end nothing is left.
-// Input: a byte for the memory, then operations (a byte each, then their arguments).
+// RAW, ping, packet and UDP sockets in groups, with arbitrary options and calls, and a link on which routers
+// ask for groups and everybody sends everything; memory is refused now and then. Whatever is sent is a
+// packet, and in the end nothing is left. Input: a byte for the memory, then operations (a byte each, then
+// their arguments).
 #include <linux/if_packet.h>
 #include <netinet/in.h>
 
@@ -25,7 +26,8 @@ constexpr int kOperationsMax = 300;
 
 class Session {
  public:
-  explicit Session(Input input) : input_(input), world_(link::LinkType::kEthernet, memory(input_.u8())), sockets_(world_.sockets()) {
+  explicit Session(Input input)
+      : input_(input), world_(link::LinkType::kEthernet, memory(input_.u8())), sockets_(world_.sockets()) {
     (void)world_.stack().sysctl_set("net.ipv4.ping_group_range", "0 100", world_.now());
     data_.assign(70000, 'x');
   }
@@ -86,7 +88,9 @@ class Session {
     const std::uint8_t choice = input_.u8();
     return open_.empty() ? 3 : open_[choice % open_.size()];
   }
-  static IpAddress group(std::uint8_t choice) { return IpAddress::v4(choice % 8 == 7 ? 224 : 239, 0, 0, static_cast<std::uint8_t>(choice % 8 + 1)); }
+  static IpAddress group(std::uint8_t choice) {
+    return IpAddress::v4(choice % 8 == 7 ? 224 : 239, 0, 0, static_cast<std::uint8_t>(choice % 8 + 1));
+  }
   IpAddress some_address() {
     const std::uint8_t choice = input_.u8();
     switch (choice % 6) {
@@ -115,7 +119,8 @@ class Session {
                                                                   {AF_PACKET, SOCK_RAW, 0x0300},
                                                                   {AF_PACKET, SOCK_DGRAM, 0x0608}}};
     const auto [domain, type, protocol] = kKinds[input_.u8() % kKinds.size()];
-    if (const auto made = sockets_.socket(domain, type | SOCK_NONBLOCK, protocol, now)) open_.push_back(*made);
+    if (const auto made = sockets_.socket(domain, type | SOCK_NONBLOCK, protocol, now))
+      open_.push_back(*made);
   }
 
   void close(Instant now) {
@@ -195,18 +200,36 @@ class Session {
     message.msg_namelen = how & 32 ? input_.u8() % 32U : static_cast<socklen_t>(sizeof from);
     message.msg_control = control.data();
     message.msg_controllen = room;
-    (void)sockets_.recvmsg(fd, &message, (how & 1 ? MSG_PEEK : 0) | (how & 2 ? MSG_TRUNC : 0) | (how & 4 ? MSG_ERRQUEUE : 0), now);
+    (void)sockets_.recvmsg(
+        fd, &message, (how & 1 ? MSG_PEEK : 0) | (how & 2 ? MSG_TRUNC : 0) | (how & 4 ? MSG_ERRQUEUE : 0),
+        now);
     require(message.msg_controllen <= room, "control messages stay in their room");
   }
 
   void set_option(Instant now) {
     static constexpr std::array<std::pair<int, int>, 22> kOptions = {{
-        {IPPROTO_IP, IP_HDRINCL},       {IPPROTO_IP, IP_PKTINFO},         {IPPROTO_IP, IP_RECVTTL},       {IPPROTO_IP, IP_RECVTOS},
-        {IPPROTO_IP, IP_RECVORIGDSTADDR}, {IPPROTO_IP, IP_MULTICAST_TTL}, {IPPROTO_IP, IP_MULTICAST_LOOP}, {IPPROTO_IP, IP_MULTICAST_IF},
-        {IPPROTO_IP, IP_MTU_DISCOVER},  {IPPROTO_IP, IP_TTL},             {IPPROTO_IP, IP_TOS},           {IPPROTO_IP, IP_RECVERR},
-        {SOL_SOCKET, SO_BROADCAST},     {SOL_SOCKET, SO_RCVBUF},          {SOL_SOCKET, SO_TIMESTAMP},     {SOL_SOCKET, SO_TIMESTAMPNS},
-        {SOL_SOCKET, SO_REUSEADDR},     {SOL_SOCKET, SO_REUSEPORT},       {SOL_PACKET, PACKET_AUXDATA},   {SOL_PACKET, PACKET_STATISTICS},
-        {SOL_RAW, 1 /* ICMP_FILTER */}, {IPPROTO_IP, 49 /* IP_MULTICAST_ALL */},
+        {IPPROTO_IP, IP_HDRINCL},
+        {IPPROTO_IP, IP_PKTINFO},
+        {IPPROTO_IP, IP_RECVTTL},
+        {IPPROTO_IP, IP_RECVTOS},
+        {IPPROTO_IP, IP_RECVORIGDSTADDR},
+        {IPPROTO_IP, IP_MULTICAST_TTL},
+        {IPPROTO_IP, IP_MULTICAST_LOOP},
+        {IPPROTO_IP, IP_MULTICAST_IF},
+        {IPPROTO_IP, IP_MTU_DISCOVER},
+        {IPPROTO_IP, IP_TTL},
+        {IPPROTO_IP, IP_TOS},
+        {IPPROTO_IP, IP_RECVERR},
+        {SOL_SOCKET, SO_BROADCAST},
+        {SOL_SOCKET, SO_RCVBUF},
+        {SOL_SOCKET, SO_TIMESTAMP},
+        {SOL_SOCKET, SO_TIMESTAMPNS},
+        {SOL_SOCKET, SO_REUSEADDR},
+        {SOL_SOCKET, SO_REUSEPORT},
+        {SOL_PACKET, PACKET_AUXDATA},
+        {SOL_PACKET, PACKET_STATISTICS},
+        {SOL_RAW, 1 /* ICMP_FILTER */},
+        {IPPROTO_IP, 49 /* IP_MULTICAST_ALL */},
     }};
     const int fd = some();
     const auto [level, option] = kOptions[input_.u8() % kOptions.size()];
@@ -224,7 +247,9 @@ class Session {
   }
 
   void membership(Instant now) {
-    static constexpr std::array<int, 6> kNames = {IP_ADD_MEMBERSHIP, IP_DROP_MEMBERSHIP, IP_ADD_SOURCE_MEMBERSHIP, IP_DROP_SOURCE_MEMBERSHIP, IP_BLOCK_SOURCE, IP_UNBLOCK_SOURCE};
+    static constexpr std::array<int, 6> kNames = {IP_ADD_MEMBERSHIP,        IP_DROP_MEMBERSHIP,
+                                                  IP_ADD_SOURCE_MEMBERSHIP, IP_DROP_SOURCE_MEMBERSHIP,
+                                                  IP_BLOCK_SOURCE,          IP_UNBLOCK_SOURCE};
     const int fd = some();
     const std::uint8_t how = input_.u8();
     const int option = kNames[how % kNames.size()];
@@ -298,13 +323,15 @@ class Session {
       std::copy(list.begin(), list.end(), message.begin() + 12);
       size += sources * 4;
     } else {
-      static constexpr std::array<wire::IgmpType, 5> kTypes = {wire::IgmpType::kQuery, wire::IgmpType::kReportV1, wire::IgmpType::kReportV2, wire::IgmpType::kLeave,
-                                                               wire::IgmpType::kReportV3};
+      static constexpr std::array<wire::IgmpType, 5> kTypes = {
+          wire::IgmpType::kQuery, wire::IgmpType::kReportV1, wire::IgmpType::kReportV2,
+          wire::IgmpType::kLeave, wire::IgmpType::kReportV3};
       wire::emit_igmp(kTypes[how / 8 % kTypes.size()], input_.u8(), of, message);
     }
     store_be<std::uint16_t>(message, 2, 0);
     store_be<std::uint16_t>(message, 2, wire::internet_checksum(Bytes(message).first(size)));
-    send_ip(Bytes(message).first(size), IpProtocol::kIgmp, how & 128 ? group(input_.u8()) : IpAddress::v4(224, 0, 0, 1));
+    send_ip(Bytes(message).first(size), IpProtocol::kIgmp,
+            how & 128 ? group(input_.u8()) : IpAddress::v4(224, 0, 0, 1));
   }
 
   void send_ip(Bytes payload, IpProtocol protocol, const IpAddress& to) {
@@ -322,7 +349,8 @@ class Session {
 
   void deliver(MutableBytes bytes, std::uint16_t ethertype, bool many) {
     wire::EthernetHeader ethernet;
-    ethernet.dst = many ? wire::MacAddress{1, 0, 0x5e, 0, 0, 1} : world_.stack().parts().attached(kCable)->mac;
+    ethernet.dst =
+        many ? wire::MacAddress{1, 0, 0x5e, 0, 0, 1} : world_.stack().parts().attached(kCable)->mac;
     ethernet.src = {2, 0, 0, 0, 0, 2};
     ethernet.ethertype = ethertype;
     wire::emit_ethernet(ethernet, bytes);
@@ -337,11 +365,16 @@ class Session {
         std::vector<std::uint8_t> bytes(wire::kEthernetHeaderLength + 4 + input_.u8());
         const Bytes rest = input_.bytes(bytes.size() - wire::kEthernetHeaderLength);
         std::copy(rest.begin(), rest.end(), bytes.begin() + wire::kEthernetHeaderLength);
-        return deliver(bytes, how & 4 ? wire::kEtherTypeVlan : how & 8 ? wire::kEtherTypeArp : std::uint16_t{0x88b5}, (how & 16) != 0);
+        return deliver(bytes,
+                       how & 4   ? wire::kEtherTypeVlan
+                       : how & 8 ? wire::kEtherTypeArp
+                                 : std::uint16_t{0x88b5},
+                       (how & 16) != 0);
       }
       case 1: {
         std::array<std::uint8_t, 80> message{};
-        const wire::IcmpMessage icmp = how & 4 ? wire::IcmpMessage::unreachable(input_.u8() % 16, 576) : wire::IcmpMessage::echo(true, input_.u16(), input_.u8());
+        const wire::IcmpMessage icmp = how & 4 ? wire::IcmpMessage::unreachable(input_.u8() % 16, 576)
+                                               : wire::IcmpMessage::echo(true, input_.u16(), input_.u8());
         std::size_t size = wire::emit_icmp(icmp, message);
         const std::size_t quoted = std::min(last_.size(), message.size() - size);
         std::copy_n(last_.begin(), quoted, message.begin() + static_cast<std::ptrdiff_t>(size));
@@ -359,9 +392,12 @@ class Session {
 
   void look() {
     world_.settle([this](Bytes frame) {
-      if (frame.size() < wire::kEthernetHeaderLength || load_be<std::uint16_t>(frame, 12) != wire::kEtherTypeIpv4) return;
+      if (frame.size() < wire::kEthernetHeaderLength ||
+          load_be<std::uint16_t>(frame, 12) != wire::kEtherTypeIpv4)
+        return;
       const Bytes packet = frame.subspan(wire::kEthernetHeaderLength);
-      last_.assign(packet.begin(), packet.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(packet.size(), 64)));
+      last_.assign(packet.begin(),
+                   packet.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(packet.size(), 64)));
     });
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// packetdrill's part, by its rules: the library is loaded with dlopen, gets a table to fill, and is then driven with raw IP packets, one
-// thread that reads the script and one that makes the calls that wait. No time is real but a few milliseconds of waiting for threads.
+// packetdrill's part, by its rules: the library is loaded with dlopen, gets a table to fill, and is then
+// driven with raw IP packets, one thread that reads the script and one that makes the calls that wait. No
+// time is real but a few milliseconds of waiting for threads.
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -27,9 +28,40 @@ namespace {
 
 // The table as the tool's own sources lay it out, by position: this test does not share the plugin's header.
 enum Entry : std::size_t {
-  kUserdata, kFree, kSocket, kBind, kListen, kAccept, kConnect, kRead, kReadv, kRecv, kRecvfrom, kRecvmsg, kWrite, kWritev, kSend,
-  kSendto, kSendmsg, kFcntl, kIoctl, kClose, kShutdown, kGetsockopt, kSetsockopt, kPoll, kNetdevSend, kNetdevReceive, kUsleep,
-  kGettimeofday, kEpollCreate, kEpollCtl, kEpollWait, kPipe, kSplice, kEntries
+  kUserdata,
+  kFree,
+  kSocket,
+  kBind,
+  kListen,
+  kAccept,
+  kConnect,
+  kRead,
+  kReadv,
+  kRecv,
+  kRecvfrom,
+  kRecvmsg,
+  kWrite,
+  kWritev,
+  kSend,
+  kSendto,
+  kSendmsg,
+  kFcntl,
+  kIoctl,
+  kClose,
+  kShutdown,
+  kGetsockopt,
+  kSetsockopt,
+  kPoll,
+  kNetdevSend,
+  kNetdevReceive,
+  kUsleep,
+  kGettimeofday,
+  kEpollCreate,
+  kEpollCtl,
+  kEpollWait,
+  kPipe,
+  kSplice,
+  kEntries
 };
 
 const IpAddress kOurs = IpAddress::v4(192, 168, 0, 1);
@@ -45,7 +77,8 @@ class Tool {
       ADD_FAILURE() << ::dlerror();
       std::abort();
     }
-    auto* init = reinterpret_cast<void (*)(const char*, void*)>(::dlsym(library_, "packetdrill_interface_init"));
+    auto* init =
+        reinterpret_cast<void (*)(const char*, void*)>(::dlsym(library_, "packetdrill_interface_init"));
     EXPECT_NE(init, nullptr);
     init(flags, table_.data());
   }
@@ -60,7 +93,8 @@ class Tool {
   int socket() { return call<int>(kSocket, int{AF_INET}, int{SOCK_STREAM}, int{IPPROTO_TCP}); }
   int bind_and_listen(int fd) {
     const sockaddr_in address = at(kOurs, kPort);
-    const int bound = call<int>(kBind, fd, reinterpret_cast<const sockaddr*>(&address), socklen_t{sizeof(address)});
+    const int bound =
+        call<int>(kBind, fd, reinterpret_cast<const sockaddr*>(&address), socklen_t{sizeof(address)});
     return bound != 0 ? bound : call<int>(kListen, fd, 5);
   }
   static sockaddr_in at(const IpAddress& address, std::uint16_t port) {
@@ -186,7 +220,9 @@ TEST(Plugin, ServesAConnection) {
 
   std::array<std::uint8_t, 280> info{};
   socklen_t info_length = info.size();
-  EXPECT_EQ(tool.call<int>(kGetsockopt, fd, int{SOL_TCP}, int{TCP_INFO}, static_cast<void*>(info.data()), &info_length), 0);
+  EXPECT_EQ(tool.call<int>(kGetsockopt, fd, int{SOL_TCP}, int{TCP_INFO}, static_cast<void*>(info.data()),
+                           &info_length),
+            0);
   EXPECT_EQ(info[0], TCP_ESTABLISHED);
   EXPECT_EQ(tool.call<int>(kClose, fd), 0);
   EXPECT_EQ(::fcntl(fd, F_GETFD), -1);
@@ -207,7 +243,8 @@ TEST(Plugin, RetransmissionsComeAtTheirTimes) {
   const int listener = tool.socket();
   ASSERT_EQ(tool.bind_and_listen(listener), 0);
   tool.shake_hands();
-  const int fd = tool.call<int>(kAccept, listener, static_cast<sockaddr*>(nullptr), static_cast<socklen_t*>(nullptr));
+  const int fd =
+      tool.call<int>(kAccept, listener, static_cast<sockaddr*>(nullptr), static_cast<socklen_t*>(nullptr));
   ASSERT_GE(fd, 0);
   const char byte = 0;
   ASSERT_EQ(tool.call<ssize_t>(kWrite, fd, static_cast<const void*>(&byte), std::size_t{1}), 1);
@@ -232,7 +269,8 @@ TEST(Plugin, NothingToComeIsAnEmptyPacket) {
   EXPECT_EQ(tool.receive().size, 0U);
 }
 
-// The tool's second thread: the call sleeps until the packet comes, and its first look at the clock is the time of its return.
+// The tool's second thread: the call sleeps until the packet comes, and its first look at the clock is the
+// time of its return.
 TEST(Plugin, ACallThatWaitsReturnsWhenItsPacketCame) {
   Tool tool;
   const int listener = tool.socket();
@@ -241,7 +279,8 @@ TEST(Plugin, ACallThatWaitsReturnsWhenItsPacketCame) {
   std::atomic<int> accepted{-2};
   std::atomic<long long> returned{0};
   std::thread waiter([&] {
-    const int fd = tool.call<int>(kAccept, listener, static_cast<sockaddr*>(nullptr), static_cast<socklen_t*>(nullptr));
+    const int fd =
+        tool.call<int>(kAccept, listener, static_cast<sockaddr*>(nullptr), static_cast<socklen_t*>(nullptr));
     returned = tool.now();
     accepted = fd;
   });
@@ -275,7 +314,8 @@ TEST(Plugin, AWaitEndsByTheClockOfTheTool) {
     const short events = 1;  // POLLIN
     std::memcpy(entry.data(), &fd, sizeof(fd));
     std::memcpy(entry.data() + sizeof(int), &events, sizeof(events));
-    const int count = tool.call<int>(kPoll, static_cast<void*>(entry.data()), static_cast<unsigned long>(1), 250);
+    const int count =
+        tool.call<int>(kPoll, static_cast<void*>(entry.data()), static_cast<unsigned long>(1), 250);
     returned = tool.now();
     ready = count;
   });
@@ -295,7 +335,9 @@ TEST(Plugin, ConnectsAndLearnsAddresses) {
   ASSERT_EQ(tool.call<int>(kFcntl, fd, int{F_SETFL}, int{O_RDWR | O_NONBLOCK}), 0);
   EXPECT_EQ(tool.call<int>(kFcntl, fd, int{F_GETFL}), O_RDWR | O_NONBLOCK);
   const sockaddr_in address = Tool::at(kPeers, kPort);
-  EXPECT_EQ(tool.call<int>(kConnect, fd, reinterpret_cast<const sockaddr*>(&address), socklen_t{sizeof(address)}), -1);
+  EXPECT_EQ(
+      tool.call<int>(kConnect, fd, reinterpret_cast<const sockaddr*>(&address), socklen_t{sizeof(address)}),
+      -1);
   EXPECT_EQ(errno, EINPROGRESS);
   const Tool::Packet syn = tool.receive();
   EXPECT_EQ(syn.segment.flags, wire::kSyn);
@@ -321,7 +363,8 @@ TEST(Plugin, SplicesFromAPipe) {
   const int listener = tool.socket();
   ASSERT_EQ(tool.bind_and_listen(listener), 0);
   tool.shake_hands();
-  const int fd = tool.call<int>(kAccept, listener, static_cast<sockaddr*>(nullptr), static_cast<socklen_t*>(nullptr));
+  const int fd =
+      tool.call<int>(kAccept, listener, static_cast<sockaddr*>(nullptr), static_cast<socklen_t*>(nullptr));
   int ends[2] = {-1, -1};
   ASSERT_EQ(tool.call<int>(kPipe, static_cast<int*>(ends)), 0);
   const std::vector<char> zeros(500);

@@ -130,7 +130,8 @@ class Subject {
     outlet_ = outlet.get();
     interface_ =
         stack_.add_interface({.name = "cable", .addresses = {{address, 24}}}, std::move(outlet), now);
-    stack_.parts().tcp_knobs.tcp_comp_sack_nr = 0;  // what compression holds back depends on what else there is to send
+    stack_.parts().tcp_knobs.tcp_comp_sack_nr =
+        0;  // what compression holds back depends on what else there is to send
     talker_.run(now);
     stack_.poll_output(now);
     collect(now);

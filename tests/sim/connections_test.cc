@@ -34,8 +34,10 @@ class EchoServer : public Program {
       const auto ready = sockets.epoll_wait(epoll_, events, now);
       if (!ready || *ready == 0) return;
       for (int i = 0; i < *ready; ++i) {
-        if (events[static_cast<std::size_t>(i)].data.fd == listener_) accept_all(sockets, now);
-        else echo(sockets, events[static_cast<std::size_t>(i)].data.fd, now);
+        if (events[static_cast<std::size_t>(i)].data.fd == listener_)
+          accept_all(sockets, now);
+        else
+          echo(sockets, events[static_cast<std::size_t>(i)].data.fd, now);
       }
     }
   }
@@ -75,7 +77,8 @@ class EchoServer : public Program {
   std::size_t accepted_ = 0;
 };
 
-// Opens connections (at most `kHandshakes` handshakes at a time, so that no queue overflows), then uses all, then closes all.
+// Opens connections (at most `kHandshakes` handshakes at a time, so that no queue overflows), then uses all,
+// then closes all.
 class Crowd : public Program {
  public:
   explicit Crowd(std::size_t count) : count_(count) {}
@@ -88,7 +91,8 @@ class Crowd : public Program {
       (void)sockets.connect(*fd, reinterpret_cast<const sockaddr*>(&peer), sizeof peer, now);
       open_.push_back(*fd);
     }
-    while (connected_ < open_.size() && (sockets.poll_events(open_[connected_], POLLOUT, now) & POLLOUT) != 0) ++connected_;
+    while (connected_ < open_.size() && (sockets.poll_events(open_[connected_], POLLOUT, now) & POLLOUT) != 0)
+      ++connected_;
     if (connected_ == count_ && used_) answered_in(sockets, now);
   }
   bool all_connected() const { return connected_ == count_; }
@@ -140,7 +144,8 @@ TEST(Connections, TenThousandOpenedUsedAndClosedLeaveNothing) {
   RecordProperty("bytes_per_idle_connection", static_cast<int>(per_connection));
   crowd.use(left, network.now());
   const bool finished = network.run_programs(network.now() + Duration(60s));
-  ASSERT_TRUE(finished) << crowd.answered() << " of 10000 answered, " << server.open() << " open at the server";
+  ASSERT_TRUE(finished) << crowd.answered() << " of 10000 answered, " << server.open()
+                        << " open at the server";
   EXPECT_EQ(server.accepted(), 10'000u);
   server.stop(right, network.now());
   network.run_for(130s);
@@ -171,14 +176,18 @@ TEST_P(NearTheWraps, TapipBug08_SequenceComparesBreakAtWrap) {
   left.stack().parts().tcp.force_iss(SeqNum(GetParam()));
   right.stack().parts().tcp.force_iss(SeqNum(GetParam() + 0x80000000U));
   constexpr std::uint64_t kBytes = 4 << 20;
-  auto& server = network.start<Duplex>(right, Duplex::Config{.listen_port = 5001, .send_bytes = kBytes, .receive_bytes = kBytes, .seed = 3});
-  auto& client = network.start<Duplex>(left, Duplex::Config{.peer = kRight, .peer_port = 5001, .send_bytes = kBytes, .receive_bytes = kBytes, .seed = 3});
+  auto& server = network.start<Duplex>(
+      right, Duplex::Config{.listen_port = 5001, .send_bytes = kBytes, .receive_bytes = kBytes, .seed = 3});
+  auto& client = network.start<Duplex>(
+      left, Duplex::Config{
+                .peer = kRight, .peer_port = 5001, .send_bytes = kBytes, .receive_bytes = kBytes, .seed = 3});
   EXPECT_TRUE(network.run_programs(network.now() + Duration(1h)));
   EXPECT_TRUE(server.intact()) << server.error();
   EXPECT_TRUE(client.intact()) << client.error();
 }
 INSTANTIATE_TEST_SUITE_P(Starts, NearTheWraps,
-                         testing::Values(0xfffffffeU, 0xffffffffU, 0xfffff000U, 0xfff00000U, 0x7ffffffeU, 0x7fffffffU, 0x7fffff00U, 0x7ff00000U, 0U));
+                         testing::Values(0xfffffffeU, 0xffffffffU, 0xfffff000U, 0xfff00000U, 0x7ffffffeU,
+                                         0x7fffffffU, 0x7fffff00U, 0x7ff00000U, 0U));
 
 }  // namespace
 }  // namespace tapir::sim

@@ -15,14 +15,16 @@
 
 namespace tapir::sim {
 
-// The byte at a position of a stream is a function of both, so that a receiver knows what must come without having been told.
+// The byte at a position of a stream is a function of both, so that a receiver knows what must come without
+// having been told.
 class Pattern {
  public:
   explicit Pattern(std::uint64_t seed) : seed_(seed) {}
   void fill(std::span<std::uint8_t> out, std::uint64_t position) const {
     for (std::size_t i = 0; i < out.size();) {
       const std::uint64_t word = mix(seed_ ^ ((position + i) / 8));
-      for (std::uint64_t k = (position + i) % 8; k < 8 && i < out.size(); ++k, ++i) out[i] = static_cast<std::uint8_t>(word >> (8 * k));
+      for (std::uint64_t k = (position + i) % 8; k < 8 && i < out.size(); ++k, ++i)
+        out[i] = static_cast<std::uint8_t>(word >> (8 * k));
     }
   }
 
@@ -44,7 +46,8 @@ inline sockaddr_in address_of(const IpAddress& address, std::uint16_t port) {
   return out;
 }
 
-// One end of a connection that sends a pattern, receives the other's and closes; both ends send and receive at once.
+// One end of a connection that sends a pattern, receives the other's and closes; both ends send and receive
+// at once.
 class Duplex : public Program {
  public:
   // `listen_port` != 0: wait for one connection there; else connect to `peer`.
@@ -56,7 +59,10 @@ class Duplex : public Program {
     std::uint64_t receive_bytes = 0;
     std::uint64_t seed = 1;
   };
-  explicit Duplex(const Config& config) : config_(config), out_(config.seed * 2 + (config.listen_port != 0 ? 1 : 0)), in_(config.seed * 2 + (config.listen_port != 0 ? 0 : 1)) {}
+  explicit Duplex(const Config& config)
+      : config_(config),
+        out_(config.seed * 2 + (config.listen_port != 0 ? 1 : 0)),
+        in_(config.seed * 2 + (config.listen_port != 0 ? 0 : 1)) {}
 
   void run(Host& host, Instant now) override {
     socket::Sockets& sockets = host.sockets();
@@ -81,7 +87,8 @@ class Duplex : public Program {
       if (listener_ < 0) {
         listener_ = *sockets.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0, now);
         const sockaddr_in any = address_of(IpAddress::any_v4(), config_.listen_port);
-        if (!sockets.bind(listener_, reinterpret_cast<const sockaddr*>(&any), sizeof any, now)) return fail("bind");
+        if (!sockets.bind(listener_, reinterpret_cast<const sockaddr*>(&any), sizeof any, now))
+          return fail("bind");
         if (!sockets.listen(listener_, 8, now)) return fail("listen");
       }
       const auto accepted = sockets.accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK, now);
@@ -104,9 +111,11 @@ class Duplex : public Program {
         out_.fill(pending_, sent_);
         offset_ = 0;
       }
-      const auto wrote = sockets.send(fd_, pending_.data() + offset_, pending_.size() - offset_, MSG_NOSIGNAL, now);
+      const auto wrote =
+          sockets.send(fd_, pending_.data() + offset_, pending_.size() - offset_, MSG_NOSIGNAL, now);
       if (!wrote) {
-        if (wrote.error() != socket::Errno{EAGAIN} && wrote.error() != socket::Errno{ENOTCONN}) fail("send errno " + std::to_string(static_cast<int>(wrote.error())));
+        if (wrote.error() != socket::Errno{EAGAIN} && wrote.error() != socket::Errno{ENOTCONN})
+          fail("send errno " + std::to_string(static_cast<int>(wrote.error())));
         return;
       }
       sent_ += *wrote;
@@ -122,7 +131,8 @@ class Duplex : public Program {
     while (!eof_ && error_.empty()) {
       const auto got = sockets.recv(fd_, block_.data(), block_.size(), 0, now);
       if (!got) {
-        if (got.error() != socket::Errno{EAGAIN} && got.error() != socket::Errno{ENOTCONN}) fail("recv errno " + std::to_string(static_cast<int>(got.error())));
+        if (got.error() != socket::Errno{EAGAIN} && got.error() != socket::Errno{ENOTCONN})
+          fail("recv errno " + std::to_string(static_cast<int>(got.error())));
         return;
       }
       if (*got == 0) {

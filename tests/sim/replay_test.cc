@@ -43,7 +43,8 @@ Result transfer(std::uint64_t seed, std::uint64_t frame_failure = 0, std::uint64
   Host& left = network.add_host("left");
   Host& right = network.add_host("right");
   CableConfig cable;
-  cable.impair = *link::parse_impair("loss 3%, reorder 3% 1ms, duplicate 1%, corrupt 0.1%, delay 2ms, jitter 1ms");
+  cable.impair =
+      *link::parse_impair("loss 3%, reorder 3% 1ms, duplicate 1%, corrupt 0.1%, delay 2ms, jitter 1ms");
   cable.impaired = true;
   network.connect(left, {kLeft, 24}, right, {kRight, 24}, cable);
   Digest left_digest;
@@ -53,12 +54,18 @@ Result transfer(std::uint64_t seed, std::uint64_t frame_failure = 0, std::uint64
   if (frame_failure != 0) left.stack().frames().fail_after(frame_failure);
   if (chunk_failure != 0) left.stack().parts().tcp.env().chunks.fail_after(chunk_failure);
   constexpr std::uint64_t kBytes = 300'000;
-  auto& server = network.start<Duplex>(right, Duplex::Config{.listen_port = 5001, .send_bytes = kBytes, .receive_bytes = kBytes, .seed = seed});
-  auto& client = network.start<Duplex>(left, Duplex::Config{.peer = kRight, .peer_port = 5001, .send_bytes = kBytes, .receive_bytes = kBytes, .seed = seed});
+  auto& server = network.start<Duplex>(
+      right,
+      Duplex::Config{.listen_port = 5001, .send_bytes = kBytes, .receive_bytes = kBytes, .seed = seed});
+  auto& client = network.start<Duplex>(
+      left,
+      Duplex::Config{
+          .peer = kRight, .peer_port = 5001, .send_bytes = kBytes, .receive_bytes = kBytes, .seed = seed});
   const bool done = network.run_programs(network.now() + Duration(1h));
   left.stack().tracer().attach(nullptr);
   right.stack().tracer().attach(nullptr);
-  return {done && server.intact() && client.intact(), left_digest.value(), right_digest.value(), left_digest.count(), network.now()};
+  return {done && server.intact() && client.intact(), left_digest.value(), right_digest.value(),
+          left_digest.count(), network.now()};
 }
 
 TEST(Replay, TheSameSeedIsTheSameRun) {

@@ -57,7 +57,8 @@ class Calls::Arguments {
   }
   void expect_count(std::size_t low, std::size_t high) {
     if (count() >= low && count() <= high) return;
-    fail(low == high ? fmt::format("expected {} arguments, got {}", low, count()) : fmt::format("expected {} to {} arguments, got {}", low, high, count()));
+    fail(low == high ? fmt::format("expected {} arguments, got {}", low, count())
+                     : fmt::format("expected {} to {} arguments, got {}", low, high, count()));
   }
   const Expression& at(std::size_t i) {
     static const auto* const kNothing = new Expression;
@@ -66,16 +67,20 @@ class Calls::Arguments {
     return *kNothing;
   }
   bool is_ellipsis(std::size_t i) { return at(i).kind == Expression::Kind::kEllipsis; }
-  bool is_null(std::size_t i) { return at(i).kind == Expression::Kind::kInteger && at(i).integer == 0 && at(i).text != "AF_UNSPEC"; }
+  bool is_null(std::size_t i) {
+    return at(i).kind == Expression::Kind::kInteger && at(i).integer == 0 && at(i).text != "AF_UNSPEC";
+  }
 
   std::int64_t number(std::size_t i) { return number_of(at(i), fmt::format("argument {}", i + 1)); }
   int integer(std::size_t i) { return static_cast<int>(number(i)); }
   std::int64_t number_of(const Expression& expression, std::string_view what) {
     // [N] stands for a pointer to N.
-    if (expression.kind == Expression::Kind::kList && expression.items.size() == 1) return number_of(expression.items[0], what);
+    if (expression.kind == Expression::Kind::kList && expression.items.size() == 1)
+      return number_of(expression.items[0], what);
     if (expression.kind == Expression::Kind::kInteger) return expression.integer;
-    if (expression.kind == Expression::Kind::kCall && expression.items.size() == 1 && expression.items[0].kind == Expression::Kind::kInteger)
-      return expression.items[0].integer;   // htons(): structures are written in host order here
+    if (expression.kind == Expression::Kind::kCall && expression.items.size() == 1 &&
+        expression.items[0].kind == Expression::Kind::kInteger)
+      return expression.items[0].integer;  // htons(): structures are written in host order here
     fail(fmt::format("{} must be a number", what));
     return 0;
   }
@@ -91,7 +96,8 @@ class Calls::Arguments {
     const auto it = calls_.descriptors_.find(static_cast<int>(script_fd));
     return it == calls_.descriptors_.end() ? (script_fd < 0 ? -1 : kNoSuchDescriptor) : it->second;
   }
-  std::int64_t field(const Expression& structure, std::string_view name, std::optional<std::int64_t> otherwise = std::nullopt) {
+  std::int64_t field(const Expression& structure, std::string_view name,
+                     std::optional<std::int64_t> otherwise = std::nullopt) {
     if (const Field* found = find_field(structure, name)) return number_of(found->value, name);
     if (!otherwise) fail(fmt::format("expected a field '{}'", name));
     return otherwise.value_or(0);
@@ -106,7 +112,8 @@ class Calls::Arguments {
     socklen_t length = 0;
     if (expression.kind == Expression::Kind::kEllipsis) {
       length = write_address(otherwise, memory.address);
-    } else if (expression.kind == Expression::Kind::kInteger) {   // AF_UNSPEC: an address of that family and nothing else
+    } else if (expression.kind ==
+               Expression::Kind::kInteger) {  // AF_UNSPEC: an address of that family and nothing else
       memory.address.ss_family = static_cast<sa_family_t>(expression.integer);
       length = sizeof(sockaddr_storage);
     } else if (expression.kind == Expression::Kind::kStruct) {
@@ -124,7 +131,8 @@ class Calls::Arguments {
     endpoint.address = IpAddress::any_v4();
     if (const Field* host = find_field(expression, "sin_addr")) {
       const Expression& value = host->value;
-      const std::string text = value.kind == Expression::Kind::kCall && !value.items.empty() ? value.items[0].text : value.text;
+      const std::string text =
+          value.kind == Expression::Kind::kCall && !value.items.empty() ? value.items[0].text : value.text;
       const auto parsed = IpAddress::parse(text);
       if (parsed && parsed->is_v4())
         endpoint.address = *parsed;

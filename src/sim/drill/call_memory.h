@@ -32,7 +32,8 @@ inline std::optional<Endpoint> read_address(const sockaddr_storage& storage, soc
   if (storage.ss_family != AF_INET || length < sizeof(sockaddr_in)) return std::nullopt;
   sockaddr_in address;
   std::memcpy(&address, &storage, sizeof(address));
-  return Endpoint{IpAddress::v4(to_big_endian(std::uint32_t{address.sin_addr.s_addr})), to_big_endian(std::uint16_t{address.sin_port})};
+  return Endpoint{IpAddress::v4(to_big_endian(std::uint32_t{address.sin_addr.s_addr})),
+                  to_big_endian(std::uint16_t{address.sin_port})};
 }
 
 struct CallMemory {

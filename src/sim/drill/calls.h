@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The socket calls of a script: from its arguments to the stack's, and from the stack's answers to the expected ones.
+// The socket calls of a script: from its arguments to the stack's, and from the stack's answers to the
+// expected ones.
 #pragma once
 
 #include <sys/socket.h>
@@ -33,7 +34,8 @@ bool is_known_call(std::string_view name);
 // True for packetdrill's calls that it cannot: a script with one of them is skipped.
 bool is_unsupported_call(std::string_view name);
 
-// Everything a call's arguments point to; lives until the script ends, for the stack may still send from it (MSG_ZEROCOPY).
+// Everything a call's arguments point to; lives until the script ends, for the stack may still send from it
+// (MSG_ZEROCOPY).
 struct CallMemory;
 
 class Calls {
@@ -43,7 +45,8 @@ class Calls {
 
   struct Prepared {
     CallInFlight call;
-    // What is wrong with the answer, if anything. Also takes note of what it means (new descriptors, closed ones).
+    // What is wrong with the answer, if anything. Also takes note of what it means (new descriptors, closed
+    // ones).
     std::function<std::optional<Problem>(socket::Result<long>)> check;
   };
   // A call with its arguments in place, or what is wrong with them.
@@ -100,21 +103,22 @@ class Calls {
   // The default check: the result is the one in the script.
   static Check result_is(const CallEvent& event);
   // ... and on success names the new descriptor as the script does.
-  Check names_descriptor(const CallEvent& event, std::function<std::optional<Problem>(int script_fd, int live_fd)> more = {});
+  Check names_descriptor(const CallEvent& event,
+                         std::function<std::optional<Problem>(int script_fd, int live_fd)> more = {});
 
   Machine& machine_;
   const Settings& settings_;
   Connections& connections_;
   // A file or an end of a pipe, by the script's number.
   struct Stream {
-    std::size_t left = 0;       // bytes of a file
-    std::size_t position = 0;   // in it
-    int pipe = 0;               // which pipe; 0: a file
+    std::size_t left = 0;      // bytes of a file
+    std::size_t position = 0;  // in it
+    int pipe = 0;              // which pipe; 0: a file
   };
 
-  std::map<int, int> descriptors_;   // script's to stack's, open ones
+  std::map<int, int> descriptors_;  // script's to stack's, open ones
   std::map<int, Stream> streams_;
-  std::map<int, std::size_t> piped_;   // bytes in each pipe
+  std::map<int, std::size_t> piped_;  // bytes in each pipe
   int pipes_ = 0;
   std::vector<std::shared_ptr<CallMemory>> memories_;
 };

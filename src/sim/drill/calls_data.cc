@@ -26,23 +26,31 @@ Calls::Prepared Calls::transmit(Arguments& arguments, int fd, std::shared_ptr<Ca
   memory->attach_pieces();
   // A socket that connects by sending (MSG_FASTOPEN).
   if (Connection* connection = connections_.by_script_fd(arguments.integer(0));
-      connection != nullptr && connection->state == Connection::State::kFresh && (flags & MSG_FASTOPEN) != 0) {
+      connection != nullptr && connection->state == Connection::State::kFresh &&
+      (flags & MSG_FASTOPEN) != 0) {
     connection->state = Connection::State::kConnecting;
     connection->tuple.remote = {settings_.remote, settings_.connect_port};
   }
   auto call = std::make_shared<socket::BlockingSend>(fd, memory->message, flags);
-  return {{[=, this](Instant now) { return call->step(machine_.sockets(), now); }, [call] { return call->deadline(); }}, {}};
+  return {{[=, this](Instant now) { return call->step(machine_.sockets(), now); },
+           [call] { return call->deadline(); }},
+          {}};
 }
 
-Calls::Prepared Calls::receive(Arguments& arguments, int fd, std::shared_ptr<CallMemory> memory, int flags, Check more) {
+Calls::Prepared Calls::receive(Arguments& arguments, int fd, std::shared_ptr<CallMemory> memory, int flags,
+                               Check more) {
   memory->attach_pieces();
   auto call = std::make_shared<socket::BlockingReceive>(fd, &memory->message, flags);
-  const bool looks = (flags & (MSG_TRUNC | MSG_ERRQUEUE | MSG_OOB)) == 0;   // these do not hand over the stream's bytes
-  return {{[=, this](Instant now) { return call->step(machine_.sockets(), now); }, [call] { return call->deadline(); }},
-          [=, more = std::move(more), &event = arguments.event()](const Result<long>& result) -> std::optional<Problem> {
+  const bool looks =
+      (flags & (MSG_TRUNC | MSG_ERRQUEUE | MSG_OOB)) == 0;  // these do not hand over the stream's bytes
+  return {{[=, this](Instant now) { return call->step(machine_.sockets(), now); },
+           [call] { return call->deadline(); }},
+          [=, more = std::move(more),
+           &event = arguments.event()](const Result<long>& result) -> std::optional<Problem> {
             if (auto problem = result_is(event)(result)) return problem;
             if (result && looks && !all_zero(*memory, static_cast<std::size_t>(*result)))
-              return Problem{fmt::format("{}(): the bytes read are not the zeros that were sent", event.name), {}, {}};
+              return Problem{
+                  fmt::format("{}(): the bytes read are not the zeros that were sent", event.name), {}, {}};
             return more ? more(result) : std::nullopt;
           }};
 }
@@ -104,12 +112,14 @@ namespace {
 std::string add_pieces(CallMemory& memory, const Expression& list, std::uint8_t fill) {
   if (list.kind != Expression::Kind::kList) return "expected a list of {..., LENGTH}";
   for (const Expression& item : list.items) {
-    if (item.kind != Expression::Kind::kStruct || item.fields.size() != 2 || item.fields[1].value.kind != Expression::Kind::kInteger)
+    if (item.kind != Expression::Kind::kStruct || item.fields.size() != 2 ||
+        item.fields[1].value.kind != Expression::Kind::kInteger)
       return "expected {..., LENGTH}";
     const Expression& base = item.fields[0].value;
     const std::int64_t size = item.fields[1].value.integer;
     if (size < 0 || size > kBufferMax) return fmt::format("{} is no size", size);
-    memory.add_piece(base.kind == Expression::Kind::kInteger && base.integer == 0, static_cast<std::size_t>(size), fill);
+    memory.add_piece(base.kind == Expression::Kind::kInteger && base.integer == 0,
+                     static_cast<std::size_t>(size), fill);
   }
   return {};
 }
@@ -119,14 +129,16 @@ std::string add_pieces(CallMemory& memory, const Expression& list, std::uint8_t 
 Calls::Prepared Calls::make_readv(Arguments& arguments) {
   arguments.expect_count(3, 3);
   auto memory = new_memory();
-  if (const std::string wrong = add_pieces(*memory, arguments.at(1), kUnread); !wrong.empty()) arguments.fail(wrong);
+  if (const std::string wrong = add_pieces(*memory, arguments.at(1), kUnread); !wrong.empty())
+    arguments.fail(wrong);
   return receive(arguments, arguments.fd(0), memory, 0, {});
 }
 
 Calls::Prepared Calls::make_writev(Arguments& arguments) {
   arguments.expect_count(3, 3);
   auto memory = new_memory();
-  if (const std::string wrong = add_pieces(*memory, arguments.at(1), 0); !wrong.empty()) arguments.fail(wrong);
+  if (const std::string wrong = add_pieces(*memory, arguments.at(1), 0); !wrong.empty())
+    arguments.fail(wrong);
   return transmit(arguments, arguments.fd(0), memory, 0);
 }
 
@@ -136,7 +148,8 @@ Calls::Prepared Calls::make_recvmsg(Arguments& arguments) {
   const Expression& header = arguments.at(1);
   arguments.expect_kind(header, Expression::Kind::kStruct, "a msghdr {msg_iov(1)=[{...,N}], ...}");
   if (const Field* pieces = find_field(header, "msg_iov"))
-    if (const std::string wrong = add_pieces(*memory, pieces->value, kUnread); !wrong.empty()) arguments.fail(wrong);
+    if (const std::string wrong = add_pieces(*memory, pieces->value, kUnread); !wrong.empty())
+      arguments.fail(wrong);
   if (find_field(header, "msg_name") != nullptr) {
     memory->message.msg_name = &memory->address;
     memory->message.msg_namelen = sizeof(memory->address);
@@ -154,22 +167,24 @@ Calls::Prepared Calls::make_recvmsg(Arguments& arguments) {
     memory->message.msg_controllen = memory->control.size();
   }
   const Field* flags = find_field(header, "msg_flags");
-  const int expected_flags = flags != nullptr ? static_cast<int>(arguments.number_of(flags->value, "msg_flags")) : 0;
+  const int expected_flags =
+      flags != nullptr ? static_cast<int>(arguments.number_of(flags->value, "msg_flags")) : 0;
   const bool checks_control = control != nullptr;
-  return receive(arguments, arguments.fd(0), memory, arguments.integer(2),
-                 [=, this](const Result<long>& result) -> std::optional<Problem> {
-                   if (!result) return std::nullopt;
-                   if (flags != nullptr && memory->message.msg_flags != expected_flags) {
-                     const std::string wanted = flag_names("MSG_", static_cast<unsigned>(expected_flags));
-                     const std::string got = flag_names("MSG_", static_cast<unsigned>(memory->message.msg_flags));
-                     return Problem{fmt::format("recvmsg(): msg_flags are {}, expected {}", got, wanted), wanted, got};
-                   }
-                   if (!checks_control) return std::nullopt;
-                   const TimeBase base{Machine::kStart, settings_.tolerance};
-                   if (auto wrong = compare_controls(expected_control, memory->message, base))
-                     return Problem{"recvmsg(): " + wrong->reason, wrong->expected, wrong->got};
-                   return std::nullopt;
-                 });
+  return receive(
+      arguments, arguments.fd(0), memory, arguments.integer(2),
+      [=, this](const Result<long>& result) -> std::optional<Problem> {
+        if (!result) return std::nullopt;
+        if (flags != nullptr && memory->message.msg_flags != expected_flags) {
+          const std::string wanted = flag_names("MSG_", static_cast<unsigned>(expected_flags));
+          const std::string got = flag_names("MSG_", static_cast<unsigned>(memory->message.msg_flags));
+          return Problem{fmt::format("recvmsg(): msg_flags are {}, expected {}", got, wanted), wanted, got};
+        }
+        if (!checks_control) return std::nullopt;
+        const TimeBase base{Machine::kStart, settings_.tolerance};
+        if (auto wrong = compare_controls(expected_control, memory->message, base))
+          return Problem{"recvmsg(): " + wrong->reason, wrong->expected, wrong->got};
+        return std::nullopt;
+      });
 }
 
 Calls::Prepared Calls::make_sendmsg(Arguments& arguments) {
@@ -178,7 +193,8 @@ Calls::Prepared Calls::make_sendmsg(Arguments& arguments) {
   const Expression& header = arguments.at(1);
   arguments.expect_kind(header, Expression::Kind::kStruct, "a msghdr {msg_iov(1)=[{...,N}], ...}");
   if (const Field* pieces = find_field(header, "msg_iov"))
-    if (const std::string wrong = add_pieces(*memory, pieces->value, 0); !wrong.empty()) arguments.fail(wrong);
+    if (const std::string wrong = add_pieces(*memory, pieces->value, 0); !wrong.empty())
+      arguments.fail(wrong);
   if (find_field(header, "msg_name") != nullptr) {
     memory->message.msg_name = &memory->address;
     memory->message.msg_namelen = write_address({settings_.remote, settings_.connect_port}, memory->address);

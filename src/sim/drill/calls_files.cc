@@ -18,7 +18,8 @@ void attach_buffer(CallMemory& memory, std::size_t size) {
 }
 
 Problem unexpected_result(const CallEvent& event, long got) {
-  return Problem{fmt::format("{}() = {}, expected {}", event.name, got, expected_text(event)), expected_text(event), std::to_string(got)};
+  return Problem{fmt::format("{}() = {}, expected {}", event.name, got, expected_text(event)),
+                 expected_text(event), std::to_string(got)};
 }
 
 }  // namespace
@@ -36,7 +37,8 @@ Calls::Prepared Calls::make_open(Arguments& arguments) {
           [this, &event = arguments.event()](const Result<long>& result) -> std::optional<Problem> {
             if (!result) return result_is(event)(result);
             if (event.error || event.result.integer < 0) return unexpected_result(event, 0);
-            streams_[static_cast<int>(event.result.integer)] = {.left = static_cast<std::size_t>(*result), .position = 0, .pipe = 0};
+            streams_[static_cast<int>(event.result.integer)] = {
+                .left = static_cast<std::size_t>(*result), .position = 0, .pipe = 0};
             return std::nullopt;
           }};
 }
@@ -67,12 +69,15 @@ Calls::Prepared Calls::make_sendfile(Arguments& arguments) {
   if (in == streams_.end()) arguments.fail("the second descriptor is no file");
   const std::size_t wanted = arguments.size(3);
   const std::size_t length = in != streams_.end() ? in->second.left : 0;
-  const std::size_t begin = positioned ? static_cast<std::size_t>(std::max<std::int64_t>(arguments.number(2), 0)) : (in != streams_.end() ? in->second.position : 0);
+  const std::size_t begin = positioned
+                                ? static_cast<std::size_t>(std::max<std::int64_t>(arguments.number(2), 0))
+                                : (in != streams_.end() ? in->second.position : 0);
   auto memory = new_memory();
   attach_buffer(*memory, std::min(wanted, length - std::min(length, begin)));
   auto call = std::make_shared<socket::BlockingSend>(out, memory->message, 0);
   const int script_in = arguments.integer(1);
-  return {{[=, this](Instant now) { return call->step(machine_.sockets(), now); }, [call] { return call->deadline(); }},
+  return {{[=, this](Instant now) { return call->step(machine_.sockets(), now); },
+           [call] { return call->deadline(); }},
           [=, this, &event = arguments.event()](const Result<long>& result) {
             if (result && !positioned) streams_[script_in].position += static_cast<std::size_t>(*result);
             return result_is(event)(result);
@@ -94,7 +99,8 @@ Calls::Prepared Calls::make_splice(Arguments& arguments) {
   if (const Stream* from = pipe(script_in)) {
     attach_buffer(*memory, std::min(wanted, piped_[from->pipe]));
     auto call = std::make_shared<socket::BlockingSend>(arguments.fd(2), memory->message, flags);
-    return {{[=, this](Instant now) { return call->step(machine_.sockets(), now); }, [call] { return call->deadline(); }},
+    return {{[=, this](Instant now) { return call->step(machine_.sockets(), now); },
+             [call] { return call->deadline(); }},
             [=, this, &event = arguments.event(), number = from->pipe](const Result<long>& result) {
               if (result) piped_[number] -= static_cast<std::size_t>(*result);
               return result_is(event)(result);
@@ -104,8 +110,10 @@ Calls::Prepared Calls::make_splice(Arguments& arguments) {
   if (to == nullptr) arguments.fail("neither end is a pipe");
   attach_buffer(*memory, wanted);
   auto call = std::make_shared<socket::BlockingReceive>(arguments.fd(0), &memory->message, flags);
-  return {{[=, this](Instant now) { return call->step(machine_.sockets(), now); }, [call] { return call->deadline(); }},
-          [=, this, &event = arguments.event(), number = to != nullptr ? to->pipe : 0](const Result<long>& result) {
+  return {{[=, this](Instant now) { return call->step(machine_.sockets(), now); },
+           [call] { return call->deadline(); }},
+          [=, this, &event = arguments.event(),
+           number = to != nullptr ? to->pipe : 0](const Result<long>& result) {
             if (result) piped_[number] += static_cast<std::size_t>(*result);
             return result_is(event)(result);
           }};
@@ -133,8 +141,10 @@ std::optional<Calls::Prepared> Calls::on_stream(Arguments& arguments) {
                     std::size_t& left = stream.pipe != 0 ? piped_[stream.pipe] : stream.left;
                     const std::size_t here = stream.pipe != 0 ? left : left - std::min(left, stream.position);
                     const std::size_t got = std::min(wanted, here);
-                    if (stream.pipe != 0) left -= got;
-                    else stream.position += got;
+                    if (stream.pipe != 0)
+                      left -= got;
+                    else
+                      stream.position += got;
                     return static_cast<long>(got);
                   }),
                   {}};

@@ -16,7 +16,8 @@ Calls::Prepared Calls::make_fcntl(Arguments& arguments) {
   const int fd = arguments.fd(0);
   const int command = arguments.integer(1);
   const long argument = arguments.count() > 2 ? arguments.number(2) : 0;
-  return {at_once([=, this](Instant) { return to_long(machine_.sockets().fcntl(fd, command, argument)); }), {}};
+  return {at_once([=, this](Instant) { return to_long(machine_.sockets().fcntl(fd, command, argument)); }),
+          {}};
 }
 
 Calls::Prepared Calls::make_ioctl(Arguments& arguments) {
@@ -28,19 +29,22 @@ Calls::Prepared Calls::make_ioctl(Arguments& arguments) {
   const int expected = arguments.count() > 2 ? arguments.integer(2) : 0;
   memory->number = expected;
   const bool sets = request == static_cast<unsigned long>(symbol_value("FIONBIO").value_or(0));
-  if (compares && !sets) memory->number = -1;   // must be written over
-  return {at_once([=, this](Instant now) { return to_long(machine_.sockets().ioctl(fd, request, &memory->number, now)); }),
+  if (compares && !sets) memory->number = -1;  // must be written over
+  return {at_once([=, this](Instant now) {
+            return to_long(machine_.sockets().ioctl(fd, request, &memory->number, now));
+          }),
           [=, &event = arguments.event()](const Result<long>& result) -> std::optional<Problem> {
             if (auto problem = result_is(event)(result)) return problem;
             if (!result || !compares || memory->number == expected) return std::nullopt;
-            return Problem{fmt::format("ioctl(): the value is {}, expected {}", memory->number, expected), fmt::format("[{}]", expected),
-                           fmt::format("[{}]", memory->number)};
+            return Problem{fmt::format("ioctl(): the value is {}, expected {}", memory->number, expected),
+                           fmt::format("[{}]", expected), fmt::format("[{}]", memory->number)};
           }};
 }
 
 namespace {
 
-// {tcpm_addr="192.0.2.1", tcpm_key="secret", tcpm_prefixlen=24, tcpm_flags=1, tcpm_ifindex=0}: the first alone must be there.
+// {tcpm_addr="192.0.2.1", tcpm_key="secret", tcpm_prefixlen=24, tcpm_flags=1, tcpm_ifindex=0}: the first
+// alone must be there.
 std::expected<std::vector<std::uint8_t>, std::string> md5_bytes(const Expression& value) {
   tcp_md5sig option{};
   const auto number = [&](std::string_view name) -> std::int64_t {
@@ -48,7 +52,8 @@ std::expected<std::vector<std::uint8_t>, std::string> md5_bytes(const Expression
     return field != nullptr && field->value.kind == Expression::Kind::kInteger ? field->value.integer : 0;
   };
   const Field* address = find_field(value, "tcpm_addr");
-  const auto peer = address->value.kind == Expression::Kind::kString ? IpAddress::parse(address->value.text) : std::nullopt;
+  const auto peer =
+      address->value.kind == Expression::Kind::kString ? IpAddress::parse(address->value.text) : std::nullopt;
   if (!peer || !peer->is_v4()) return std::unexpected("expected tcpm_addr=\"ADDRESS\"");
   sockaddr_in to{};
   to.sin_family = AF_INET;
@@ -60,11 +65,14 @@ std::expected<std::vector<std::uint8_t>, std::string> md5_bytes(const Expression
   option.tcpm_prefixlen = static_cast<std::uint8_t>(number("tcpm_prefixlen"));
   // Linux's tcpm_ifindex is padding in the C library's header.
   const auto interface = static_cast<std::int32_t>(number("tcpm_ifindex"));
-  std::memcpy(reinterpret_cast<std::uint8_t*>(&option) + offsetof(tcp_md5sig, tcpm_keylen) + sizeof option.tcpm_keylen, &interface, sizeof interface);
+  std::memcpy(reinterpret_cast<std::uint8_t*>(&option) + offsetof(tcp_md5sig, tcpm_keylen) +
+                  sizeof option.tcpm_keylen,
+              &interface, sizeof interface);
   if (const Field* key = find_field(value, "tcpm_key")) {
     if (key->value.kind != Expression::Kind::kString) return std::unexpected("expected tcpm_key=\"KEY\"");
     option.tcpm_keylen = static_cast<std::uint16_t>(key->value.text.size());
-    std::memcpy(option.tcpm_key, key->value.text.data(), std::min(key->value.text.size(), sizeof option.tcpm_key));
+    std::memcpy(option.tcpm_key, key->value.text.data(),
+                std::min(key->value.text.size(), sizeof option.tcpm_key));
   }
   const auto* raw = reinterpret_cast<const std::uint8_t*>(&option);
   return std::vector<std::uint8_t>(raw, raw + sizeof option);
@@ -96,7 +104,8 @@ std::expected<std::vector<std::uint8_t>, std::string> option_bytes(const Express
       for (const std::string_view name : {"onoff", "linger"}) {
         const Field* field = find_field(value, name);
         if (field == nullptr) field = find_field(value, "l_" + std::string(name));
-        if (field == nullptr || field->value.kind != Expression::Kind::kInteger) return std::unexpected("expected {onoff=N, linger=N}");
+        if (field == nullptr || field->value.kind != Expression::Kind::kInteger)
+          return std::unexpected("expected {onoff=N, linger=N}");
         append(bytes, field->value.integer);
       }
       return bytes;
@@ -107,7 +116,8 @@ std::expected<std::vector<std::uint8_t>, std::string> option_bytes(const Express
 
 std::string option_text(const Expression& like, const std::vector<std::uint8_t>& bytes, std::size_t length) {
   length = std::min(length, bytes.size());
-  if (like.kind == Expression::Kind::kString) return '"' + std::string(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(length)) + '"';
+  if (like.kind == Expression::Kind::kString)
+    return '"' + std::string(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(length)) + '"';
   std::string text;
   for (std::size_t at = 0; at + 4 <= length; at += 4) {
     std::int32_t number;
@@ -129,11 +139,14 @@ Calls::Prepared Calls::make_setsockopt(Arguments& arguments) {
   auto bytes = option_bytes(arguments.at(3));
   if (!bytes) arguments.fail(bytes.error());
   memory->option = bytes.value_or(std::vector<std::uint8_t>{});
-  memory->option_length = arguments.is_ellipsis(4) ? static_cast<socklen_t>(memory->option.size()) : static_cast<socklen_t>(arguments.number(4));
+  memory->option_length = arguments.is_ellipsis(4) ? static_cast<socklen_t>(memory->option.size())
+                                                   : static_cast<socklen_t>(arguments.number(4));
   // A length beyond the value reads zeros, not other memory.
-  if (memory->option.size() < memory->option_length && memory->option_length < 65536) memory->option.resize(memory->option_length);
+  if (memory->option.size() < memory->option_length && memory->option_length < 65536)
+    memory->option.resize(memory->option_length);
   return {at_once([=, this](Instant now) {
-            return to_long(machine_.sockets().setsockopt(fd, level, name, null ? nullptr : memory->option.data(), memory->option_length, now));
+            return to_long(machine_.sockets().setsockopt(
+                fd, level, name, null ? nullptr : memory->option.data(), memory->option_length, now));
           }),
           {}};
 }
@@ -153,25 +166,31 @@ Calls::Prepared Calls::make_getsockopt(Arguments& arguments) {
     expected = bytes.value_or(std::vector<std::uint8_t>{});
   }
   const bool any_length = arguments.is_ellipsis(4);
-  const socklen_t length = any_length ? static_cast<socklen_t>(expected.size()) : static_cast<socklen_t>(arguments.size(4));
+  const socklen_t length =
+      any_length ? static_cast<socklen_t>(expected.size()) : static_cast<socklen_t>(arguments.size(4));
   memory->option_length = length;
   memory->option.assign(std::max<std::size_t>(length, 1), kUnread);
   return {at_once([=, this](Instant now) {
-            return to_long(machine_.sockets().getsockopt(fd, level, name, memory->option.data(), &memory->option_length, now));
+            return to_long(machine_.sockets().getsockopt(fd, level, name, memory->option.data(),
+                                                         &memory->option_length, now));
           }),
           [=, &value, &event = arguments.event()](const Result<long>& result) -> std::optional<Problem> {
             if (auto problem = result_is(event)(result)) return problem;
             if (!result) return std::nullopt;
             if (!any_length && memory->option_length != length)
-              return Problem{fmt::format("getsockopt(): the length is {}, expected {}", memory->option_length, length), fmt::format("[{}]", length),
-                             fmt::format("[{}]", memory->option_length)};
+              return Problem{
+                  fmt::format("getsockopt(): the length is {}, expected {}", memory->option_length, length),
+                  fmt::format("[{}]", length), fmt::format("[{}]", memory->option_length)};
             const std::size_t compared = std::min<std::size_t>(memory->option_length, expected.size());
-            if (any_value || (std::equal(expected.begin(), expected.begin() + static_cast<std::ptrdiff_t>(compared), memory->option.begin()) &&
-                              compared == expected.size()))
+            if (any_value ||
+                (std::equal(expected.begin(), expected.begin() + static_cast<std::ptrdiff_t>(compared),
+                            memory->option.begin()) &&
+                 compared == expected.size()))
               return std::nullopt;
             const std::string wanted = option_text(value, expected, expected.size());
             const std::string got = option_text(value, memory->option, memory->option_length);
-            return Problem{fmt::format("getsockopt(): the value is {}, expected {}", got, wanted), wanted, got};
+            return Problem{fmt::format("getsockopt(): the value is {}, expected {}", got, wanted), wanted,
+                           got};
           }};
 }
 

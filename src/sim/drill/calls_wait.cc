@@ -29,13 +29,16 @@ Calls::Prepared Calls::make_poll(Arguments& arguments) {
   }
   if (arguments.size(1) != memory->polled.size()) arguments.fail("the count is not the list's");
   auto call = std::make_shared<socket::BlockingPoll>(memory->polled, milliseconds(arguments.number(2)));
-  return {{[=, this](Instant now) { return call->step(machine_.sockets(), now); }, [call] { return call->deadline(); }},
+  return {{[=, this](Instant now) { return call->step(machine_.sockets(), now); },
+           [call] { return call->deadline(); }},
           [=, &event = arguments.event()](const Result<long>& result) -> std::optional<Problem> {
             for (std::size_t i = 0; i < expected.size(); ++i) {
               if (memory->polled[i].revents == expected[i]) continue;
               const std::string wanted = flag_names("POLL", static_cast<unsigned short>(expected[i]));
-              const std::string got = flag_names("POLL", static_cast<unsigned short>(memory->polled[i].revents));
-              return Problem{fmt::format("poll(): revents are {}, expected {}", got, wanted), "revents=" + wanted, "revents=" + got};
+              const std::string got =
+                  flag_names("POLL", static_cast<unsigned short>(memory->polled[i].revents));
+              return Problem{fmt::format("poll(): revents are {}, expected {}", got, wanted),
+                             "revents=" + wanted, "revents=" + got};
             }
             return result_is(event)(result);
           }};
@@ -46,7 +49,8 @@ Calls::Prepared Calls::make_epoll_create(Arguments& arguments) {
   const std::int64_t size = arguments.number(0);
   return {at_once([=, this](Instant) {
             // epoll_create(2): the size must be positive and means nothing else.
-            return size > 0 ? to_long(machine_.sockets().epoll_create1(0)) : Result<long>(socket::fail(EINVAL));
+            return size > 0 ? to_long(machine_.sockets().epoll_create1(0))
+                            : Result<long>(socket::fail(EINVAL));
           }),
           names_descriptor(arguments.event())};
 }
@@ -74,7 +78,8 @@ epoll_event epoll_event_of(const Expression& structure, std::string& wrong) {
 }
 
 std::string epoll_text(const epoll_event& event) {
-  return fmt::format("{{events={}, fd={}}}", flag_names("EPOLL", event.events), std::uint64_t{event.data.u64});
+  return fmt::format("{{events={}, fd={}}}", flag_names("EPOLL", event.events),
+                     std::uint64_t{event.data.u64});
 }
 
 }  // namespace
@@ -92,7 +97,8 @@ Calls::Prepared Calls::make_epoll_ctl(Arguments& arguments) {
     if (!wrong.empty()) arguments.fail(wrong);
   }
   return {at_once([=, this](Instant now) {
-            return to_long(machine_.sockets().epoll_ctl(epfd, operation, fd, null ? nullptr : memory->events.data(), now));
+            return to_long(machine_.sockets().epoll_ctl(epfd, operation, fd,
+                                                        null ? nullptr : memory->events.data(), now));
           }),
           {}};
 }
@@ -107,14 +113,17 @@ Calls::Prepared Calls::make_epoll_wait(Arguments& arguments) {
   const std::size_t count = arguments.size(2);
   if (count == 0 || count > 65536) arguments.fail("expected room for 1 to 65536 events");
   memory->events.resize(std::clamp<std::size_t>(count, 1, 65536));
-  auto call = std::make_shared<socket::BlockingEpollWait>(epfd, memory->events, milliseconds(arguments.number(3)));
-  return {{[=, this](Instant now) { return call->step(machine_.sockets(), now); }, [call] { return call->deadline(); }},
+  auto call =
+      std::make_shared<socket::BlockingEpollWait>(epfd, memory->events, milliseconds(arguments.number(3)));
+  return {{[=, this](Instant now) { return call->step(machine_.sockets(), now); },
+           [call] { return call->deadline(); }},
           [=, &event = arguments.event()](const Result<long>& result) -> std::optional<Problem> {
             // The first event is the one the script writes; on 0 the array stays as it was: zeros.
             const epoll_event& got = memory->events.front();
             if (got.events != expected.events || got.data.u64 != expected.data.u64)
-              return Problem{fmt::format("epoll_wait(): events are {}, expected {}", epoll_text(got), epoll_text(expected)), epoll_text(expected),
-                             epoll_text(got)};
+              return Problem{fmt::format("epoll_wait(): events are {}, expected {}", epoll_text(got),
+                                         epoll_text(expected)),
+                             epoll_text(expected), epoll_text(got)};
             return result_is(event)(result);
           }};
 }

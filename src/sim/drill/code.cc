@@ -15,14 +15,18 @@ namespace {
 CodeValue number(std::int64_t value) { return CodeValue{false, value, {}}; }
 CodeValue string(std::string value) { return CodeValue{true, 0, std::move(value)}; }
 bool truth(const CodeValue& value) { return value.is_string ? !value.text.empty() : value.number != 0; }
-std::string shown(const CodeValue& value) { return value.is_string ? value.text : std::to_string(value.number); }
+std::string shown(const CodeValue& value) {
+  return value.is_string ? value.text : std::to_string(value.number);
+}
 
 // Integer arithmetic wraps at 64 bits, where Python's would grow: no field is that large.
 std::int64_t wrapped(std::uint64_t value) { return static_cast<std::int64_t>(value); }
 std::uint64_t bits(std::int64_t value) { return static_cast<std::uint64_t>(value); }
 
 // Python's // and % round towards minus infinity.
-std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a / b - (a % b != 0 && (a % b < 0) != (b < 0) ? 1 : 0); }
+std::int64_t floor_div(std::int64_t a, std::int64_t b) {
+  return a / b - (a % b != 0 && (a % b < 0) != (b < 0) ? 1 : 0);
+}
 std::int64_t floor_mod(std::int64_t a, std::int64_t b) { return a - floor_div(a, b) * b; }
 
 }  // namespace
@@ -30,7 +34,8 @@ std::int64_t floor_mod(std::int64_t a, std::int64_t b) { return a - floor_div(a,
 // Parses and evaluates in one pass: nothing here loops, so nothing is evaluated twice.
 class CodeParser {
  public:
-  CodeParser(CodeInterpreter& owner, const CodeEvent& event) : owner_(owner), text_(event.code), here_(event.code_at) {}
+  CodeParser(CodeInterpreter& owner, const CodeEvent& event)
+      : owner_(owner), text_(event.code), here_(event.code_at) {}
 
   std::optional<CodeFailure> run() {
     for (;;) {
@@ -40,7 +45,8 @@ class CodeParser {
       statement();
       if (failure_) return failure_;
       skip(false);
-      if (at_ < text_.size() && raw() != '\n' && raw() != ';' && raw() != '#') error("expected the end of the statement");
+      if (at_ < text_.size() && raw() != '\n' && raw() != ';' && raw() != '#')
+        error("expected the end of the statement");
       if (failure_) return failure_;
     }
     return std::nullopt;
@@ -139,8 +145,10 @@ class CodeParser {
     if (accept(",")) message = shown(expression());
     if (failure_ || truth(condition)) return;
     std::string got;
-    for (const auto& [name, value] : used) got += fmt::format("{}{} = {}", got.empty() ? "" : ", ", name, shown(value));
-    failure_ = CodeFailure{at, fmt::format("assert {} failed: {}", written, got.empty() ? message : got), written, got};
+    for (const auto& [name, value] : used)
+      got += fmt::format("{}{} = {}", got.empty() ? "" : ", ", name, shown(value));
+    failure_ = CodeFailure{at, fmt::format("assert {} failed: {}", written, got.empty() ? message : got),
+                           written, got};
   }
 
   void print() {
@@ -205,7 +213,10 @@ class CodeParser {
       error("a string is compared with a number");
       return false;
     }
-    const int order = a.is_string ? a.text.compare(b.text) : (a.number < b.number ? -1 : a.number > b.number ? 1 : 0);
+    const int order = a.is_string ? a.text.compare(b.text)
+                                  : (a.number < b.number   ? -1
+                                     : a.number > b.number ? 1
+                                                           : 0);
     if (op == "==") return order == 0;
     if (op == "!=") return order != 0;
     if (op == "<=") return order <= 0;
@@ -217,12 +228,18 @@ class CodeParser {
   // The operators of one level, longer ones first.
   static std::vector<std::string_view> operators(int level) {
     switch (level) {
-      case 0: return {"|"};
-      case 1: return {"^"};
-      case 2: return {"&"};
-      case 3: return {"<<", ">>"};
-      case 4: return {"+", "-"};
-      default: return {"//", "*", "/", "%"};
+      case 0:
+        return {"|"};
+      case 1:
+        return {"^"};
+      case 2:
+        return {"&"};
+      case 3:
+        return {"<<", ">>"};
+      case 4:
+        return {"+", "-"};
+      default:
+        return {"//", "*", "/", "%"};
     }
   }
   CodeValue binary_level(int level) {
@@ -316,7 +333,10 @@ class CodeParser {
       step();
       for (;; step()) {
         const char c = raw();
-        const int digit = is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        const int digit = is_digit(c)            ? c - '0'
+                          : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                          : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                                 : -1;
         if (digit < 0) break;
         value = value * 16 + static_cast<std::uint64_t>(digit);
       }
@@ -345,7 +365,7 @@ class CodeParser {
     ++depth_;
     if (!looking_at(")")) {
       do {
-        if (looking_at(")")) break;   // (a,)
+        if (looking_at(")")) break;  // (a,)
         values.push_back(expression());
       } while (!failure_ && accept(","));
     }
@@ -356,11 +376,14 @@ class CodeParser {
   CodeValue function(const std::string& name) {
     const std::vector<CodeValue> values = arguments();
     if (failure_) return {};
-    const bool numbers = std::none_of(values.begin(), values.end(), [](const CodeValue& v) { return v.is_string; });
-    if (name == "abs" && values.size() == 1 && numbers) return number(values[0].number < 0 ? -values[0].number : values[0].number);
+    const bool numbers =
+        std::none_of(values.begin(), values.end(), [](const CodeValue& v) { return v.is_string; });
+    if (name == "abs" && values.size() == 1 && numbers)
+      return number(values[0].number < 0 ? -values[0].number : values[0].number);
     if ((name == "min" || name == "max") && !values.empty() && numbers) {
       std::int64_t best = values[0].number;
-      for (const CodeValue& v : values) best = name == "min" ? std::min(best, v.number) : std::max(best, v.number);
+      for (const CodeValue& v : values)
+        best = name == "min" ? std::min(best, v.number) : std::max(best, v.number);
       return number(best);
     }
     error(fmt::format("'{}()' is not understood", name));
@@ -399,7 +422,7 @@ class CodeParser {
   std::string_view text_;
   std::size_t at_ = 0;
   Location here_;
-  int depth_ = 0;   // inside this many parentheses, where a newline is a blank
+  int depth_ = 0;  // inside this many parentheses, where a newline is a blank
   std::vector<std::pair<std::string, CodeValue>> used_;
   std::optional<CodeFailure> failure_;
 };

@@ -41,14 +41,18 @@ std::optional<std::int64_t> number_field(const Expression& structure, std::strin
 std::string text_of(const ExpectedControl& control) {
   std::string data;
   switch (control.data) {
-    case ExpectedControl::Data::kNumber: data = std::to_string(control.number); break;
+    case ExpectedControl::Data::kNumber:
+      data = std::to_string(control.number);
+      break;
     case ExpectedControl::Data::kExtendedError:
-      data = fmt::format("{{ee_errno={}, ee_origin={}, ee_type={}, ee_code={}, ee_info={}, ee_data={}}}", control.error_number, control.origin,
-                         control.error_type, control.code, control.info, control.error_data);
+      data = fmt::format("{{ee_errno={}, ee_origin={}, ee_type={}, ee_code={}, ee_info={}, ee_data={}}}",
+                         control.error_number, control.origin, control.error_type, control.code, control.info,
+                         control.error_data);
       break;
     case ExpectedControl::Data::kTimestamp: {
       const std::int64_t ns = control.timestamp.count();
-      data = fmt::format("{{scm_sec={}, scm_nsec={}}}", ns / kNanosecondsPerSecond, ns % kNanosecondsPerSecond);
+      data =
+          fmt::format("{{scm_sec={}, scm_nsec={}}}", ns / kNanosecondsPerSecond, ns % kNanosecondsPerSecond);
       break;
     }
   }
@@ -56,7 +60,8 @@ std::string text_of(const ExpectedControl& control) {
 }
 
 // A received message read in the way that the expected one is written.
-ExpectedControl read_like(ExpectedControl::Data data, const cmsghdr& header, const std::uint8_t* bytes, std::size_t size, const TimeBase& base) {
+ExpectedControl read_like(ExpectedControl::Data data, const cmsghdr& header, const std::uint8_t* bytes,
+                          std::size_t size, const TimeBase& base) {
   ExpectedControl control;
   control.level = header.cmsg_level;
   control.type = header.cmsg_type;
@@ -74,7 +79,8 @@ ExpectedControl read_like(ExpectedControl::Data data, const cmsghdr& header, con
     TimeStamp stamp;
     std::memcpy(&stamp, bytes, sizeof(stamp));
     const std::int64_t wall = stamp.seconds * kNanosecondsPerSecond + stamp.nanoseconds;
-    control.timestamp = Duration{wall - static_cast<std::int64_t>(Machine::kWallClockOffset)} - base.start.time_since_epoch();
+    control.timestamp =
+        Duration{wall - static_cast<std::int64_t>(Machine::kWallClockOffset)} - base.start.time_since_epoch();
   } else {
     control.data = ExpectedControl::Data::kNumber;
     if (size >= 4) {
@@ -91,10 +97,11 @@ ExpectedControl read_like(ExpectedControl::Data data, const cmsghdr& header, con
 bool same(const ExpectedControl& a, const ExpectedControl& b, const TimeBase& base) {
   if (a.level != b.level || a.type != b.type || a.data != b.data) return false;
   switch (a.data) {
-    case ExpectedControl::Data::kNumber: return a.number == b.number;
+    case ExpectedControl::Data::kNumber:
+      return a.number == b.number;
     case ExpectedControl::Data::kExtendedError:
-      return a.error_number == b.error_number && a.origin == b.origin && a.error_type == b.error_type && a.code == b.code && a.info == b.info &&
-             a.error_data == b.error_data;
+      return a.error_number == b.error_number && a.origin == b.origin && a.error_type == b.error_type &&
+             a.code == b.code && a.info == b.info && a.error_data == b.error_data;
     case ExpectedControl::Data::kTimestamp: {
       const Duration off = a.timestamp - b.timestamp;
       return off <= base.tolerance && off >= -base.tolerance;
@@ -107,13 +114,15 @@ bool same(const ExpectedControl& a, const ExpectedControl& b, const TimeBase& ba
 
 std::expected<std::vector<ExpectedControl>, std::string> expected_controls(const Expression& list) {
   std::vector<ExpectedControl> controls;
-  if (list.kind != Expression::Kind::kList) return std::unexpected("expected a list of {cmsg_level=, cmsg_type=, cmsg_data=}");
+  if (list.kind != Expression::Kind::kList)
+    return std::unexpected("expected a list of {cmsg_level=, cmsg_type=, cmsg_data=}");
   for (const Expression& item : list.items) {
     ExpectedControl control;
     const auto level = number_field(item, "cmsg_level");
     const auto type = number_field(item, "cmsg_type");
     const Field* data = find_field(item, "cmsg_data");
-    if (!level || !type || data == nullptr) return std::unexpected("expected {cmsg_level=, cmsg_type=, cmsg_data=}");
+    if (!level || !type || data == nullptr)
+      return std::unexpected("expected {cmsg_level=, cmsg_type=, cmsg_data=}");
     control.level = static_cast<int>(*level);
     control.type = static_cast<int>(*type);
     const Expression& value = data->value;
@@ -121,7 +130,8 @@ std::expected<std::vector<ExpectedControl>, std::string> expected_controls(const
       control.number = value.integer;
     } else if (value.kind == Expression::Kind::kStruct && find_field(value, "scm_sec") != nullptr) {
       control.data = ExpectedControl::Data::kTimestamp;
-      control.timestamp = std::chrono::seconds(number_field(value, "scm_sec").value_or(0)) + Duration(number_field(value, "scm_nsec").value_or(0));
+      control.timestamp = std::chrono::seconds(number_field(value, "scm_sec").value_or(0)) +
+                          Duration(number_field(value, "scm_nsec").value_or(0));
     } else if (value.kind == Expression::Kind::kStruct) {
       control.data = ExpectedControl::Data::kExtendedError;
       control.error_number = static_cast<std::uint32_t>(number_field(value, "ee_errno").value_or(0));
@@ -138,7 +148,8 @@ std::expected<std::vector<ExpectedControl>, std::string> expected_controls(const
   return controls;
 }
 
-std::optional<ControlDifference> compare_controls(const std::vector<ExpectedControl>& expected, const msghdr& message, const TimeBase& base) {
+std::optional<ControlDifference> compare_controls(const std::vector<ExpectedControl>& expected,
+                                                  const msghdr& message, const TimeBase& base) {
   std::size_t index = 0;
   for (const cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(const_cast<msghdr*>(&message), const_cast<cmsghdr*>(header)), ++index) {
@@ -147,13 +158,18 @@ std::optional<ControlDifference> compare_controls(const std::vector<ExpectedCont
     const bool extra = index >= expected.size();
     const auto like = extra ? ExpectedControl::Data::kNumber : expected[index].data;
     const ExpectedControl got = read_like(like, *header, bytes, size, base);
-    if (extra) return ControlDifference{fmt::format("control message {} is not expected: {}", index + 1, text_of(got)), "nothing", text_of(got)};
+    if (extra)
+      return ControlDifference{fmt::format("control message {} is not expected: {}", index + 1, text_of(got)),
+                               "nothing", text_of(got)};
     if (!same(expected[index], got, base))
-      return ControlDifference{fmt::format("control message {} is {}, expected {}", index + 1, text_of(got), text_of(expected[index])),
+      return ControlDifference{fmt::format("control message {} is {}, expected {}", index + 1, text_of(got),
+                                           text_of(expected[index])),
                                text_of(expected[index]), text_of(got)};
   }
   if (index < expected.size())
-    return ControlDifference{fmt::format("control message {} is missing: {}", index + 1, text_of(expected[index])), text_of(expected[index]), "nothing"};
+    return ControlDifference{
+        fmt::format("control message {} is missing: {}", index + 1, text_of(expected[index])),
+        text_of(expected[index]), "nothing"};
   return std::nullopt;
 }
 
@@ -163,7 +179,8 @@ std::expected<std::vector<std::uint8_t>, std::string> control_bytes(const Expres
   std::vector<std::uint8_t> bytes(controls->size() * CMSG_SPACE(sizeof(int)));
   std::size_t at = 0;
   for (const ExpectedControl& control : *controls) {
-    if (control.data != ExpectedControl::Data::kNumber) return std::unexpected("only numbers can be sent in control messages");
+    if (control.data != ExpectedControl::Data::kNumber)
+      return std::unexpected("only numbers can be sent in control messages");
     cmsghdr header{};
     header.cmsg_len = CMSG_LEN(sizeof(int));
     header.cmsg_level = control.level;

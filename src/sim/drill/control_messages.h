@@ -21,11 +21,11 @@ struct ExpectedControl {
   int level = 0;
   int type = 0;
   Data data = Data::kNumber;
-  std::int64_t number = 0;                          // kNumber: an int, or a byte
-  std::uint32_t error_number = 0;                   // kExtendedError: ee_errno and on
+  std::int64_t number = 0;         // kNumber: an int, or a byte
+  std::uint32_t error_number = 0;  // kExtendedError: ee_errno and on
   std::uint8_t origin = 0, error_type = 0, code = 0;
   std::uint32_t info = 0, error_data = 0;
-  Duration timestamp{};                             // kTimestamp: since the script's start
+  Duration timestamp{};  // kTimestamp: since the script's start
 };
 
 // When the script started, and how far a timestamp may be off.
@@ -43,7 +43,8 @@ struct ControlDifference {
 // The list of a script, or what is wrong with it.
 std::expected<std::vector<ExpectedControl>, std::string> expected_controls(const Expression& list);
 // The first difference: number, order, levels, types and data count.
-std::optional<ControlDifference> compare_controls(const std::vector<ExpectedControl>& expected, const msghdr& message, const TimeBase& base);
+std::optional<ControlDifference> compare_controls(const std::vector<ExpectedControl>& expected,
+                                                  const msghdr& message, const TimeBase& base);
 // The list as bytes to send; numbers only.
 std::expected<std::vector<std::uint8_t>, std::string> control_bytes(const Expression& list);
 

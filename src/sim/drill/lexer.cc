@@ -124,7 +124,8 @@ Duration Lexer::seconds() {
   skip_blank();
   std::int64_t nanoseconds = 0;
   bool any = false;
-  for (; is_digit(raw()) && nanoseconds < 1'000'000'000; step(), any = true) nanoseconds = nanoseconds * 10 + (raw() - '0');
+  for (; is_digit(raw()) && nanoseconds < 1'000'000'000; step(), any = true)
+    nanoseconds = nanoseconds * 10 + (raw() - '0');
   nanoseconds *= 1'000'000'000;
   if (raw() == '.' && is_digit(raw(1))) {
     step();
@@ -162,10 +163,18 @@ std::string Lexer::quoted_string() {
     if (raw() == '\\') {
       step();
       switch (raw()) {
-        case 'n': value += '\n'; break;
-        case 't': value += '\t'; break;
-        case '0': value += '\0'; break;
-        default: value += raw(); break;
+        case 'n':
+          value += '\n';
+          break;
+        case 't':
+          value += '\t';
+          break;
+        case '0':
+          value += '\0';
+          break;
+        default:
+          value += raw();
+          break;
       }
     } else {
       value += raw();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads a script character by character: what a piece of text means depends on where it stands ("12" may be a time, a
-// port or a cookie), so the parser asks for what it expects.
+// Reads a script character by character: what a piece of text means depends on where it stands ("12" may be a
+// time, a port or a cookie), so the parser asks for what it expects.
 #pragma once
 
 #include <cstddef>

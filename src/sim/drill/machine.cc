@@ -34,7 +34,9 @@ class Machine::Wire final : public link::Device {
     offloads.gso_max_segs = kGsoMaxSegments;
     return offloads;
   }
-  std::size_t room() const override { return machine_.full_ ? 0 : kSentMax - std::min(kSentMax, machine_.sent_.size()); }
+  std::size_t room() const override {
+    return machine_.full_ ? 0 : kSentMax - std::min(kSentMax, machine_.sent_.size());
+  }
   std::size_t transmit(std::span<const OutgoingFrame> batch, Instant now) override {
     for (const OutgoingFrame& frame : batch) {
       const auto segmenter = machine_.segmentation_offload_ ? std::nullopt : link::Segmenter::of(frame);
@@ -67,7 +69,8 @@ class Machine::Wire final : public link::Device {
   static void complete_checksum(MutableBytes bytes, const ChecksumRequest& request) {
     if (!request.wanted || request.start + request.offset + 2U > bytes.size()) return;
     // The pseudo-header's sum is in the field: summing over it completes the checksum.
-    store_be(bytes, std::size_t{request.start} + request.offset, wire::internet_checksum(bytes.subspan(request.start)));
+    store_be(bytes, std::size_t{request.start} + request.offset,
+             wire::internet_checksum(bytes.subspan(request.start)));
   }
 
   Machine& machine_;
@@ -76,7 +79,7 @@ class Machine::Wire final : public link::Device {
 
 Machine::Machine(const Settings& settings) : settings_(settings) {
   stack::StackConfig config;
-  config.seed = 1;   // scripts see no random number: any seed will do, always the same
+  config.seed = 1;  // scripts see no random number: any seed will do, always the same
   config.wall_clock_offset_ns = kWallClockOffset;
   stack_ = std::make_unique<stack::Stack>(config, now_);
   sockets_ = std::make_unique<socket::Sockets>(*stack_);
@@ -99,7 +102,8 @@ void Machine::start() {
 
 void Machine::add_local_address(const IpAddress& address) {
   stack::Stack::Parts& parts = stack_->parts();
-  if (!parts.interfaces.is_local_address(address)) parts.interfaces.add_address(interface_, {address, settings_.prefix_length});
+  if (!parts.interfaces.is_local_address(address))
+    parts.interfaces.add_address(interface_, {address, settings_.prefix_length});
 }
 
 void Machine::inject(const std::vector<std::uint8_t>& packet) {

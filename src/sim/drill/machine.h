@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The machine under test: a stack with its sockets, one device whose other end is the script, and a clock that stands
-// still until the script moves it.
+// The machine under test: a stack with its sockets, one device whose other end is the script, and a clock
+// that stands still until the script moves it.
 #pragma once
 
 #include <cstddef>
@@ -47,7 +47,8 @@ class Machine {
   // ethtool's offload switches. Off: super-segments are cut before they leave.
   void set_segmentation_offload(bool on) { segmentation_offload_ = on; }
   bool started() const { return started_; }
-  // Brings the interface up: the address, the device and the default route. Once: a route of the init command may have done it.
+  // Brings the interface up: the address, the device and the default route. Once: a route of the init command
+  // may have done it.
   void start();
   // Another address of ours, after start().
   void add_local_address(const IpAddress& address);
@@ -82,7 +83,8 @@ class Machine {
   // `tc … pfifo limit 0`: the device takes nothing.
   void set_full(bool full) { full_ = full; }
 
-  // A sentence when the stack broke a rule of the machine (a clock that cannot move on, a queue that overflows).
+  // A sentence when the stack broke a rule of the machine (a clock that cannot move on, a queue that
+  // overflows).
   const std::string& broken() const { return broken_; }
 
  private:

@@ -25,7 +25,7 @@ constexpr std::uint8_t kInjectedTtl = 255;
 constexpr std::array<std::uint8_t, 65536> kZeros{};
 Bytes zeros(std::size_t count) { return Bytes(kZeros).first(std::min(count, kZeros.size())); }
 
-std::uint32_t add(std::uint32_t a, std::uint32_t b) { return a + b; }   // wraps
+std::uint32_t add(std::uint32_t a, std::uint32_t b) { return a + b; }  // wraps
 
 // Moves the SACK blocks of a raw option list by `offset`.
 void shift_sack(MutableBytes options, std::uint32_t offset) {
@@ -42,7 +42,8 @@ std::uint8_t tos_of(const IpSpec& ip) {
   return static_cast<std::uint8_t>(ip.ecn);
 }
 
-wire::Ipv4Header ip_header(const IpAddress& from, const IpAddress& to, IpProtocol protocol, std::size_t payload) {
+wire::Ipv4Header ip_header(const IpAddress& from, const IpAddress& to, IpProtocol protocol,
+                           std::size_t payload) {
   wire::Ipv4Header header;
   header.total_length = static_cast<std::uint16_t>(wire::kIpv4HeaderMin + payload);
   header.ttl = kInjectedTtl;
@@ -53,14 +54,16 @@ wire::Ipv4Header ip_header(const IpAddress& from, const IpAddress& to, IpProtoco
 }
 
 // IP header, TCP header with raw options, `payload` zeros; both checksums.
-std::vector<std::uint8_t> emit(wire::Ipv4Header ip, const wire::TcpSegment& tcp, Bytes options, std::size_t payload) {
+std::vector<std::uint8_t> emit(wire::Ipv4Header ip, const wire::TcpSegment& tcp, Bytes options,
+                               std::size_t payload) {
   const std::size_t tcp_length = wire::kTcpHeaderMin + (options.size() + 3) / 4 * 4 + payload;
   ip.total_length = static_cast<std::uint16_t>(wire::kIpv4HeaderMin + tcp_length);
   std::vector<std::uint8_t> packet(wire::kIpv4HeaderMin + tcp_length);
   wire::emit_ipv4(ip, packet);
   const MutableBytes segment = MutableBytes(packet).subspan(wire::kIpv4HeaderMin);
   wire::emit_tcp_raw(tcp, options, segment);
-  store_be(segment, wire::kTcpChecksumOffset, wire::transport_checksum(ip.src, ip.dst, IpProtocol::kTcp, segment));
+  store_be(segment, wire::kTcpChecksumOffset,
+           wire::transport_checksum(ip.src, ip.dst, IpProtocol::kTcp, segment));
   return packet;
 }
 
@@ -77,8 +80,9 @@ std::string ip_text(const IpSpec& ip) {
   return text;
 }
 
-std::string segment_text(std::uint16_t flags, std::uint32_t seq, std::uint32_t ack, std::optional<std::uint16_t> window, std::uint16_t urgent,
-                         Bytes options, std::uint32_t length) {
+std::string segment_text(std::uint16_t flags, std::uint32_t seq, std::uint32_t ack,
+                         std::optional<std::uint16_t> window, std::uint16_t urgent, Bytes options,
+                         std::uint32_t length) {
   wire::TcpSegment segment;
   segment.flags = flags;
   segment.seq = SeqNum(seq);
@@ -93,12 +97,14 @@ std::string segment_text(std::uint16_t flags, std::uint32_t seq, std::uint32_t a
 std::optional<std::size_t> digest_at(Bytes options) {
   wire::TcpOptionReader reader(options);
   while (const auto item = reader.next())
-    if (item->kind == wire::kTcpOptionMd5 && item->data.size() == kValidDigest.size()) return item->offset + 2;
+    if (item->kind == wire::kTcpOptionMd5 && item->data.size() == kValidDigest.size())
+      return item->offset + 2;
   return std::nullopt;
 }
 
 // RFC 2385's digest of a whole segment, with --tcp_md5_secret.
-tcp::Md5Digest digest_of(const IpAddress& from, const IpAddress& to, Bytes segment, std::size_t header, const Settings& settings) {
+tcp::Md5Digest digest_of(const IpAddress& from, const IpAddress& to, Bytes segment, std::size_t header,
+                         const Settings& settings) {
   tcp::Md5Key key;
   key.length = static_cast<std::uint8_t>(std::min(settings.md5_secret.size(), tcp::kMd5KeyBytesMax));
   std::copy_n(settings.md5_secret.begin(), key.length, key.bytes.begin());
@@ -107,14 +113,17 @@ tcp::Md5Digest digest_of(const IpAddress& from, const IpAddress& to, Bytes segme
 }
 
 // In place of kValidDigest in a built packet: the digest; then the checksum again.
-void sign(std::vector<std::uint8_t>& packet, const wire::Ipv4Header& ip, Bytes options, const Settings& settings) {
+void sign(std::vector<std::uint8_t>& packet, const wire::Ipv4Header& ip, Bytes options,
+          const Settings& settings) {
   const auto at = digest_at(options);
   if (!at || !std::ranges::equal(options.subspan(*at, kValidDigest.size()), kValidDigest)) return;
   const MutableBytes segment = MutableBytes(packet).subspan(wire::kIpv4HeaderMin);
-  const tcp::Md5Digest digest = digest_of(ip.src, ip.dst, segment, wire::kTcpHeaderMin + (options.size() + 3) / 4 * 4, settings);
+  const tcp::Md5Digest digest =
+      digest_of(ip.src, ip.dst, segment, wire::kTcpHeaderMin + (options.size() + 3) / 4 * 4, settings);
   std::ranges::copy(digest, segment.begin() + static_cast<std::ptrdiff_t>(wire::kTcpHeaderMin + *at));
   store_be(segment, wire::kTcpChecksumOffset, std::uint16_t{0});
-  store_be(segment, wire::kTcpChecksumOffset, wire::transport_checksum(ip.src, ip.dst, IpProtocol::kTcp, segment));
+  store_be(segment, wire::kTcpChecksumOffset,
+           wire::transport_checksum(ip.src, ip.dst, IpProtocol::kTcp, segment));
 }
 
 }  // namespace
@@ -126,8 +135,9 @@ std::optional<std::size_t> timestamp_at(Bytes options) {
   return std::nullopt;
 }
 
-std::expected<std::vector<std::uint8_t>, std::string> build_segment(const TcpSpec& spec, const IpSpec& ip, const Connection& connection,
-                                                                     const Settings& settings) {
+std::expected<std::vector<std::uint8_t>, std::string> build_segment(const TcpSpec& spec, const IpSpec& ip,
+                                                                    const Connection& connection,
+                                                                    const Settings& settings) {
   const bool syn = (spec.flags & wire::kSyn) != 0;
   const bool ack = (spec.flags & wire::kAck) != 0;
   wire::TcpSegment tcp;
@@ -151,9 +161,11 @@ std::expected<std::vector<std::uint8_t>, std::string> build_segment(const TcpSpe
     else
       return std::unexpected(fmt::format("TS ecr {}: no segment of ours with that TS val came before", echo));
   }
-  if (spec.length + options.bytes().size() + 40 > 65535) return std::unexpected("the segment does not fit an IP packet");
+  if (spec.length + options.bytes().size() + 40 > 65535)
+    return std::unexpected("the segment does not fit an IP packet");
 
-  wire::Ipv4Header header = ip_header(connection.tuple.remote.address, connection.tuple.local.address, IpProtocol::kTcp, 0);
+  wire::Ipv4Header header =
+      ip_header(connection.tuple.remote.address, connection.tuple.local.address, IpProtocol::kTcp, 0);
   header.tos = tos_of(ip);
   if (ip.ttl) header.ttl = *ip.ttl;
   std::vector<std::uint8_t> packet = emit(header, tcp, options.bytes(), spec.length);
@@ -161,7 +173,8 @@ std::expected<std::vector<std::uint8_t>, std::string> build_segment(const TcpSpe
   return packet;
 }
 
-std::vector<std::uint8_t> build_icmp(const IcmpSpec& spec, const Connection& connection, const Settings& settings) {
+std::vector<std::uint8_t> build_icmp(const IcmpSpec& spec, const Connection& connection,
+                                     const Settings& settings) {
   wire::IcmpMessage icmp;
   icmp.type = static_cast<wire::IcmpType>(spec.type);
   icmp.code = spec.code;
@@ -169,11 +182,12 @@ std::vector<std::uint8_t> build_icmp(const IcmpSpec& spec, const Connection& con
 
   // RFC 792: the quoted IP header and 8 bytes; its length field tells of the whole segment.
   constexpr std::size_t kQuotedBytes = 8;
-  wire::Ipv4Header quoted = ip_header(connection.tuple.local.address, connection.tuple.remote.address, IpProtocol::kTcp,
-                                      wire::kTcpHeaderMin + spec.quoted_length);
+  wire::Ipv4Header quoted = ip_header(connection.tuple.local.address, connection.tuple.remote.address,
+                                      IpProtocol::kTcp, wire::kTcpHeaderMin + spec.quoted_length);
   const std::size_t icmp_length = wire::kIcmpHeaderLength + wire::kIpv4HeaderMin + kQuotedBytes;
   std::vector<std::uint8_t> packet(wire::kIpv4HeaderMin + icmp_length);
-  wire::emit_ipv4(ip_header(settings.remote, connection.tuple.local.address, IpProtocol::kIcmp, icmp_length), packet);
+  wire::emit_ipv4(ip_header(settings.remote, connection.tuple.local.address, IpProtocol::kIcmp, icmp_length),
+                  packet);
   const MutableBytes message = MutableBytes(packet).subspan(wire::kIpv4HeaderMin);
   wire::emit_icmp(icmp, message);
   wire::emit_ipv4(quoted, message.subspan(wire::kIcmpHeaderLength));
@@ -192,7 +206,8 @@ std::vector<std::uint8_t> build_reset(const Connection& connection) {
   tcp.flags = wire::kRst | wire::kAck;
   tcp.seq = connection.peer_next.value_or(connection.live_remote_isn + 1);
   tcp.ack = connection.live_local_isn + 1;
-  return emit(ip_header(connection.tuple.remote.address, connection.tuple.local.address, IpProtocol::kTcp, 0), tcp, {}, 0);
+  return emit(ip_header(connection.tuple.remote.address, connection.tuple.local.address, IpProtocol::kTcp, 0),
+              tcp, {}, 0);
 }
 
 std::optional<SeenSegment> read_segment(const SentPacket& packet, const Settings& settings) {
@@ -217,15 +232,18 @@ std::optional<SeenSegment> read_segment(const SentPacket& packet, const Settings
   while (const auto item = reader.next()) seen.options.add(item->kind, item->data);
   if (const auto at = digest_at(seen.options.bytes()); at && !settings.md5_secret.empty()) {
     const MutableBytes place = seen.options.mutable_bytes().subspan(*at, kValidDigest.size());
-    if (std::ranges::equal(place, digest_of(ip->src, ip->dst, body, tcp->header_length, settings))) std::ranges::copy(kValidDigest, place.begin());
+    if (std::ranges::equal(place, digest_of(ip->src, ip->dst, body, tcp->header_length, settings)))
+      std::ranges::copy(kValidDigest, place.begin());
   }
   seen.length = static_cast<std::uint32_t>(tcp->payload.size());
-  seen.zero_payload = std::all_of(tcp->payload.begin(), tcp->payload.end(), [](std::uint8_t byte) { return byte == 0; });
+  seen.zero_payload =
+      std::all_of(tcp->payload.begin(), tcp->payload.end(), [](std::uint8_t byte) { return byte == 0; });
   seen.segment_size = packet.segment_size;
   if (!wire::verify_ipv4_checksum(Bytes(packet.bytes).first(ip->header_length)))
     seen.malformed = "the IP header's checksum is wrong";
   else if (ip->total_length != packet.bytes.size())
-    seen.malformed = fmt::format("the IP header says {} bytes, the packet has {}", ip->total_length, packet.bytes.size());
+    seen.malformed =
+        fmt::format("the IP header says {} bytes, the packet has {}", ip->total_length, packet.bytes.size());
   else if (ip->header_length != wire::kIpv4HeaderMin)
     seen.malformed = "the IP header has options";
   else if (reader.malformed())
@@ -241,7 +259,8 @@ SeenSegment to_script(SeenSegment segment, const Connection& connection) {
   if ((segment.flags & wire::kAck) != 0) segment.ack -= connection.remote_offset(syn);
   shift_sack(segment.options.mutable_bytes(), 0U - connection.remote_offset(syn));
   if (const auto at = timestamp_at(segment.options.bytes()); at && connection.timestamp_offset)
-    store_be(segment.options.mutable_bytes(), *at, load_be<std::uint32_t>(segment.options.bytes(), *at) - *connection.timestamp_offset);
+    store_be(segment.options.mutable_bytes(), *at,
+             load_be<std::uint32_t>(segment.options.bytes(), *at) - *connection.timestamp_offset);
   return segment;
 }
 
@@ -259,9 +278,12 @@ SeenSegment take_front(SeenSegment& segment, std::uint32_t bytes) {
 
 bool merge(SeenSegment& segment, const SeenSegment& next) {
   constexpr std::uint16_t kMayDiffer = wire::kPsh | wire::kFin;
-  if (next.tuple != segment.tuple || next.seq != segment.seq + segment.length || (next.flags & ~kMayDiffer) != (segment.flags & ~kMayDiffer) ||
-      (segment.flags & (wire::kFin | wire::kSyn | wire::kRst)) != 0 || next.ack != segment.ack || next.tos != segment.tos ||
-      next.ttl != segment.ttl || !std::ranges::equal(next.options.bytes(), segment.options.bytes()) || segment.length == 0 || next.length == 0)
+  if (next.tuple != segment.tuple || next.seq != segment.seq + segment.length ||
+      (next.flags & ~kMayDiffer) != (segment.flags & ~kMayDiffer) ||
+      (segment.flags & (wire::kFin | wire::kSyn | wire::kRst)) != 0 || next.ack != segment.ack ||
+      next.tos != segment.tos || next.ttl != segment.ttl ||
+      !std::ranges::equal(next.options.bytes(), segment.options.bytes()) || segment.length == 0 ||
+      next.length == 0)
     return false;
   segment.length += next.length;
   // PSH is the last piece's: Linux sets it on every super-segment, whatever follows.
@@ -284,13 +306,19 @@ std::optional<std::string> difference(const TcpSpec& expected, const IpSpec& ip,
   if (ip.ttl && seen.ttl != *ip.ttl) return fmt::format("ttl: expected {}, got {}", *ip.ttl, seen.ttl);
 
   if (expected.flags != seen.flags)
-    return fmt::format("flags: expected {}, got {}", wire::format_tcp_flags(expected.flags), wire::format_tcp_flags(seen.flags));
-  if (seen.reserved != 0) return fmt::format("reserved bits of the TCP header: expected 0, got {}", seen.reserved);
-  if (expected.seq != seen.seq) return fmt::format("sequence number: expected {}, got {}", expected.seq, seen.seq);
-  if (expected.length != seen.length) return fmt::format("length of the payload: expected {}, got {}", expected.length, seen.length);
+    return fmt::format("flags: expected {}, got {}", wire::format_tcp_flags(expected.flags),
+                       wire::format_tcp_flags(seen.flags));
+  if (seen.reserved != 0)
+    return fmt::format("reserved bits of the TCP header: expected 0, got {}", seen.reserved);
+  if (expected.seq != seen.seq)
+    return fmt::format("sequence number: expected {}, got {}", expected.seq, seen.seq);
+  if (expected.length != seen.length)
+    return fmt::format("length of the payload: expected {}, got {}", expected.length, seen.length);
   if (expected.ack != seen.ack) return fmt::format("ack: expected {}, got {}", expected.ack, seen.ack);
-  if (expected.window && *expected.window != seen.window) return fmt::format("window: expected {}, got {}", *expected.window, seen.window);
-  if (expected.urgent != seen.urgent) return fmt::format("urgent pointer: expected {}, got {}", expected.urgent, seen.urgent);
+  if (expected.window && *expected.window != seen.window)
+    return fmt::format("window: expected {}, got {}", *expected.window, seen.window);
+  if (expected.urgent != seen.urgent)
+    return fmt::format("urgent pointer: expected {}, got {}", expected.urgent, seen.urgent);
   if (expected.check_options) {
     // Timestamps are another question: neither value nor echo is compared here.
     wire::TcpOptionWriter wanted = expected.options;
@@ -298,7 +326,8 @@ std::optional<std::string> difference(const TcpSpec& expected, const IpSpec& ip,
     for (wire::TcpOptionWriter* list : {&wanted, &got})
       if (const auto at = timestamp_at(list->bytes())) store_be(list->mutable_bytes(), *at, std::uint64_t{0});
     if (!std::ranges::equal(wanted.bytes(), got.bytes()))
-      return fmt::format("options: expected <{}>, got <{}>", wire::format_tcp_options(expected.options.bytes()),
+      return fmt::format("options: expected <{}>, got <{}>",
+                         wire::format_tcp_options(expected.options.bytes()),
                          wire::format_tcp_options(seen.options.bytes()));
   }
   if (!seen.zero_payload) return "payload: expected zeros, got other bytes";
@@ -306,19 +335,21 @@ std::optional<std::string> difference(const TcpSpec& expected, const IpSpec& ip,
 }
 
 std::string to_text(const TcpSpec& spec, const IpSpec& ip) {
-  std::string text = ip_text(ip) + segment_text(spec.flags, spec.seq, spec.ack, spec.window, spec.urgent, spec.options.bytes(), spec.length);
+  std::string text = ip_text(ip) + segment_text(spec.flags, spec.seq, spec.ack, spec.window, spec.urgent,
+                                                spec.options.bytes(), spec.length);
   return spec.check_options ? text : text + " <...>";
 }
 
 std::string to_text(const IcmpSpec& spec) {
   std::string text = "icmp " + icmp_names(spec.type, spec.code);
   if (spec.mtu != 0) text += fmt::format(" mtu {}", spec.mtu);
-  return text + fmt::format(" [{}:{}({})]", spec.quoted_seq, add(spec.quoted_seq, spec.quoted_length), spec.quoted_length);
+  return text + fmt::format(" [{}:{}({})]", spec.quoted_seq, add(spec.quoted_seq, spec.quoted_length),
+                            spec.quoted_length);
 }
 
 std::string to_text(const SeenSegment& seen, bool with_window) {
-  return segment_text(seen.flags, seen.seq, seen.ack, with_window ? std::optional(seen.window) : std::nullopt, seen.urgent, seen.options.bytes(),
-                      seen.length);
+  return segment_text(seen.flags, seen.seq, seen.ack, with_window ? std::optional(seen.window) : std::nullopt,
+                      seen.urgent, seen.options.bytes(), seen.length);
 }
 
 }  // namespace tapir::sim::drill

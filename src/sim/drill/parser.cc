@@ -91,7 +91,8 @@ class Parser {
     time.kind = relative ? TimeKind::kRelative : TimeKind::kAbsolute;
     time.at = lexer_.seconds();
     if (lexer_.accept("~")) {
-      if (relative != lexer_.accept("+")) lexer_.fail("expected both ends of a range to be relative, or both absolute");
+      if (relative != lexer_.accept("+"))
+        lexer_.fail("expected both ends of a range to be relative, or both absolute");
       time.kind = relative ? TimeKind::kRelativeRange : TimeKind::kAbsoluteRange;
       time.range_end = lexer_.seconds();
       if (time.range_end < time.at) lexer_.fail("a range of time ends before it begins");
@@ -177,7 +178,8 @@ class Parser {
 
   std::uint16_t parse_flags() {
     const Location at = lexer_.location();
-    const std::string letters = lexer_.run_of([](char c) { return std::string_view("SFRPUEWA.-01234567").find(c) != std::string_view::npos; });
+    const std::string letters = lexer_.run_of(
+        [](char c) { return std::string_view("SFRPUEWA.-01234567").find(c) != std::string_view::npos; });
     wire::SegmentText parsed;
     if (letters.empty())
       lexer_.fail("expected TCP flags (letters of SFRPUEWA, '.' or '-'), 'icmp', or ports");
@@ -186,7 +188,9 @@ class Parser {
     return parsed.flags;
   }
 
-  std::uint32_t parse_u32(std::string_view what) { return static_cast<std::uint32_t>(lexer_.integer(what, 0, UINT32_MAX)); }
+  std::uint32_t parse_u32(std::string_view what) {
+    return static_cast<std::uint32_t>(lexer_.integer(what, 0, UINT32_MAX));
+  }
 
   // seq:end(len)
   void parse_sequence(std::uint32_t& sequence, std::uint32_t& length) {
@@ -198,7 +202,8 @@ class Parser {
     length = static_cast<std::uint32_t>(lexer_.integer("the length of the payload", 0, 65535));
     lexer_.expect(")");
     if (!lexer_.failed() && end != sequence + length)
-      lexer_.fail_at(at, fmt::format("{} bytes from {} on end at {}, not {}", length, sequence, sequence + length, end));
+      lexer_.fail_at(
+          at, fmt::format("{} bytes from {} on end at {}, not {}", length, sequence, sequence + length, end));
   }
 
   TcpSpec parse_tcp(bool inbound) {
@@ -210,9 +215,12 @@ class Parser {
       tcp.ack = parse_u32("an acknowledgement number");
       // Linux's own scripts write "R. 0:0(0) ack 1", and RSTs with the flag but no number: then it is 0.
     }
-    if (lexer_.accept_word("win")) tcp.window = static_cast<std::uint16_t>(lexer_.integer("a window", 0, 65535));
-    if (lexer_.accept_word("urg")) tcp.urgent = static_cast<std::uint16_t>(lexer_.integer("an urgent pointer", 0, 65535));
-    if (!lexer_.failed() && inbound && !tcp.window) lexer_.fail_at(after, "an inbound segment must have a window: expected 'win'");
+    if (lexer_.accept_word("win"))
+      tcp.window = static_cast<std::uint16_t>(lexer_.integer("a window", 0, 65535));
+    if (lexer_.accept_word("urg"))
+      tcp.urgent = static_cast<std::uint16_t>(lexer_.integer("an urgent pointer", 0, 65535));
+    if (!lexer_.failed() && inbound && !tcp.window)
+      lexer_.fail_at(after, "an inbound segment must have a window: expected 'win'");
     if (lexer_.accept("<")) parse_tcp_options(tcp, inbound);
     return tcp;
   }
@@ -232,7 +240,9 @@ class Parser {
     lexer_.expect(">");
     const std::size_t bytes = tcp.options.bytes().size();
     if (!lexer_.failed() && bytes % 4 != 0)
-      lexer_.fail_at(at, fmt::format("these options take {} bytes, which is no multiple of 4: pad them with nop or eol", bytes));
+      lexer_.fail_at(
+          at, fmt::format("these options take {} bytes, which is no multiple of 4: pad them with nop or eol",
+                          bytes));
   }
 
   // One option: its words, with the defined ones replaced, are wire/segment_text's notation.
@@ -242,21 +252,29 @@ class Parser {
     while (!lexer_.failed() && !lexer_.looking_at(",") && !lexer_.looking_at(">")) {
       if (!text.empty()) text += ' ';
       const std::string word = lexer_.run_of([](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == ':';
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+               c == ':';
       });
       if (word.empty()) return lexer_.fail("expected a TCP option");
       text += resolve(word);
     }
     if (text == "md5 valid") {
-      if (!options.md5(kValidDigest)) lexer_.fail_at(at, "these options take more than the 40 bytes a header has room for");
+      if (!options.md5(kValidDigest))
+        lexer_.fail_at(at, "these options take more than the 40 bytes a header has room for");
       return;
     }
     const auto parsed = wire::parse_tcp_option_list(text);
     if (text.empty() || !parsed)
-      return lexer_.fail_at(at, text.empty() ? std::string("expected a TCP option (mss, sackOK, TS, nop, wscale, sack, FO, FOEXP, md5, eol, kind)") : parsed.error());
+      return lexer_.fail_at(
+          at,
+          text.empty()
+              ? std::string(
+                    "expected a TCP option (mss, sackOK, TS, nop, wscale, sack, FO, FOEXP, md5, eol, kind)")
+              : parsed.error());
     wire::TcpOptionReader reader(parsed->bytes());
     while (const auto item = reader.next())
-      if (!options.add(item->kind, item->data)) return lexer_.fail_at(at, "these options take more than the 40 bytes a header has room for");
+      if (!options.add(item->kind, item->data))
+        return lexer_.fail_at(at, "these options take more than the 40 bytes a header has room for");
   }
 
   IcmpSpec parse_icmp(bool inbound, Location at) {
@@ -273,7 +291,9 @@ class Parser {
     if (const auto value = icmp_type_value(type))
       icmp.type = *value;
     else if (!lexer_.failed())
-      lexer_.fail_at(at, fmt::format("expected an ICMP type (unreachable, time_exceeded, parameter_problem, source_quench, redirect, echo_request), found '{}'", type));
+      lexer_.fail_at(at, fmt::format("expected an ICMP type (unreachable, time_exceeded, parameter_problem, "
+                                     "source_quench, redirect, echo_request), found '{}'",
+                                     type));
     if (lexer_.looking_at_word() && !lexer_.looking_at("mtu") && !lexer_.looking_at("id")) {
       const Location code_at = lexer_.location();
       const std::string code = resolve(lexer_.word("an ICMP code"));
@@ -313,7 +333,8 @@ class Parser {
     }
     lexer_.expect("=");
     call.result = parse_expression();
-    if (call.result.kind == Expression::Kind::kInteger && call.result.integer == -1 && lexer_.looking_at_word()) {
+    if (call.result.kind == Expression::Kind::kInteger && call.result.integer == -1 &&
+        lexer_.looking_at_word()) {
       const Location at = lexer_.location();
       call.error_name = lexer_.word("an errno");
       const auto value = symbol_value(call.error_name);
@@ -322,7 +343,7 @@ class Parser {
       else
         call.error = static_cast<int>(*value);
     }
-    if (lexer_.accept("(")) {   // free text
+    if (lexer_.accept("(")) {  // free text
       while (!lexer_.at_end() && !lexer_.looking_at(")"))
         if (lexer_.run_of([](char c) { return c != ')'; }).empty()) break;
       lexer_.expect(")");
@@ -401,7 +422,9 @@ class Parser {
     Lexer number(meaning);
     if (!meaning.empty() && (number.looking_at_digit() || number.looking_at("-"))) {
       expression.integer = number.integer("a number", INT64_MIN + 1, INT64_MAX);
-      if (number.failed()) lexer_.fail_at(expression.at, fmt::format("'{}' is defined as '{}', which is no number", word, meaning));
+      if (number.failed())
+        lexer_.fail_at(expression.at,
+                       fmt::format("'{}' is defined as '{}', which is no number", word, meaning));
     } else if (const auto value = symbol_value(meaning)) {
       expression.integer = *value;
     } else {
@@ -416,7 +439,7 @@ class Parser {
       const std::string name = ahead.word("a field");
       std::vector<Expression> index;
       bool named = true;
-      if (ahead.accept("(")) {   // msg_iov(2)=, msg_name(...)=
+      if (ahead.accept("(")) {  // msg_iov(2)=, msg_name(...)=
         Lexer saved = lexer_;
         lexer_ = ahead;
         index.push_back(parse_expression());

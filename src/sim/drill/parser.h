@@ -11,7 +11,8 @@
 
 namespace tapir::sim::drill {
 
-// Words that a run gives a meaning (packetdrill's -D NAME=VALUE): a number, a symbol, or the digits of a cookie.
+// Words that a run gives a meaning (packetdrill's -D NAME=VALUE): a number, a symbol, or the digits of a
+// cookie.
 using Definitions = std::map<std::string, std::string, std::less<>>;
 
 // The script in `text`, or where it is not one and what was expected there.

@@ -24,8 +24,9 @@ std::string failure_text(const Outcome& outcome) {
     text += fmt::format("    {:>12}  peer{:{}}tapir\n", "", "", width + 9);
     for (const LadderStep& step : outcome.ladder) {
       const std::string line(width - step.text.size(), '-');
-      text += step.inbound ? fmt::format("    {:>12}   |--- {} {}---->|", seconds_text(step.at), step.text, line)
-                           : fmt::format("    {:>12}   |<--- {} {}----|", seconds_text(step.at), step.text, line);
+      text += step.inbound
+                  ? fmt::format("    {:>12}   |--- {} {}---->|", seconds_text(step.at), step.text, line)
+                  : fmt::format("    {:>12}   |<--- {} {}----|", seconds_text(step.at), step.text, line);
       text += step.remark.empty() ? "\n" : fmt::format("  {}\n", step.remark);
     }
   }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/drill/runner.h"
 
+#include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <deque>
@@ -45,7 +44,12 @@ std::string time_text(Duration at) {
 class Run {
  public:
   Run(const Script& script, const Settings& settings, const RunOptions& options)
-      : script_(script), settings_(settings), options_(options), machine_(settings_), shell_(machine_), calls_(machine_, settings_, connections_) {}
+      : script_(script),
+        settings_(settings),
+        options_(options),
+        machine_(settings_),
+        shell_(machine_),
+        calls_(machine_, settings_, connections_) {}
 
   Outcome run() {
     if (prepare()) {
@@ -102,13 +106,16 @@ class Run {
 
   void finish() {
     if (machine_.call_in_flight()) {
-      machine_.advance_to(Machine::kStart + in_flight_end_ + tolerance(in_flight_end_ - in_flight_start_), [this] { return !machine_.call_in_flight() || failed(); });
+      machine_.advance_to(Machine::kStart + in_flight_end_ + tolerance(in_flight_end_ - in_flight_start_),
+                          [this] { return !machine_.call_in_flight() || failed(); });
       if (machine_.call_in_flight())
-        fail(in_flight_at_, fmt::format("the call has not returned by the end of the script, expected at {}", time_text(in_flight_end_)));
+        fail(in_flight_at_, fmt::format("the call has not returned by the end of the script, expected at {}",
+                                        time_text(in_flight_end_)));
     }
     if (!failed() && script_.cleanup) {
       // The test is over: what the machine does not have need not be put back.
-      if (const ShellOutcome done = shell_.run(script_.cleanup->command); done.fail) fail(Location{}, *done.fail);
+      if (const ShellOutcome done = shell_.run(script_.cleanup->command); done.fail)
+        fail(Location{}, *done.fail);
     }
     run_codes();
   }
@@ -128,7 +135,8 @@ class Run {
   void tear_down() {
     if (!machine_.started() || !machine_.broken().empty()) return;
     for (const auto& connection : connections_.all())
-      if (connection->remote_isn_known && connection->state != Connection::State::kListening) machine_.inject(build_reset(*connection));
+      if (connection->remote_isn_known && connection->state != Connection::State::kListening)
+        machine_.inject(build_reset(*connection));
   }
 
   // ---- time ----
@@ -141,18 +149,20 @@ class Run {
 
   struct Schedule {
     Duration at{};
-    Duration end{};            // of a range; else `at`
-    Duration returns_at{};     // of a blocking call
+    Duration end{};         // of a range; else `at`
+    Duration returns_at{};  // of a blocking call
     Duration tolerance{};
     bool any = false;
   };
   Schedule schedule(const Event& event) {
-    const bool relative = event.time.kind == TimeKind::kRelative || event.time.kind == TimeKind::kRelativeRange;
+    const bool relative =
+        event.time.kind == TimeKind::kRelative || event.time.kind == TimeKind::kRelativeRange;
     const Duration base = relative ? elapsed() : Duration{};
     Schedule when;
     when.any = event.time.kind == TimeKind::kAny;
     when.at = when.any ? elapsed() : base + event.time.at;
-    const bool range = event.time.kind == TimeKind::kAbsoluteRange || event.time.kind == TimeKind::kRelativeRange;
+    const bool range =
+        event.time.kind == TimeKind::kAbsoluteRange || event.time.kind == TimeKind::kRelativeRange;
     when.end = range ? base + event.time.range_end : when.at;
     if (event.time.returns_at) when.returns_at = base + *event.time.returns_at;
     when.tolerance = tolerance(when.at - last_event_at_);
@@ -161,13 +171,15 @@ class Run {
   }
   // What is wrong with `actual` as the time of something due at `when`.
   static std::optional<Problem> check_time(const Schedule& when, Duration actual, std::string_view what) {
-    if (when.any || (actual >= when.at - when.tolerance && actual <= when.end + when.tolerance)) return std::nullopt;
+    if (when.any || (actual >= when.at - when.tolerance && actual <= when.end + when.tolerance))
+      return std::nullopt;
     const bool early = actual < when.at;
     std::string expected = time_text(when.at);
     if (when.end != when.at) expected += "~" + time_text(when.end);
-    return Problem{fmt::format("{} too {}: expected at {} s (within {} s), came at {} s", what, early ? "early" : "late", expected,
-                               time_text(when.tolerance), time_text(actual)),
-                   "at " + expected, "at " + time_text(actual)};
+    return Problem{
+        fmt::format("{} too {}: expected at {} s (within {} s), came at {} s", what, early ? "early" : "late",
+                    expected, time_text(when.tolerance), time_text(actual)),
+        "at " + expected, "at " + time_text(actual)};
   }
 
   void wait_until(Duration at) {
@@ -220,12 +232,15 @@ class Run {
     codes_.emplace_back(&event, std::move(snapshot));
   }
 
-  int fd_under_test() const { return connections_.under_test() != nullptr ? connections_.under_test()->live_fd : -1; }
+  int fd_under_test() const {
+    return connections_.under_test() != nullptr ? connections_.under_test()->live_fd : -1;
+  }
 
   std::optional<std::vector<std::uint8_t>> option(int fd, int level, int name, std::size_t size) {
     std::vector<std::uint8_t> value(size);
     auto length = static_cast<socklen_t>(size);
-    if (!machine_.sockets().getsockopt(fd, level, name, value.data(), &length, machine_.now())) return std::nullopt;
+    if (!machine_.sockets().getsockopt(fd, level, name, value.data(), &length, machine_.now()))
+      return std::nullopt;
     value.resize(std::min<std::size_t>(length, size));
     return value;
   }
@@ -234,8 +249,10 @@ class Run {
 
   void run_call(const Event& event, const CallEvent& call, const Schedule& when) {
     if (event.time.returns_at && machine_.call_in_flight()) {
-      machine_.advance_to(machine_.now() + kCallQueuePatience, [this] { return !machine_.call_in_flight() || failed(); });
-      if (machine_.call_in_flight()) fail(event.at, fmt::format("the blocking call of line {} has not returned yet", in_flight_at_.line));
+      machine_.advance_to(machine_.now() + kCallQueuePatience,
+                          [this] { return !machine_.call_in_flight() || failed(); });
+      if (machine_.call_in_flight())
+        fail(event.at, fmt::format("the blocking call of line {} has not returned yet", in_flight_at_.line));
       if (failed()) return;
     }
     auto prepared = calls_.prepare(call);
@@ -246,7 +263,8 @@ class Run {
       run_inline(event, call, std::move(*prepared));
   }
 
-  void start_blocking(const Event& event, const CallEvent& call, Calls::Prepared prepared, const Schedule& when) {
+  void start_blocking(const Event& event, const CallEvent& call, Calls::Prepared prepared,
+                      const Schedule& when) {
     log(fmt::format("{}() starts", call.name));
     in_flight_at_ = event.at;
     in_flight_start_ = when.at;
@@ -254,10 +272,12 @@ class Run {
     Schedule end;
     end.at = end.end = when.returns_at;
     end.tolerance = tolerance(when.returns_at - when.at);
-    machine_.wait_for(std::move(prepared.call), [this, &event, &call, end, check = std::move(prepared.check)](socket::Result<long> result) {
+    machine_.wait_for(std::move(prepared.call), [this, &event, &call, end, check = std::move(prepared.check)](
+                                                    socket::Result<long> result) {
       log(fmt::format("{}() returns {}", call.name, result ? *result : -1));
       if (auto problem = check(result)) return fail(event.at, *problem);
-      if (auto problem = check_time(end, elapsed(), fmt::format("return of {}()", call.name))) fail(event.at, *problem);
+      if (auto problem = check_time(end, elapsed(), fmt::format("return of {}()", call.name)))
+        fail(event.at, *problem);
     });
     machine_.settle();
   }
@@ -267,20 +287,25 @@ class Run {
     machine_.settle();
     if (!answer && !machine_.call_in_flight()) {
       // It blocks, and the script with it: as long as the stack can still do something by itself.
-      machine_.wait_for(std::move(prepared.call), [&answer](socket::Result<long> result) { answer = result; });
-      if (!answer) machine_.advance_to(machine_.now() + kCallPatience, [&] { return answer.has_value() || failed(); });
+      machine_.wait_for(std::move(prepared.call),
+                        [&answer](socket::Result<long> result) { answer = result; });
+      if (!answer)
+        machine_.advance_to(machine_.now() + kCallPatience, [&] { return answer.has_value() || failed(); });
       // The lambda refers to this frame: nothing may call it later.
       if (!answer) machine_.forget_call();
     }
     if (failed()) return;
-    if (!answer) return fail(event.at, fmt::format("{}() blocks; a call that shall block is written +0...0.2 {}()", call.name, call.name));
+    if (!answer)
+      return fail(event.at, fmt::format("{}() blocks; a call that shall block is written +0...0.2 {}()",
+                                        call.name, call.name));
     log(fmt::format("{}() = {}", call.name, *answer ? **answer : -1));
     if (auto problem = prepared.check(*answer)) fail(event.at, *problem);
   }
 
   // ---- packets in ----
 
-  // The connection a packet is about. New ones begin with injected packets to a listener, or to no socket at all.
+  // The connection a packet is about. New ones begin with injected packets to a listener, or to no socket at
+  // all.
   Connection* connection_of(const PacketEvent& packet) {
     if (packet.source_port && packet.inbound) {
       if (Connection* known = connections_.by_remote_port(*packet.source_port)) return known;
@@ -288,10 +313,12 @@ class Run {
     }
     if (packet.destination_port) return connections_.by_remote_port(*packet.destination_port);
     Connection* current = connections_.under_test();
-    const bool none = current == nullptr || current->state == Connection::State::kListening || current->state == Connection::State::kFresh;
+    const bool none = current == nullptr || current->state == Connection::State::kListening ||
+                      current->state == Connection::State::kFresh;
     if (!none) return current;
     if (!packet.inbound) return nullptr;
-    return &open_connection(next_remote_port_++, current != nullptr ? current->tuple.local.port : settings_.bind_port);
+    return &open_connection(next_remote_port_++,
+                            current != nullptr ? current->tuple.local.port : settings_.bind_port);
   }
 
   Connection& open_connection(std::uint16_t remote_port, std::uint16_t local_port) {
@@ -304,7 +331,8 @@ class Run {
   void inject(const Event& event, const PacketEvent& packet) {
     Connection* connection = connection_of(packet);
     if (connection->state == Connection::State::kConnecting)
-      return fail(event.at, "nothing can be injected here: the script has not expected this connection's SYN yet");
+      return fail(event.at,
+                  "nothing can be injected here: the script has not expected this connection's SYN yet");
     const auto* tcp = std::get_if<TcpSpec>(&packet.transport);
     if (tcp != nullptr && (tcp->flags & wire::kSyn) != 0) {
       connection->last_injected_syn = SeqNum(tcp->seq);
@@ -354,7 +382,7 @@ class Run {
         const SentPacket packet = std::move(machine_.sent().front());
         machine_.sent().pop_front();
         auto seen = read_segment(packet, settings_);
-        if (!seen) continue;   // not TCP: packetdrill skips it too
+        if (!seen) continue;  // not TCP: packetdrill skips it too
         if (belongs(*seen, connection)) return seen;
         record(*seen, "of another connection");
       }
@@ -372,7 +400,8 @@ class Run {
   // What a segment of ours tells of the connection's numbers.
   static void learn(const SeenSegment& seen, const TcpSpec& spec, Connection& connection) {
     const bool syn = (seen.flags & wire::kSyn) != 0;
-    const bool new_incarnation = connection.state == Connection::State::kPassive && connection.local_isn_known && (seen.flags & wire::kAck) != 0 &&
+    const bool new_incarnation = connection.state == Connection::State::kPassive &&
+                                 connection.local_isn_known && (seen.flags & wire::kAck) != 0 &&
                                  connection.last_injected_syn != connection.live_remote_isn;
     if (syn && (!connection.local_isn_known || new_incarnation)) {
       connection.live_local_isn = SeqNum(seen.seq);
@@ -396,8 +425,8 @@ class Run {
     if (!connection.timestamp_offset) connection.timestamp_offset = live - scripted;
   }
 
-  // Makes `seen` as long as the script's segment, as far as the pieces allow it: a super-segment is cut where segmentation
-  // would cut it, pieces of one run of data are joined.
+  // Makes `seen` as long as the script's segment, as far as the pieces allow it: a super-segment is cut where
+  // segmentation would cut it, pieces of one run of data are joined.
   void fit(SeenSegment& seen, std::uint32_t length, Connection& connection, Instant limit) {
     const std::uint32_t unit = seen.segment_size != 0 ? seen.segment_size : seen.length;
     if (settings_.strict_segments) length = seen.segment_size != 0 ? seen.segment_size : seen.length;
@@ -417,7 +446,9 @@ class Run {
         unread_.push_front(std::move(*next));
         next = std::move(front);
       }
-      const std::string pieces = fmt::format("  joining {} and {}", to_text(to_script(seen, connection), false), to_text(to_script(*next, connection), false));
+      const std::string pieces =
+          fmt::format("  joining {} and {}", to_text(to_script(seen, connection), false),
+                      to_text(to_script(*next, connection), false));
       if (!whole_units || next->length > missing || !merge(seen, *next)) {
         unread_.push_front(std::move(*next));
         return;
@@ -440,8 +471,10 @@ class Run {
   void expect_segment(const Event& event, const PacketEvent& packet, const Schedule& when) {
     const TcpSpec& spec = std::get<TcpSpec>(packet.transport);
     Connection* connection = connection_of(packet);
-    if (connection == nullptr) return fail(event.at, "there is no connection yet that a segment could be expected of");
-    const Instant limit = Machine::kStart + when.end + (when.any ? kAnyTimePatience : when.tolerance + kSegmentPatience);
+    if (connection == nullptr)
+      return fail(event.at, "there is no connection yet that a segment could be expected of");
+    const Instant limit =
+        Machine::kStart + when.end + (when.any ? kAnyTimePatience : when.tolerance + kSegmentPatience);
     auto seen = next_segment(*connection, limit);
     if (failed()) return;
     const std::string expected = to_text(spec, packet.ip);
@@ -457,14 +490,18 @@ class Run {
       return fail(event.at, Problem{*different, expected, got});
     }
     record(*seen, {});
-    if (auto problem = check_timestamp(spec, scripted)) return fail(event.at, Problem{problem->reason, expected, got});
+    if (auto problem = check_timestamp(spec, scripted))
+      return fail(event.at, Problem{problem->reason, expected, got});
     for (const Duration at : {first_at, seen->at - Machine::kStart})
-      if (auto problem = check_time(when, at, "segment")) return fail(event.at, Problem{problem->reason, expected + " " + problem->expected, got + " " + problem->got});
+      if (auto problem = check_time(when, at, "segment"))
+        return fail(event.at,
+                    Problem{problem->reason, expected + " " + problem->expected, got + " " + problem->got});
   }
 
   // ---- failures ----
 
-  // Everything that helps to see why: the last segments, those the script has not read yet among them, and the TCB.
+  // Everything that helps to see why: the last segments, those the script has not read yet among them, and
+  // the TCB.
   void explain() {
     for (const SeenSegment& seen : unread_) record(seen, "not read yet");
     for (const SentPacket& packet : machine_.sent())
@@ -479,7 +516,8 @@ class Run {
     const std::size_t begin = end - std::min(end, kLadderMax);
     for (std::size_t i = begin; i < end; ++i) outcome_.ladder.push_back(steps_[i].second);
     if (const int fd = fd_under_test(); fd >= 0)
-      if (const auto info = option(fd, IPPROTO_TCP, TCP_INFO, kTcpInfoSize)) outcome_.tcb = describe_tcp_info(*info);
+      if (const auto info = option(fd, IPPROTO_TCP, TCP_INFO, kTcpInfoSize))
+        outcome_.tcb = describe_tcp_info(*info);
     if (outcome_.tcb.empty()) outcome_.tcb = socket_table(machine_.stack(), machine_.now());
   }
 
@@ -493,7 +531,7 @@ class Run {
   Calls calls_;
   std::uint16_t next_remote_port_ = kFirstRemotePort;
   Duration last_event_at_{};
-  std::deque<SeenSegment> unread_;   // taken from the device, not from the script's point of view
+  std::deque<SeenSegment> unread_;  // taken from the device, not from the script's point of view
   std::vector<std::pair<std::uint64_t, LadderStep>> steps_;
   std::vector<std::pair<const Event*, CodeSnapshot>> codes_;
   Location in_flight_at_;
@@ -520,7 +558,8 @@ Outcome run_script(std::string_view text, const RunOptions& options) {
     return std::nullopt;
   };
   // Definitions are needed to parse; and what the script sets itself must not win.
-  if (const auto problem = apply_given()) return refused(problem->unsupported ? Verdict::kSkip : Verdict::kFail, {0, 0}, problem->message);
+  if (const auto problem = apply_given())
+    return refused(problem->unsupported ? Verdict::kSkip : Verdict::kFail, {0, 0}, problem->message);
   const auto script = parse_script(text, settings.definitions);
   if (!script) {
     const ScriptError& error = script.error();

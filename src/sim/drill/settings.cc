@@ -15,7 +15,8 @@ namespace {
 std::optional<std::uint64_t> number(std::string_view text, std::uint64_t low, std::uint64_t high) {
   std::uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || value < low || value > high) return std::nullopt;
+  if (error != std::errc{} || end != text.data() + text.size() || value < low || value > high)
+    return std::nullopt;
   return value;
 }
 
@@ -23,14 +24,31 @@ OptionProblem bad(std::string_view name, std::string_view value, std::string_vie
   return {false, fmt::format("--{}={}: expected {}", name, value, wanted)};
 }
 
-// packetdrill's options that change nothing here: buffers are always kept, and there is no device of another name.
-constexpr std::string_view kWithoutEffect[] = {"send_omit_free", "verbose", "code_command", "init_scripts", "local_linkaddr", "speed"};
-constexpr std::string_view kUnsupported[] = {"mss",         "psp_udp_port", "is_anyip",     "so_filename",   "so_flags", "wire_client", "wire_server",
-                                             "non_fatal",   "dry_run",      "udp_encapsulation", "code_format", "code_sockopt",
-                                             "tolerance_percent", "wire_client_dev", "wire_server_dev", "wire_server_ip", "wire_server_port"};
+// packetdrill's options that change nothing here: buffers are always kept, and there is no device of another
+// name.
+constexpr std::string_view kWithoutEffect[] = {"send_omit_free", "verbose",        "code_command",
+                                               "init_scripts",   "local_linkaddr", "speed"};
+constexpr std::string_view kUnsupported[] = {"mss",
+                                             "psp_udp_port",
+                                             "is_anyip",
+                                             "so_filename",
+                                             "so_flags",
+                                             "wire_client",
+                                             "wire_server",
+                                             "non_fatal",
+                                             "dry_run",
+                                             "udp_encapsulation",
+                                             "code_format",
+                                             "code_sockopt",
+                                             "tolerance_percent",
+                                             "wire_client_dev",
+                                             "wire_server_dev",
+                                             "wire_server_ip",
+                                             "wire_server_port"};
 
 template <typename T>
-std::optional<OptionProblem> set_number(T& field, std::string_view name, std::string_view value, std::uint64_t low, std::uint64_t high) {
+std::optional<OptionProblem> set_number(T& field, std::string_view name, std::string_view value,
+                                        std::uint64_t low, std::uint64_t high) {
   const auto parsed = number(value, low, high);
   if (!parsed) return bad(name, value, fmt::format("a number from {} to {}", low, high));
   field = static_cast<T>(*parsed);
@@ -47,7 +65,8 @@ std::optional<OptionProblem> set_duration(Duration& field, std::string_view name
 std::optional<OptionProblem> set_address(IpAddress& field, std::string_view name, std::string_view value) {
   const auto parsed = IpAddress::parse(value);
   if (!parsed) return bad(name, value, "an address");
-  if (!parsed->is_v4()) return OptionProblem{true, fmt::format("--{}={}: IPv6 is not interpreted", name, value)};
+  if (!parsed->is_v4())
+    return OptionProblem{true, fmt::format("--{}={}: IPv6 is not interpreted", name, value)};
   field = *parsed;
   return std::nullopt;
 }
@@ -62,7 +81,8 @@ std::optional<OptionProblem> set_netmask(Settings& settings, std::string_view va
 
 std::optional<OptionProblem> define(Settings& settings, std::string_view value) {
   const std::size_t equals = value.find('=');
-  if (equals == 0 || equals == std::string_view::npos) return OptionProblem{false, fmt::format("-D {}: expected NAME=VALUE", value)};
+  if (equals == 0 || equals == std::string_view::npos)
+    return OptionProblem{false, fmt::format("-D {}: expected NAME=VALUE", value)};
   settings.definitions[std::string(value.substr(0, equals))] = value.substr(equals + 1);
   return std::nullopt;
 }
@@ -92,7 +112,7 @@ std::optional<OptionProblem> apply_option(Settings& settings, std::string_view n
   if (name == "tcp_ts_tick_usecs") {
     settings.timestamp_tick.emplace();
     if (auto problem = set_duration(*settings.timestamp_tick, name, value)) return problem;
-    if (*settings.timestamp_tick == Duration{}) settings.timestamp_tick.reset();   // 0: not checked
+    if (*settings.timestamp_tick == Duration{}) settings.timestamp_tick.reset();  // 0: not checked
     return std::nullopt;
   }
   if (name == "strict_segments" || name == "tcp_ts_ecr_scaled") {
@@ -105,11 +125,15 @@ std::optional<OptionProblem> apply_option(Settings& settings, std::string_view n
     return std::nullopt;
   }
   if (name == "ip_version") {
-    if (value != "ipv4" && value != "ipv6" && value != "ipv4-mapped-ipv6") return bad(name, value, "ipv4, ipv6 or ipv4-mapped-ipv6");
+    if (value != "ipv4" && value != "ipv6" && value != "ipv4-mapped-ipv6")
+      return bad(name, value, "ipv4, ipv6 or ipv4-mapped-ipv6");
     settings.ipv4 = value == "ipv4";
-    return settings.ipv4 ? std::nullopt : std::optional(OptionProblem{true, fmt::format("--ip_version={}: only IPv4 is interpreted", value)});
+    return settings.ipv4 ? std::nullopt
+                         : std::optional(OptionProblem{
+                               true, fmt::format("--ip_version={}: only IPv4 is interpreted", value)});
   }
-  if (std::find(std::begin(kWithoutEffect), std::end(kWithoutEffect), name) != std::end(kWithoutEffect)) return std::nullopt;
+  if (std::find(std::begin(kWithoutEffect), std::end(kWithoutEffect), name) != std::end(kWithoutEffect))
+    return std::nullopt;
   if (std::find(std::begin(kUnsupported), std::end(kUnsupported), name) != std::end(kUnsupported))
     return OptionProblem{true, fmt::format("--{} is not interpreted", name)};
   return OptionProblem{false, fmt::format("unknown option --{}", name)};

@@ -44,21 +44,35 @@ constexpr DefaultSetting kDefaults[] = {
     {"net.ipv4.tcp_fastopen", "0x70403"},
     {"net.ipv4.tcp_fastopen_key", "a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4"},
     {"net.ipv4.tcp_syncookies", "1"},
-    // Knobs of tapir's own. The suite's scripts see where each write's super-segments end, as they did before Linux 6.10, and how much
-    // a send buffer takes, as it did when a record cost more; reordered timestamps and gathering small windows are what they are to Linux.
+    // Knobs of tapir's own. The suite's scripts see where each write's super-segments end, as they did before
+    // Linux 6.10, and how much a send buffer takes, as it did when a record cost more; reordered timestamps
+    // and gathering small windows are what they are to Linux.
     {"net.ipv4.tcp_grow_segments", "0"},
     {"net.ipv4.tcp_record_charge", "1280"},
     {"net.ipv4.tcp_paws_window", "1"},
     {"net.ipv4.tcp_tso_defer_cwnd", "0"},
 };
 
-// Settings of defaults.sh that a stack without the feature may lack or refuse: then they change nothing, and the scripts
-// that need the feature fail by themselves. A script that sets one of them on its own account is skipped instead.
+// Settings of defaults.sh that a stack without the feature may lack or refuse: then they change nothing, and
+// the scripts that need the feature fail by themselves. A script that sets one of them on its own account is
+// skipped instead.
 constexpr std::string_view kMayBeAbsent[] = {
-    "net.ipv4.tcp_frto",              "net.ipv4.tcp_dsack",         "net.ipv4.tcp_fack",            "net.ipv4.tcp_reordering",
-    "net.ipv4.tcp_congestion_control", "net.ipv4.tcp_slow_start_after_idle", "net.ipv4.tcp_early_retrans", "net.ipv4.tcp_recovery",
-    "net.ipv4.tcp_tso_win_divisor",   "net.ipv4.tcp_ecn",           "net.ipv4.tcp_ecn_option",      "net.ipv4.tcp_pacing_ss_ratio",
-    "net.ipv4.tcp_pacing_ca_ratio",   "net.ipv4.tcp_notsent_lowat", "net.ipv4.tcp_fastopen",        "net.ipv4.tcp_fastopen_key",
+    "net.ipv4.tcp_frto",
+    "net.ipv4.tcp_dsack",
+    "net.ipv4.tcp_fack",
+    "net.ipv4.tcp_reordering",
+    "net.ipv4.tcp_congestion_control",
+    "net.ipv4.tcp_slow_start_after_idle",
+    "net.ipv4.tcp_early_retrans",
+    "net.ipv4.tcp_recovery",
+    "net.ipv4.tcp_tso_win_divisor",
+    "net.ipv4.tcp_ecn",
+    "net.ipv4.tcp_ecn_option",
+    "net.ipv4.tcp_pacing_ss_ratio",
+    "net.ipv4.tcp_pacing_ca_ratio",
+    "net.ipv4.tcp_notsent_lowat",
+    "net.ipv4.tcp_fastopen",
+    "net.ipv4.tcp_fastopen_key",
     "net.ipv4.tcp_syncookies",
 };
 
@@ -67,7 +81,8 @@ std::string decimal(std::string_view value) {
   if (!value.starts_with("0x") && !value.starts_with("0X")) return std::string(value);
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(value.data() + 2, value.data() + value.size(), number, 16);
-  return error == std::errc{} && end == value.data() + value.size() ? std::to_string(number) : std::string(value);
+  return error == std::errc{} && end == value.data() + value.size() ? std::to_string(number)
+                                                                    : std::string(value);
 }
 
 // "/proc/sys/net/ipv4/tcp_ecn", "net/ipv4/tcp_ecn" -> "net.ipv4.tcp_ecn".
@@ -84,7 +99,7 @@ enum class Separator { kEnd, kSequence, kAnd, kOr, kPipe };
 
 struct Command {
   std::vector<std::string> words;
-  std::string output;   // the file that its output goes to ("> FILE"); empty: none named
+  std::string output;  // the file that its output goes to ("> FILE"); empty: none named
   Separator after = Separator::kEnd;
 };
 
@@ -93,7 +108,7 @@ std::vector<Command> split(std::string_view text) {
   std::vector<Command> commands(1);
   std::string word;
   bool in_word = false;
-  bool drop_next = false;   // the target of a redirection
+  bool drop_next = false;  // the target of a redirection
   const auto end_word = [&] {
     if (in_word && !drop_next) commands.back().words.push_back(word);
     if (in_word && drop_next) commands.back().output = word;
@@ -128,7 +143,8 @@ std::vector<Command> split(std::string_view text) {
       end_command(Separator::kSequence);
     } else if (c == '|' || (c == '&' && next != '>')) {
       const bool twice = next == c;
-      end_command(c == '&' ? (twice ? Separator::kAnd : Separator::kSequence) : (twice ? Separator::kOr : Separator::kPipe));
+      end_command(c == '&' ? (twice ? Separator::kAnd : Separator::kSequence)
+                           : (twice ? Separator::kOr : Separator::kPipe));
       if (twice) ++i;
     } else if (c == '>' || c == '<' || (c == '&' && next == '>')) {
       // "2>/dev/null", "> file", "&> file", "2>&1": a number just before it belongs to it.
@@ -146,7 +162,7 @@ std::vector<Command> split(std::string_view text) {
     }
   }
   end_command(Separator::kEnd);
-  commands.pop_back();   // the one opened after the last
+  commands.pop_back();  // the one opened after the last
   return commands;
 }
 
@@ -172,10 +188,10 @@ ShellOutcome Shell::run(std::string_view text) {
   Separator before = Separator::kSequence;
   ShellOutcome last;
   for (const Command& next : split(text)) {
-    // As in sh: '&&' goes on after success, '||' after failure, and a pipe is worth its last command; a command whose failure nothing
-    // catches ends the script.
-    const bool runs = before == Separator::kSequence || (before == Separator::kAnd && last.ok()) || (before == Separator::kOr && !last.ok()) ||
-                      (before == Separator::kPipe && !last.skip);
+    // As in sh: '&&' goes on after success, '||' after failure, and a pipe is worth its last command; a
+    // command whose failure nothing catches ends the script.
+    const bool runs = before == Separator::kSequence || (before == Separator::kAnd && last.ok()) ||
+                      (before == Separator::kOr && !last.ok()) || (before == Separator::kPipe && !last.skip);
     if (before == Separator::kSequence && !last.ok()) return last;
     if (runs) {
       input_ = before == Separator::kPipe ? std::optional(std::exchange(output_, {})) : std::nullopt;
@@ -189,7 +205,8 @@ ShellOutcome Shell::run(std::string_view text) {
 
 ShellOutcome Shell::command(const Words& words, const std::string& output) {
   const std::string_view path = words[0];
-  const std::string_view name = path.substr(path.rfind('/') == std::string_view::npos ? 0 : path.rfind('/') + 1);
+  const std::string_view name =
+      path.substr(path.rfind('/') == std::string_view::npos ? 0 : path.rfind('/') + 1);
   if (name == "defaults.sh") return defaults();
   if (name == "set_sysctls.py") return set_sysctls(words);
   if (name.starts_with("sysctl_restore_")) {
@@ -211,7 +228,9 @@ ShellOutcome Shell::command(const Words& words, const std::string& output) {
 
 ShellOutcome Shell::defaults() {
   for (const DefaultSetting& setting : kDefaults)
-    if (ShellOutcome outcome = set(std::string(setting.name), setting.value, Origin::kDefaults); !outcome.ok()) return outcome;
+    if (ShellOutcome outcome = set(std::string(setting.name), setting.value, Origin::kDefaults);
+        !outcome.ok())
+      return outcome;
   machine_.stack().parts().tcp.fast_open().cache.clear();
   // Its last act puts a pfifo on the device, which means that no queue paces: so it is here.
   return {};
@@ -228,7 +247,8 @@ ShellOutcome Shell::set(std::string name, std::string_view value, Origin origin)
     problem = done.error();
   }
   const std::string what = fmt::format("{}={}: {}", name, plain, problem);
-  const bool may_be_absent = std::find(std::begin(kMayBeAbsent), std::end(kMayBeAbsent), name) != std::end(kMayBeAbsent);
+  const bool may_be_absent =
+      std::find(std::begin(kMayBeAbsent), std::end(kMayBeAbsent), name) != std::end(kMayBeAbsent);
   if (origin == Origin::kDefaults && may_be_absent) {
     notes_.push_back("defaults.sh: " + what);
     return {};
@@ -245,10 +265,12 @@ ShellOutcome Shell::sysctl(const Words& words) {
       continue;
     }
     const std::size_t equals = word.find('=');
-    if (equals == std::string::npos) continue;   // reading one
+    if (equals == std::string::npos) continue;  // reading one
     const std::string name = dotted(std::string_view(word).substr(0, equals));
     if (ignore_unknown && !machine_.stack().sysctl_get(name)) continue;
-    if (ShellOutcome outcome = set(name, std::string_view(word).substr(equals + 1), Origin::kScript); !outcome.ok()) return outcome;
+    if (ShellOutcome outcome = set(name, std::string_view(word).substr(equals + 1), Origin::kScript);
+        !outcome.ok())
+      return outcome;
   }
   return {};
 }
@@ -256,10 +278,14 @@ ShellOutcome Shell::sysctl(const Words& words) {
 ShellOutcome Shell::set_sysctls(const Words& words) {
   for (std::size_t i = 1; i < words.size(); ++i) {
     const std::size_t equals = words[i].find('=');
-    if (equals == std::string::npos) return fail(fmt::format("set_sysctls.py: expected PATH=VALUE, found '{}'", words[i]));
+    if (equals == std::string::npos)
+      return fail(fmt::format("set_sysctls.py: expected PATH=VALUE, found '{}'", words[i]));
     const std::string name = dotted(std::string_view(words[i]).substr(0, equals));
-    if (const auto now = machine_.stack().sysctl_get(name)) saved_.emplace(name, *now);   // the first value it had stays
-    if (ShellOutcome outcome = set(name, std::string_view(words[i]).substr(equals + 1), Origin::kScript); !outcome.ok()) return outcome;
+    if (const auto now = machine_.stack().sysctl_get(name))
+      saved_.emplace(name, *now);  // the first value it had stays
+    if (ShellOutcome outcome = set(name, std::string_view(words[i]).substr(equals + 1), Origin::kScript);
+        !outcome.ok())
+      return outcome;
   }
   return {};
 }
@@ -269,7 +295,9 @@ ShellOutcome Shell::ip(const Words& words) {
     if (words[2] == "flush" || words[2] == "f") machine_.stack().parts().tcp.fast_open().cache.clear();
     return {};
   }
-  if (words.size() > 3 && words[1] == "route" && (words[2] == "change" || words[2] == "replace" || words[2] == "add")) return route(words);
+  if (words.size() > 3 && words[1] == "route" &&
+      (words[2] == "change" || words[2] == "replace" || words[2] == "add"))
+    return route(words);
   return skip(fmt::format("'{}' is about something that this stack does not have", joined(words)));
 }
 
@@ -285,7 +313,8 @@ ShellOutcome Shell::route(const Words& words) {
   } else {
     const std::size_t slash = destination.find('/');
     const auto address = IpAddress::parse(destination.substr(0, slash));
-    const auto length = slash == std::string_view::npos ? std::optional<std::uint32_t>(32) : number(destination.substr(slash + 1));
+    const auto length = slash == std::string_view::npos ? std::optional<std::uint32_t>(32)
+                                                        : number(destination.substr(slash + 1));
     if (!address || !address->is_v4()) return skip("ip route: only IPv4");
     if (!length || *length > 32) return bad();
     route.destination = {*address, static_cast<std::uint8_t>(*length)};
@@ -302,10 +331,12 @@ ShellOutcome Shell::route(const Words& words) {
       route.gateway = *gateway;
       continue;
     }
-    if (key == "dev" || key == "proto" || key == "scope") continue;   // there is one device
+    if (key == "dev" || key == "proto" || key == "scope") continue;  // there is one device
     if (key == "src" || key == "congctl") {
-      if (key == "congctl") route.attributes.congctl = value;
-      else route.preferred_source = IpAddress::parse(value);
+      if (key == "congctl")
+        route.attributes.congctl = value;
+      else
+        route.preferred_source = IpAddress::parse(value);
       continue;
     }
     const auto metric = number(value);
@@ -327,7 +358,8 @@ ShellOutcome Shell::route(const Words& words) {
       return skip(fmt::format("ip route: no attribute '{}' here", key));
     }
   }
-  if (!machine_.stack().parts().routes.replace(route)) return fail(fmt::format("ip route: refused '{}'", joined(words)));
+  if (!machine_.stack().parts().routes.replace(route))
+    return fail(fmt::format("ip route: refused '{}'", joined(words)));
   machine_.stack().parts().tcp.on_routes_changed(machine_.now());
   machine_.settle();
   return {};
@@ -359,7 +391,8 @@ std::string Shell::proc_net_tcp() const {
           const std::uint32_t bits = endpoint.address.is_v4() ? endpoint.address.v4_bits() : 0;
           return fmt::format("{:08X}:{:04X}", std::byteswap(bits), endpoint.port);
         };
-        all.text += fmt::format("{:4}: {} {} {:02X} \n", all.count++, end(row.tuple.local), end(row.tuple.remote), static_cast<int>(row.state));
+        all.text += fmt::format("{:4}: {} {} {:02X} \n", all.count++, end(row.tuple.local),
+                                end(row.tuple.remote), static_cast<int>(row.state));
       },
       &lines, machine_.now());
   return text;
@@ -373,8 +406,10 @@ ShellOutcome Shell::grep(const Words& words) {
   const std::string& pattern = words[at++];
   std::string text = input_.value_or("");
   for (; at < words.size(); ++at) {
-    if (words[at] == "/proc/net/tcp") text += proc_net_tcp();
-    else if (words[at] != "/proc/net/tcp6") return skip(fmt::format("no such file here: {}", words[at]));
+    if (words[at] == "/proc/net/tcp")
+      text += proc_net_tcp();
+    else if (words[at] != "/proc/net/tcp6")
+      return skip(fmt::format("no such file here: {}", words[at]));
   }
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = std::min(text.find('\n', begin), text.size());
@@ -408,10 +443,14 @@ ShellOutcome Shell::file(std::string_view name, const Words& words) {
     const std::size_t equals = words[i].find('=');
     const std::string key = words[i].substr(0, equals);
     const std::string value = equals == std::string::npos ? "" : words[i].substr(equals + 1);
-    if (key == "bs") size = number(value).value_or(0);
-    else if (key == "count") count = number(value).value_or(0);
-    else if (key == "of") to = value;
-    else if (key == "if" && value != "/dev/zero") return skip(fmt::format("no such file here: {}", value));
+    if (key == "bs")
+      size = number(value).value_or(0);
+    else if (key == "count")
+      count = number(value).value_or(0);
+    else if (key == "of")
+      to = value;
+    else if (key == "if" && value != "/dev/zero")
+      return skip(fmt::format("no such file here: {}", value));
   }
   if (to.empty() || size == 0) return skip(fmt::format("no such command here: '{}'", joined(words)));
   machine_.files()[to] = std::size_t{size} * count;
@@ -420,10 +459,12 @@ ShellOutcome Shell::file(std::string_view name, const Words& words) {
 
 // ethtool -K tun0 gso off tso off
 ShellOutcome Shell::ethtool(const Words& words) {
-  if (words.size() < 3 || words[1] != "-K") return skip(fmt::format("no such command here: '{}'", joined(words)));
+  if (words.size() < 3 || words[1] != "-K")
+    return skip(fmt::format("no such command here: '{}'", joined(words)));
   bool on = true;
   for (std::size_t i = 3; i + 1 < words.size(); i += 2) {
-    if (words[i] != "gso" && words[i] != "tso" && words[i] != "gro") return skip(fmt::format("no such offload here: '{}'", joined(words)));
+    if (words[i] != "gso" && words[i] != "tso" && words[i] != "gro")
+      return skip(fmt::format("no such offload here: '{}'", joined(words)));
     if (words[i] != "gro" && words[i + 1] == "off") on = false;
   }
   machine_.set_segmentation_offload(on);
@@ -431,8 +472,10 @@ ShellOutcome Shell::ethtool(const Words& words) {
 }
 
 ShellOutcome Shell::traffic_control(const Words& words) {
-  // tc qdisc (add | replace | del) dev tun0 root [pfifo [limit N]]: what is sent leaves at once, or, with no room at all, never.
-  const bool root = words.size() >= 5 && words[1] == "qdisc" && std::find(words.begin(), words.end(), "root") != words.end();
+  // tc qdisc (add | replace | del) dev tun0 root [pfifo [limit N]]: what is sent leaves at once, or, with no
+  // room at all, never.
+  const bool root = words.size() >= 5 && words[1] == "qdisc" &&
+                    std::find(words.begin(), words.end(), "root") != words.end();
   if (!root) return skip(fmt::format("no such command here: '{}'", joined(words)));
   const std::string kind = words.back() == "root" ? "" : *(std::find(words.begin(), words.end(), "root") + 1);
   if (words[2].starts_with("del") || kind.empty()) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The shell commands of scripts, without a shell: those that set knobs act on the stack's table, those that only observe
-// do nothing, and any other means that the script needs more than a stack and is skipped.
+// The shell commands of scripts, without a shell: those that set knobs act on the stack's table, those that
+// only observe do nothing, and any other means that the script needs more than a stack and is skipped.
 #pragma once
 
 #include <array>
@@ -16,8 +16,8 @@
 namespace tapir::sim::drill {
 
 struct ShellOutcome {
-  std::optional<std::string> skip;   // why the script cannot be run
-  std::optional<std::string> fail;   // why it fails
+  std::optional<std::string> skip;  // why the script cannot be run
+  std::optional<std::string> fail;  // why it fails
   bool ok() const { return !skip && !fail; }
 };
 
@@ -50,11 +50,11 @@ class Shell {
   ShellOutcome set(std::string name, std::string_view value, Origin origin);
 
   Machine& machine_;
-  std::map<std::string, std::string> saved_;   // what set_sysctls.py changed, as it was
+  std::map<std::string, std::string> saved_;  // what set_sysctls.py changed, as it was
   std::vector<std::string> notes_;
-  std::optional<std::string> input_;   // what a pipe feeds the command
-  std::string output_;                 // of the last command
-  std::array<std::uint64_t, trace::kCounters> counted_{};   // as nstat saw it last
+  std::optional<std::string> input_;                       // what a pipe feeds the command
+  std::string output_;                                     // of the last command
+  std::array<std::uint64_t, trace::kCounters> counted_{};  // as nstat saw it last
 };
 
 }  // namespace tapir::sim::drill

@@ -14,7 +14,8 @@ std::string socket_table(stack::Stack& stack, Instant now) {
   view.timers = true;
   view.info = true;
   view.header = false;
-  std::string text = observe::sockets_text(observe::select_sockets(observe::sockets_json(stack, now), view), view);
+  std::string text =
+      observe::sockets_text(observe::select_sockets(observe::sockets_json(stack, now), view), view);
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return text;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The TCP sockets of the machine as ss(8) shows them: what a failure reports when no descriptor leads to the connection.
+// The TCP sockets of the machine as ss(8) shows them: what a failure reports when no descriptor leads to the
+// connection.
 #pragma once
 
 #include <string>

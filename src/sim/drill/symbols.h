@@ -9,13 +9,15 @@
 
 namespace tapir::sim::drill {
 
-// The value of a constant of Linux's socket interface ("SO_REUSEADDR", "EAGAIN", "TCP_CA_Open", "NULL"), if it is one.
+// The value of a constant of Linux's socket interface ("SO_REUSEADDR", "EAGAIN", "TCP_CA_Open", "NULL"), if
+// it is one.
 std::optional<std::int64_t> symbol_value(std::string_view name);
 
 // "EAGAIN" of 11; a number as text when it has no name.
 std::string errno_name(int number);
 
-// "EPOLLIN|EPOLLOUT": the bits of `value` by the names that begin with `prefix`; what has no name in hexadecimal.
+// "EPOLLIN|EPOLLOUT": the bits of `value` by the names that begin with `prefix`; what has no name in
+// hexadecimal.
 std::string flag_names(std::string_view prefix, std::uint64_t value);
 
 // ICMP names of packetdrill's grammar: type "unreachable" and its codes "host_unreachable" ...

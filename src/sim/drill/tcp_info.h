@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Linux's struct tcp_info by offsets, as of the kernels whose scripts are run (280 bytes): headers of distributions are
-// older and shorter.
+// Linux's struct tcp_info by offsets, as of the kernels whose scripts are run (280 bytes): headers of
+// distributions are older and shorter.
 #pragma once
 
 #include <cstddef>

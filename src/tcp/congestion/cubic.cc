@@ -15,8 +15,8 @@ constexpr std::uint64_t kBeta = 717;
 // C = 0.4 in 1/1024 (RFC 9438 §5.1; Linux: bic_scale * 10), and its inverse in cubes of 1/1024 s.
 constexpr std::uint64_t kC = 410;
 constexpr std::uint64_t kCubePerSegment = (std::uint64_t{1} << 40) / kC;
-// Segments acknowledged per segment of Reno's estimate, as a fraction of the window in eighths: (1 + beta) / (1 - beta) / 3 (RFC 9438
-// §4.3).
+// Segments acknowledged per segment of Reno's estimate, as a fraction of the window in eighths: (1 + beta) /
+// (1 - beta) / 3 (RFC 9438 §4.3).
 constexpr std::uint64_t kRenoScale = 8 * (kScale + kBeta) / 3 / (kScale - kBeta);
 // Growth before any loss is known: a segment per so many acknowledged at least.
 constexpr std::uint32_t kFirstCountMax = 20;
@@ -25,8 +25,8 @@ constexpr std::int32_t kUpdateMs = 31;
 // Round trips measured so soon after a recovery are its own queue's (Linux: HZ).
 constexpr std::int32_t kSettleMs = 1000;
 
-// HyStart: no verdict below this window (tcp_cubic.hystart_low_window), nor by fewer samples in a round; a delay is a sign of a queue
-// from an eighth more on, within these bounds.
+// HyStart: no verdict below this window (tcp_cubic.hystart_low_window), nor by fewer samples in a round; a
+// delay is a sign of a queue from an eighth more on, within these bounds.
 constexpr std::uint32_t kHystartLowWindow = 16;
 constexpr std::uint8_t kHystartSamplesMin = 8;
 constexpr std::uint32_t kHystartDelayMinUs = 4000;
@@ -115,7 +115,9 @@ std::uint32_t Cubic::ssthresh_after_loss(const Window& window) {
   return std::max(static_cast<std::uint32_t>(cwnd * kBeta / kScale), std::uint32_t{2});
 }
 
-std::uint32_t Cubic::cwnd_after_undo(const Window& window) { return std::max(window.cwnd, window.prior_cwnd); }
+std::uint32_t Cubic::cwnd_after_undo(const Window& window) {
+  return std::max(window.cwnd, window.prior_cwnd);
+}
 
 void Cubic::on_timeout(Window& window, Instant) {
   window.cwnd_cnt = 0;
@@ -134,15 +136,18 @@ void Cubic::on_transmit_start(Instant now, Instant last_sent) {
 void Cubic::on_measured(Window& window, const AckSample& sample) {
   if (sample.rtt <= Duration::zero()) return;
   if (epoch_ms_ != 0 && static_cast<std::int32_t>(msec_of(sample.now) - epoch_ms_) < kSettleMs) return;
-  const auto delay = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(to_usec(sample.rtt), 1, 0x7fffffff));
+  const auto delay =
+      static_cast<std::uint32_t>(std::clamp<std::uint64_t>(to_usec(sample.rtt), 1, 0x7fffffff));
   if (delay_min_us_ == 0 || delay < delay_min_us_) delay_min_us_ = delay;
   if (found_ || !window.in_slow_start() || sample.knobs->cubic_hystart == 0) return;
   hystart(window, sample, delay);
 }
 
 void Cubic::start_round(const AckSample& sample) {
-  if (plus_plus_) last_round_us_ = round_delay_us_ != ~0U ? round_delay_us_ : 0;
-  else round_us_ = last_ack_us_ = usec_of(sample.now);
+  if (plus_plus_)
+    last_round_us_ = round_delay_us_ != ~0U ? round_delay_us_ : 0;
+  else
+    round_us_ = last_ack_us_ = usec_of(sample.now);
   round_end_ = sample.snd_nxt;
   round_known_ = true;
   round_delay_us_ = ~0U;
@@ -164,13 +169,15 @@ void Cubic::hystart(Window& window, const AckSample& sample, std::uint32_t delay
     round_known_ = false;
     css_baseline_us_ = last_round_us_ = 0;
   }
-  // Linux's test scripts count rounds only from a window of that size on (kernels since 6.14 count them from the start).
+  // Linux's test scripts count rounds only from a window of that size on (kernels since 6.14 count them from
+  // the start).
   if (!plus_plus && window.cwnd < kHystartLowWindow) return;
   const bool new_round = !round_known_ || sample.snd_una > round_end_;
   if (new_round) start_round(sample);
   if (plus_plus_) {
     if (new_round && css_baseline_us_ != 0 && ++css_rounds_ >= kCssRounds)
-      return leave_slow_start(window, sample, Counter::kTcpExtTCPHystartDelayDetect, Counter::kTcpExtTCPHystartDelayCwnd);
+      return leave_slow_start(window, sample, Counter::kTcpExtTCPHystartDelayDetect,
+                              Counter::kTcpExtTCPHystartDelayCwnd);
     return hystart_plus_plus(window, sample, delay_us);
   }
   if ((sample.knobs->cubic_hystart_detect & kHystartAckTrain) != 0) hystart_ack_train(window, sample);
@@ -184,11 +191,14 @@ void Cubic::hystart_ack_train(Window& window, const AckSample& sample) {
   last_ack_us_ = now_us;
   // Batches of the sender itself stretch the train.
   std::uint64_t batch_us = 0;
-  if (window.pacing_rate != 0) batch_us = std::min<std::uint64_t>(1000, std::uint64_t{sample.gso_max_size} * 4 * 1000000 / window.pacing_rate);
+  if (window.pacing_rate != 0)
+    batch_us =
+        std::min<std::uint64_t>(1000, std::uint64_t{sample.gso_max_size} * 4 * 1000000 / window.pacing_rate);
   std::uint64_t threshold = delay_min_us_ + batch_us;
   if (!sample.pacing) threshold /= 2;
   if (static_cast<std::int32_t>(now_us - round_us_) > static_cast<std::int64_t>(threshold))
-    leave_slow_start(window, sample, Counter::kTcpExtTCPHystartTrainDetect, Counter::kTcpExtTCPHystartTrainCwnd);
+    leave_slow_start(window, sample, Counter::kTcpExtTCPHystartTrainDetect,
+                     Counter::kTcpExtTCPHystartTrainCwnd);
 }
 
 // The round trips of the round's first ACKs grew: a queue builds.
@@ -199,11 +209,12 @@ void Cubic::hystart_delay(Window& window, const AckSample& sample, std::uint32_t
     return;
   }
   if (round_delay_us_ > delay_min_us_ + std::clamp(delay_min_us_ / 8, kHystartDelayMinUs, kHystartDelayMaxUs))
-    leave_slow_start(window, sample, Counter::kTcpExtTCPHystartDelayDetect, Counter::kTcpExtTCPHystartDelayCwnd);
+    leave_slow_start(window, sample, Counter::kTcpExtTCPHystartDelayDetect,
+                     Counter::kTcpExtTCPHystartDelayCwnd);
 }
 
-// RFC 9406 §4.2: a delay begins a conservative slow start, which ends slow start after some rounds, or goes back to it if the delay
-// turns out to have been jitter.
+// RFC 9406 §4.2: a delay begins a conservative slow start, which ends slow start after some rounds, or goes
+// back to it if the delay turns out to have been jitter.
 void Cubic::hystart_plus_plus(Window& window, const AckSample& sample, std::uint32_t delay_us) {
   round_delay_us_ = std::min(round_delay_us_, delay_us);
   if (samples_ < kHystartSamplesMin) ++samples_;
@@ -213,7 +224,8 @@ void Cubic::hystart_plus_plus(Window& window, const AckSample& sample, std::uint
     return;
   }
   if (last_round_us_ == 0 || window.cwnd < kHystartLowWindow || sample.acked == 0) return;
-  if (round_delay_us_ >= last_round_us_ + std::clamp(last_round_us_ / 8, kHystartDelayMinUs, kHystartDelayMaxUs)) {
+  if (round_delay_us_ >=
+      last_round_us_ + std::clamp(last_round_us_ / 8, kHystartDelayMinUs, kHystartDelayMaxUs)) {
     css_baseline_us_ = round_delay_us_;
     css_rounds_ = 0;
     css_credit_ = 0;

@@ -15,7 +15,9 @@ void Reno::on_ack(Window& window, const AckSample& sample) {
   congestion_avoidance_ai(window, window.cwnd, acked);
 }
 
-std::uint32_t Reno::ssthresh_after_loss(const Window& window) { return std::max(window.cwnd / 2, std::uint32_t{2}); }
+std::uint32_t Reno::ssthresh_after_loss(const Window& window) {
+  return std::max(window.cwnd / 2, std::uint32_t{2});
+}
 
 std::uint32_t Reno::cwnd_after_undo(const Window& window) { return std::max(window.cwnd, window.prior_cwnd); }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reno: RFC 5681's slow start, congestion avoidance and halving, as Linux's tcp_reno_* in net/ipv4/tcp_cong.c.
+// Reno: RFC 5681's slow start, congestion avoidance and halving, as Linux's tcp_reno_* in
+// net/ipv4/tcp_cong.c.
 #pragma once
 
 #include "tcp/congestion.h"
@@ -9,7 +10,8 @@ namespace tapir::tcp {
 class Reno final : public CongestionControl {
  public:
   std::string_view name() const override { return "reno"; }
-  // Grows only when the window was what held the sender back (RFC 7661's concern; Linux: tcp_is_cwnd_limited).
+  // Grows only when the window was what held the sender back (RFC 7661's concern; Linux:
+  // tcp_is_cwnd_limited).
   void on_ack(Window& window, const AckSample& sample) override;
   // Half the window, at least 2 segments (RFC 5681 §3.1 equation 4, with cwnd for FlightSize as Linux).
   std::uint32_t ssthresh_after_loss(const Window& window) override;

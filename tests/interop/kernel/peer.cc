@@ -73,7 +73,8 @@ int main(int argc, char** argv) {
   sending.join();
   // The stack ends here: close() waits until the peer has everything.
   const linger lingering{1, 20};
-  if (tapir_setsockopt(stack, fd, SOL_SOCKET, SO_LINGER, &lingering, sizeof lingering) != 0) die("setsockopt");
+  if (tapir_setsockopt(stack, fd, SOL_SOCKET, SO_LINGER, &lingering, sizeof lingering) != 0)
+    die("setsockopt");
   if (tapir_close(stack, fd) != 0) die("close");
   tapir_stack_destroy(stack);
   return 0;

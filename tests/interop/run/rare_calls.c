@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Says what calls answer that few programs make of a socket: the case rare_calls compares it with what the kernel makes of them.
+// Says what calls answer that few programs make of a socket: the case rare_calls compares it with what the
+// kernel makes of them.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,19 +21,23 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/uio.h>
-#include <netinet/tcp.h>
 #include <time.h>
 #include <unistd.h>
 
 static void say(const char* what, long result) {
-  if (result < 0) printf("%s = %ld %s\n", what, result, strerrorname_np(errno));
-  else printf("%s = %ld\n", what, result);
+  if (result < 0)
+    printf("%s = %ld %s\n", what, result, strerrorname_np(errno));
+  else
+    printf("%s = %ld\n", what, result);
   fflush(stdout);
 }
 #define SAY(call) (errno = 0, say(#call, (long)(call)))
 
 static volatile sig_atomic_t signals;
-static void count(int s) { (void)s; ++signals; }
+static void count(int s) {
+  (void)s;
+  ++signals;
+}
 
 static int pair[2], listener;
 static struct sockaddr_in at;
@@ -80,7 +86,8 @@ int main(void) {
   // the file behind
   struct stat st;
   SAY(fstat(pair[0], &st));
-  printf("mode %o nlink %ld size %ld blksize %ld\n", st.st_mode, (long)st.st_nlink, (long)st.st_size, (long)st.st_blksize);
+  printf("mode %o nlink %ld size %ld blksize %ld\n", st.st_mode, (long)st.st_nlink, (long)st.st_size,
+         (long)st.st_blksize);
   struct statx sx;
   SAY(statx(pair[0], "", AT_EMPTY_PATH, STATX_BASIC_STATS, &sx));
   printf("statx mode %o\n", sx.stx_mode);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Says which signals a socket's events raise (O_ASYNC, F_SETOWN, F_SETSIG): the case signal_driven compares it with what it says on the
-// kernel. The program talks to itself, so that each event has its one cause.
+// Says which signals a socket's events raise (O_ASYNC, F_SETOWN, F_SETSIG): the case signal_driven compares
+// it with what it says on the kernel. The program talks to itself, so that each event has its one cause.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,7 +18,8 @@
 
 static int ours;  // F_SETSIG's
 
-// The kinds of signals that come until none has come for a while: how often, and in which order, is a matter of time.
+// The kinds of signals that come until none has come for a while: how often, and in which order, is a matter
+// of time.
 static void tell(const char* what) {
   sigset_t set;
   sigemptyset(&set);
@@ -32,8 +33,11 @@ static void tell(const char* what) {
     siginfo_t info;
     if (sigtimedwait(&set, &info, &while_) < 0) break;
     char now[64];
-    if (info.si_signo == ours) snprintf(now, sizeof now, "F_SETSIG fd %d code %d band %#lx", info.si_fd, info.si_code, (long)info.si_band);
-    else snprintf(now, sizeof now, "%s", info.si_signo == SIGIO ? "SIGIO" : "SIGURG");
+    if (info.si_signo == ours)
+      snprintf(now, sizeof now, "F_SETSIG fd %d code %d band %#lx", info.si_fd, info.si_code,
+               (long)info.si_band);
+    else
+      snprintf(now, sizeof now, "%s", info.si_signo == SIGIO ? "SIGIO" : "SIGURG");
     int known = 0;
     for (int i = 0; i < count; ++i) known |= strcmp(kinds[i], now) == 0;
     if (!known && count < 8) strcpy(kinds[count++], now);
@@ -131,7 +135,8 @@ static void* thread(void* done) {
   printf("FIOASYNC %d\n", ioctl(server, FIOASYNC, &on));
   struct f_owner_ex owner = {-1, -1};
   fcntl(server, F_GETOWN_EX, &owner);
-  printf("owner %d %d, flags %d\n", owner.type, owner.pid == gettid(), (fcntl(server, F_GETFL) & O_ASYNC) != 0);
+  printf("owner %d %d, flags %d\n", owner.type, owner.pid == gettid(),
+         (fcntl(server, F_GETFL) & O_ASYNC) != 0);
   send(client, "one", 3, 0);
   tell("the thread's");
   close(client);

@@ -152,7 +152,8 @@ struct Calls::Arguments {
   }
   void pieces(const Expression& list) const {
     for (const Expression& item : list.items)
-      m->add_piece(is_null(item.fields.at(0).value), static_cast<std::size_t>(number(item.fields.at(1).value)), 0);
+      m->add_piece(is_null(item.fields.at(0).value),
+                   static_cast<std::size_t>(number(item.fields.at(1).value)), 0);
     m->attach_pieces();
   }
 };

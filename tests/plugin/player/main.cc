@@ -97,11 +97,15 @@ class Player {
       packet.bytes.resize(65536);
       std::size_t size = packet.bytes.size();
       long long at = 0;
-      if (table_.call<int>(kNetdevReceive, static_cast<void*>(packet.bytes.data()), &size, &at) != 0 || size == 0) break;
+      if (table_.call<int>(kNetdevReceive, static_cast<void*>(packet.bytes.data()), &size, &at) != 0 ||
+          size == 0)
+        break;
       packet.bytes.resize(size);
       const auto seen = read_segment(packet, settings_);
       const Connection* const c = seen ? connections_.by_tuple(seen->tuple) : nullptr;
-      if (c != nullptr) text += fmt::format("\n  after it, {:.6f} > {}", static_cast<double>(at - start_) / 1e6, to_text(to_script(*seen, *c)));
+      if (c != nullptr)
+        text += fmt::format("\n  after it, {:.6f} > {}", static_cast<double>(at - start_) / 1e6,
+                            to_text(to_script(*seen, *c)));
     }
     return text;
   }
@@ -448,7 +452,8 @@ struct Options {
   unsigned tolerance_ms = 0;  // 0: the script's own
 };
 
-// What a player works with. A thread of it may still be in its call when the script is over, and come back at any time: never destroyed.
+// What a player works with. A thread of it may still be in its call when the script is over, and come back at
+// any time: never destroyed.
 struct Stage {
   Table table;
   Script script;
@@ -492,7 +497,8 @@ int play(const std::string& path, const Options& options) {
   try {
     player->run();
   } catch (const std::exception& failure) {
-    std::printf("FAIL %s:%u %s%s\n", path.c_str(), player->line(), failure.what(), options.library.empty() ? player->explain().c_str() : "");
+    std::printf("FAIL %s:%u %s%s\n", path.c_str(), player->line(), failure.what(),
+                options.library.empty() ? player->explain().c_str() : "");
     return kFailed;
   }
   std::printf("PASS %s\n", path.c_str());

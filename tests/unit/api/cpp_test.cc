@@ -2,14 +2,14 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <tapir/socket.hpp>
-#include <tapir/stack.hpp>
 
 #include <array>
 #include <atomic>
 #include <memory>
 #include <sstream>
 #include <string>
+#include <tapir/socket.hpp>
+#include <tapir/stack.hpp>
 #include <thread>
 
 #include "runtime/stack_host.h"
@@ -99,7 +99,9 @@ TEST(CppApiTest, CloseEndsCallsOfOtherThreads) {
   const auto accepted = listener->accept();
   ASSERT_FALSE(accepted);
   // It may have been closed before the call began.
-  EXPECT_TRUE(accepted.error() == std::errc::operation_canceled || accepted.error() == std::errc::bad_file_descriptor) << accepted.error();
+  EXPECT_TRUE(accepted.error() == std::errc::operation_canceled ||
+              accepted.error() == std::errc::bad_file_descriptor)
+      << accepted.error();
 }
 
 TEST(CppApiTest, BytesChangeHands) {

@@ -42,7 +42,8 @@ TEST(Rng, IsXoshiro256StarStar) {
 }
 
 TEST(Rng, StartsFromSplitmix64sPublishedValues) {
-  // splitmix64 of seed 0 yields e220a8397b1dcdaf, 6e789e6aa1b965f4; xoshiro's first output is made of the second.
+  // splitmix64 of seed 0 yields e220a8397b1dcdaf, 6e789e6aa1b965f4; xoshiro's first output is made of the
+  // second.
   const std::uint64_t s1 = 0x6e789e6aa1b965f4;
   const std::uint64_t x = s1 * 5;
   EXPECT_EQ(Rng(0).next_u64(), ((x << 7) | (x >> 57)) * 9);

@@ -30,14 +30,15 @@ TEST(SipHash, AgreesWithThePublishedVectorsOf24) {
 }
 
 TEST(SipHash, AgreesWithThePublishedVectorsOf13) {
-  constexpr std::array<std::uint64_t, 4> kExpected = {0xabac0158050fc4dc, 0xc9f49bf37d57ca93, 0x82cb9b024dc7d44d,
-                                                      0x8bf80ab8e7ddf7fb};
+  constexpr std::array<std::uint64_t, 4> kExpected = {0xabac0158050fc4dc, 0xc9f49bf37d57ca93,
+                                                      0x82cb9b024dc7d44d, 0x8bf80ab8e7ddf7fb};
   for (std::size_t length = 0; length < kExpected.size(); ++length)
     EXPECT_EQ(siphash_1_3(kKey, counting(length)), kExpected[length]) << length;
 }
 
 TEST(SipHash, OfWordsIsThatOfTheirLittleEndianBytes) {
-  constexpr std::array<std::uint64_t, 3> kWords = {0x0706050403020100, 0x0f0e0d0c0b0a0908, 0x1716151413121110};
+  constexpr std::array<std::uint64_t, 3> kWords = {0x0706050403020100, 0x0f0e0d0c0b0a0908,
+                                                   0x1716151413121110};
   static_assert(siphash_2_4(kKey, kWords) != siphash_1_3(kKey, kWords));
   EXPECT_EQ(siphash_2_4(kKey, kWords), siphash_2_4(kKey, counting(24)));
   EXPECT_EQ(siphash_1_3(kKey, kWords), siphash_1_3(kKey, counting(24)));

@@ -245,7 +245,7 @@ TEST(Slab, AChunkThatIsKeptIsThereFromTheStart) {
     for (int i = 0; i < 500; ++i) many.push_back(slab.emplace(i));
     for (const Handle<Item>& handle : many) EXPECT_TRUE(slab.erase(handle));
     slab.clear();
-    EXPECT_LE(budget.used, held + 1024);   // the directory may have grown
+    EXPECT_LE(budget.used, held + 1024);  // the directory may have grown
   }
   EXPECT_EQ(budget.used, 0);
 }

@@ -3,9 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <array>
-
 #include <algorithm>
+#include <array>
 #include <map>
 #include <memory>
 #include <utility>
@@ -26,8 +25,8 @@ TEST(TimerWheel, AnswersNothingWhenEmpty) {
 }
 
 TEST(TimerWheel, FiresAtItsDeadlineAndNotANanosecondEarlier) {
-  for (const Duration delay : {Duration(1), Duration(65535), Duration(65536), Duration(1ms), Duration(200ms), Duration(1min), Duration(2h),
-                               Duration(24h * 40), Duration(24h * 365 * 100)}) {
+  for (const Duration delay : {Duration(1), Duration(65535), Duration(65536), Duration(1ms), Duration(200ms),
+                               Duration(1min), Duration(2h), Duration(24h * 40), Duration(24h * 365 * 100)}) {
     TimerWheel wheel;
     TimerEntry timer;
     wheel.arm(timer, at(delay));
@@ -113,12 +112,13 @@ TEST(TimerWheel, LetsGoOfItsTimersWhenItDies) {
   EXPECT_FALSE(far.armed());
 }
 
-// A bound instead of the exact answer must still lead to it: whoever waits for next_deadline() is never called for
-// nothing twice at the same instant.
+// A bound instead of the exact answer must still lead to it: whoever waits for next_deadline() is never
+// called for nothing twice at the same instant.
 TEST(TimerWheel, ManyTimersInOneFarSlotAreReachedInFewSteps) {
   TimerWheel wheel;
   std::vector<TimerEntry> timers(1000);
-  for (std::size_t i = 0; i < timers.size(); ++i) wheel.arm(timers[i], at(60s + Duration(static_cast<Duration::rep>(i))));
+  for (std::size_t i = 0; i < timers.size(); ++i)
+    wheel.arm(timers[i], at(60s + Duration(static_cast<Duration::rep>(i))));
   for (std::size_t i = 0; i < 999; ++i) wheel.cancel(timers[i]);
   Instant now{};
   std::size_t steps = 0;
@@ -189,12 +189,18 @@ class Model {
 Duration random_delay(Rng& rng) {
   // Every scale from nanoseconds to a century, and the delays that TCP likes, which collide often.
   switch (rng.below(6)) {
-    case 0: return Duration(static_cast<Duration::rep>(rng.below(1 << 17)));
-    case 1: return Duration(40ms);
-    case 2: return Duration(200ms) + Duration(static_cast<Duration::rep>(rng.below(4))) * 1'000'000;
-    case 3: return Duration(60s);
-    case 4: return Duration(static_cast<Duration::rep>(rng.below(std::uint64_t{1} << rng.between(10, 61))));
-    default: return -Duration(static_cast<Duration::rep>(rng.below(1'000'000)));
+    case 0:
+      return Duration(static_cast<Duration::rep>(rng.below(1 << 17)));
+    case 1:
+      return Duration(40ms);
+    case 2:
+      return Duration(200ms) + Duration(static_cast<Duration::rep>(rng.below(4))) * 1'000'000;
+    case 3:
+      return Duration(60s);
+    case 4:
+      return Duration(static_cast<Duration::rep>(rng.below(std::uint64_t{1} << rng.between(10, 61))));
+    default:
+      return -Duration(static_cast<Duration::rep>(rng.below(1'000'000)));
   }
 }
 
@@ -213,10 +219,14 @@ void run_model(std::uint64_t seed, std::size_t timers, std::size_t steps) {
     } else if (what < 70) {
       model.cancel(i);
     } else {
-      if (what < 80) now += Duration(static_cast<Duration::rep>(rng.below(100'000)));
-      else if (what < 90) now += Duration(static_cast<Duration::rep>(rng.below(100'000'000)));
-      else if (what < 92) now += 10min;
-      else if (model.next() != kNever) now = std::max(now, model.next());
+      if (what < 80)
+        now += Duration(static_cast<Duration::rep>(rng.below(100'000)));
+      else if (what < 90)
+        now += Duration(static_cast<Duration::rep>(rng.below(100'000'000)));
+      else if (what < 92)
+        now += 10min;
+      else if (model.next() != kNever)
+        now = std::max(now, model.next());
       ASSERT_NO_FATAL_FAILURE(model.advance(now));
     }
     if (rng.chance_ppm(500'000)) {
@@ -239,7 +249,8 @@ TEST(TimerWheel, SortsTimersOfTheSameTick) {
   TimerWheel wheel;
   Rng rng(7);
   std::vector<TimerEntry> timers(5000);
-  for (TimerEntry& timer : timers) wheel.arm(timer, at(1s + Duration(static_cast<Duration::rep>(rng.below(50'000)))));
+  for (TimerEntry& timer : timers)
+    wheel.arm(timer, at(1s + Duration(static_cast<Duration::rep>(rng.below(50'000)))));
   Instant last{};
   const Instant end = at(1s + 50us);
   std::size_t count = 0;
@@ -255,7 +266,8 @@ TEST(TimerWheel, SortsTimersOfTheSameTick) {
   EXPECT_EQ(count, timers.size());
 }
 
-// More timers than are looked at exactly leave an early bound behind; cancelling them all must take it back too.
+// More timers than are looked at exactly leave an early bound behind; cancelling them all must take it back
+// too.
 TEST(TimerWheel, AnEarlyBoundGoesWithTheLastTimer) {
   TimerWheel wheel(Instant(1h));
   std::array<TimerEntry, 2 * TimerWheel::kExactScan> timers;

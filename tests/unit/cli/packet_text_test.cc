@@ -50,7 +50,8 @@ TEST(PacketText, ASuperSegmentBeyondTheLengthFieldIsShownWhole) {
   auto bytes = tcp(true, 1, 1, wire::kAck | wire::kPsh, 150'000);
   store_be<std::uint16_t>(bytes, 2, std::uint16_t{0});
   PacketText text;
-  EXPECT_EQ(text.line(bytes, link::LinkType::kRawIp), "10.0.0.1:7 > 10.0.0.2:4000 P. 0:150000(150000) ack 0 win 100");
+  EXPECT_EQ(text.line(bytes, link::LinkType::kRawIp),
+            "10.0.0.1:7 > 10.0.0.2:4000 P. 0:150000(150000) ack 0 win 100");
   bytes.resize(60'000);
   EXPECT_EQ(text.line(bytes, link::LinkType::kRawIp), "ip, malformed (60000)");
 }

@@ -12,7 +12,8 @@ TEST(Words, BlanksSemicolonsQuotesAndComments) {
   EXPECT_EQ(*split_commands(""), Commands{});
   EXPECT_EQ(*split_commands("  ping  -c 1\t10.0.0.2 "), (Commands{{"ping", "-c", "1", "10.0.0.2"}}));
   EXPECT_EQ(*split_commands("ss -t; ;stat # and more; not this"), (Commands{{"ss", "-t"}, {"stat"}}));
-  EXPECT_EQ(*split_commands("ss '( sport = :80 )' \"a \\\"b\\\"\" c\\ d e#f ''"), (Commands{{"ss", "( sport = :80 )", "a \"b\"", "c d", "e#f", ""}}));
+  EXPECT_EQ(*split_commands("ss '( sport = :80 )' \"a \\\"b\\\"\" c\\ d e#f ''"),
+            (Commands{{"ss", "( sport = :80 )", "a \"b\"", "c d", "e#f", ""}}));
 }
 
 // tapip kept argv[16] and never looked at how many there were.
@@ -24,7 +25,9 @@ TEST(Words, TapipBug26_TooManyAreRefused) {
   EXPECT_FALSE(split_commands(line + "w w"));
 }
 
-TEST(Words, AnOpenQuoteIsSaid) { EXPECT_EQ(split_commands("ss 'sport").error(), "the quote ' is not closed"); }
+TEST(Words, AnOpenQuoteIsSaid) {
+  EXPECT_EQ(split_commands("ss 'sport").error(), "the quote ' is not closed");
+}
 
 }  // namespace
 }  // namespace tapir::cli

@@ -88,7 +88,8 @@ struct Kind {
 
 class DeviceTest : public testing::TestWithParam<Kind> {
  protected:
-  // `body` on a wire whose kernel end is up, with a permanent neighbour entry for us made by an answered ARP request.
+  // `body` on a wire whose kernel end is up, with a permanent neighbour entry for us made by an answered ARP
+  // request.
   template <typename Body>
   void on_wire(Body body) {
     run_in_namespace([&]() -> std::string {
@@ -134,7 +135,8 @@ void push_ip(Wire& wire, OutgoingFrame& frame, IpProtocol protocol) {
   wire::emit_ethernet({*kernel_mac, wire.device->mac(), wire::kEtherTypeIpv4}, frame.push_header(14));
 }
 
-// Tells the kernel our MAC: a gratuitous request creates no entry, a request for the kernel's own address does.
+// Tells the kernel our MAC: a gratuitous request creates no entry, a request for the kernel's own address
+// does.
 void introduce(Wire& wire) {
   OutgoingFrame arp;
   arp.clear();
@@ -150,8 +152,11 @@ void introduce(Wire& wire) {
   store_be<std::uint32_t>(bytes, 14, kOurs);
   store_be<std::uint32_t>(bytes, 24, kKernel);
   wire::emit_ethernet({wire::kBroadcastMac, mac, wire::kEtherTypeArp}, arp.push_header(14));
-  const auto is_reply = [](const Frame& f) { return ethertype_of(f) == wire::kEtherTypeArp && load_be<std::uint16_t>(f.bytes(), 20) == 2; };
-  // The kernel takes its time to believe in a veth's carrier (linkwatch), and loses frames until then: asked again.
+  const auto is_reply = [](const Frame& f) {
+    return ethertype_of(f) == wire::kEtherTypeArp && load_be<std::uint16_t>(f.bytes(), 20) == 2;
+  };
+  // The kernel takes its time to believe in a veth's carrier (linkwatch), and loses frames until then: asked
+  // again.
   Frame reply;
   for (int tries = 0; tries < 40 && !reply; ++tries) {
     ASSERT_EQ(wire.device->transmit({&arp, 1}, Instant{}), 1U);
@@ -185,8 +190,10 @@ TEST_P(DeviceTest, ADatagramOfTheKernelComesWithItsChecksumPending) {
     const int fd = kernel_socket(SOCK_DGRAM);
     const sockaddr_in to = address(kOurs, 9);
     const std::vector<std::uint8_t> text(100, 'x');
-    ASSERT_EQ(::sendto(fd, text.data(), text.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to), 100);
-    const Frame frame = wire.receive_until([](const Frame& f) { return ethertype_of(f) == wire::kEtherTypeIpv4 && f.bytes()[23] == 17; });
+    ASSERT_EQ(::sendto(fd, text.data(), text.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to),
+              100);
+    const Frame frame = wire.receive_until(
+        [](const Frame& f) { return ethertype_of(f) == wire::kEtherTypeIpv4 && f.bytes()[23] == 17; });
     ASSERT_TRUE(frame);
     EXPECT_EQ(frame.size(), 14U + 20 + 8 + 100);
     EXPECT_EQ(frame.meta().checksum, ChecksumState::kPartial);
@@ -208,7 +215,8 @@ TEST_P(DeviceTest, ADatagramOfOursArrivesWithItsChecksumCompleted) {
     store_be<std::uint16_t>(udp, 0, 4001);
     store_be<std::uint16_t>(udp, 2, 4000);
     store_be<std::uint16_t>(udp, 4, 1008);
-    const std::uint32_t pseudo = (kOurs >> 16) + (kOurs & 0xffff) + (kKernel >> 16) + (kKernel & 0xffff) + 17 + 1008;
+    const std::uint32_t pseudo =
+        (kOurs >> 16) + (kOurs & 0xffff) + (kKernel >> 16) + (kKernel & 0xffff) + 17 + 1008;
     store_be<std::uint16_t>(udp, 6, static_cast<std::uint16_t>((pseudo & 0xffff) + (pseudo >> 16)));
     frame.add_payload(Bytes(text).first(300));
     frame.add_payload(Bytes(text).last(700));
@@ -224,8 +232,8 @@ TEST_P(DeviceTest, ADatagramOfOursArrivesWithItsChecksumCompleted) {
 }
 
 // A TCP segment of ours, its checksum left to the device.
-OutgoingFrame segment(Wire& wire, std::uint16_t from, std::uint16_t to, std::uint32_t seq, std::uint32_t ack, std::uint8_t flags, std::uint16_t window,
-                      Bytes options, Bytes payload) {
+OutgoingFrame segment(Wire& wire, std::uint16_t from, std::uint16_t to, std::uint32_t seq, std::uint32_t ack,
+                      std::uint8_t flags, std::uint16_t window, Bytes options, Bytes payload) {
   OutgoingFrame frame;
   frame.clear();
   const std::size_t header = 20 + options.size();
@@ -240,7 +248,8 @@ OutgoingFrame segment(Wire& wire, std::uint16_t from, std::uint16_t to, std::uin
   store_be(tcp, 14, window);
   std::copy(options.begin(), options.end(), tcp.begin() + 20);
   frame.add_payload(payload);
-  std::uint32_t pseudo = (kOurs >> 16) + (kOurs & 0xffff) + (kKernel >> 16) + (kKernel & 0xffff) + 6 + static_cast<std::uint32_t>(header + payload.size());
+  std::uint32_t pseudo = (kOurs >> 16) + (kOurs & 0xffff) + (kKernel >> 16) + (kKernel & 0xffff) + 6 +
+                         static_cast<std::uint32_t>(header + payload.size());
   pseudo = (pseudo & 0xffff) + (pseudo >> 16);
   store_be<std::uint16_t>(tcp, 16, static_cast<std::uint16_t>((pseudo & 0xffff) + (pseudo >> 16)));
   frame.checksum = {.wanted = true, .start = 0, .offset = 16};
@@ -260,7 +269,9 @@ TEST_P(DeviceTest, SuperSegmentsCrossBothWays) {
     const std::array<std::uint8_t, 8> options = {2, 4, 0x05, 0xb4, 1, 3, 3, 10};
     OutgoingFrame syn = segment(wire, 1234, 5000, 99, 0, 0x02, 65535, options, {});
     ASSERT_EQ(wire.device->transmit({&syn, 1}, Instant{}), 1U);
-    const auto is_tcp = [](const Frame& f) { return ethertype_of(f) == wire::kEtherTypeIpv4 && f.bytes()[23] == 6; };
+    const auto is_tcp = [](const Frame& f) {
+      return ethertype_of(f) == wire::kEtherTypeIpv4 && f.bytes()[23] == 6;
+    };
     const Frame syn_ack = wire.receive_until(is_tcp);
     ASSERT_TRUE(syn_ack);
     std::uint32_t theirs = load_be<std::uint32_t>(syn_ack.bytes(), 38) + 1;
@@ -295,13 +306,15 @@ TEST_P(DeviceTest, SuperSegmentsCrossBothWays) {
     std::uint32_t written = 0;
     while (seen < all) {
       while (written < all) {
-        const ssize_t n = ::send(fd, data.data(), std::min<std::size_t>(data.size(), all - written), MSG_NOSIGNAL);
+        const ssize_t n =
+            ::send(fd, data.data(), std::min<std::size_t>(data.size(), all - written), MSG_NOSIGNAL);
         if (n <= 0) break;
         written += static_cast<std::uint32_t>(n);
       }
       const Frame frame = wire.receive_until([&](const Frame& f) { return is_tcp(f) && f.size() > 54 + 20; });
       ASSERT_TRUE(frame);
-      const std::uint32_t payload = load_be<std::uint16_t>(frame.bytes(), 16) - 20U - (frame.bytes()[46] >> 4) * 4U;
+      const std::uint32_t payload =
+          load_be<std::uint16_t>(frame.bytes(), 16) - 20U - (frame.bytes()[46] >> 4) * 4U;
       const std::uint32_t seq = load_be<std::uint32_t>(frame.bytes(), 38);
       if (payload > 1460) {
         EXPECT_EQ(frame.meta().gso.type, GsoType::kTcpV4);
@@ -313,7 +326,8 @@ TEST_P(DeviceTest, SuperSegmentsCrossBothWays) {
         theirs += payload;
         seen += payload;
       }
-      OutgoingFrame acked = segment(wire, 1234, 5000, static_cast<std::uint32_t>(100 + data.size()), theirs, 0x10, 65535, {}, {});
+      OutgoingFrame acked = segment(wire, 1234, 5000, static_cast<std::uint32_t>(100 + data.size()), theirs,
+                                    0x10, 65535, {}, {});
       ASSERT_EQ(wire.device->transmit({&acked, 1}, Instant{}), 1U);
     }
     EXPECT_GT(largest, 30000U);
@@ -332,13 +346,17 @@ TEST_P(DeviceTest, APoolWithoutFramesLosesNothing) {
     std::array<Frame, 4> batch;
     wire.pool.fail_after(1);
     EXPECT_EQ(wire.device->receive(batch, wire.pool, Instant{}), 0U);
-    EXPECT_TRUE(wire.receive_until([](const Frame& f) { return ethertype_of(f) == wire::kEtherTypeIpv4 && f.bytes()[23] == 17; }));
+    EXPECT_TRUE(wire.receive_until(
+        [](const Frame& f) { return ethertype_of(f) == wire::kEtherTypeIpv4 && f.bytes()[23] == 17; }));
     ::close(fd);
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, DeviceTest, testing::Values(Kind{"Tap", open_tap_wire}, Kind{"Packet", open_packet_wire}),
-                         [](const testing::TestParamInfo<Kind>& kind) { return std::string(kind.param.name); });
+INSTANTIATE_TEST_SUITE_P(Kinds, DeviceTest,
+                         testing::Values(Kind{"Tap", open_tap_wire}, Kind{"Packet", open_packet_wire}),
+                         [](const testing::TestParamInfo<Kind>& kind) {
+                           return std::string(kind.param.name);
+                         });
 
 // A TCP segment to nobody in particular, for what is only written. Borrows `data`.
 OutgoingFrame long_super_segment(Wire& wire, const std::vector<std::uint8_t>& data) {
@@ -356,7 +374,8 @@ TEST(TapTest, ALongSuperSegmentIsOneFrameToTheKernel) {
     open_tap_wire(wire);
     if (!wire.why_not.empty()) return wire.why_not;
     EXPECT_TRUE(set_link_up(wire.kernel_interface));
-    if (!takes_long_super_segments(wire.kernel_interface)) return "the kernel takes no IPv4 packet beyond 65,535 bytes (before Linux 6.3)";
+    if (!takes_long_super_segments(wire.kernel_interface))
+      return "the kernel takes no IPv4 packet beyond 65,535 bytes (before Linux 6.3)";
     EXPECT_EQ(wire.device->offloads().gso_max_size, kSuperSegmentMax);
     const int sniffer = ::socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, htons(0x0800));
     const std::vector<std::uint8_t> data(1448 * 130, 'x');
@@ -371,17 +390,20 @@ TEST(TapTest, ALongSuperSegmentIsOneFrameToTheKernel) {
   });
 }
 
-// A kernel whose memory is in small pieces refuses the long one. Here that is a socket whose buffer is too small for it.
+// A kernel whose memory is in small pieces refuses the long one. Here that is a socket whose buffer is too
+// small for it.
 TEST(TapTest, ALongSuperSegmentThatIsRefusedGoesAsOrdinaryOnes) {
   run_in_namespace([]() -> std::string {
     Wire wire;
     open_tap_wire(wire);
     if (!wire.why_not.empty()) return wire.why_not;
     int ends[2];
-    if (::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) return "no socket pair";
-    const int buffer = 100'000;   // the kernel doubles it
+    if (::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
+      return "no socket pair";
+    const int buffer = 100'000;  // the kernel doubles it
     ::setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
-    TapDevice narrow(KernelDescriptor{ends[0]}, "narrow", wire.device->mac(), 1500, wire.device->offloads(), wire::kVnetHeaderLong);
+    TapDevice narrow(KernelDescriptor{ends[0]}, "narrow", wire.device->mac(), 1500, wire.device->offloads(),
+                     wire::kVnetHeaderLong);
     narrow.count_into(&wire.counters);
     std::vector<std::uint8_t> data(kSuperSegmentMax + 20'000);
     for (std::size_t i = 0; i < data.size(); ++i) data[i] = static_cast<std::uint8_t>(i * 7 + i / 256);
@@ -421,7 +443,9 @@ TEST(TapTest, TheNameIsTaken) {
     const auto second = open_tap({.name = "taken0"});
     EXPECT_FALSE(second);
     if (!second) {
-      EXPECT_EQ(second.error(), "the interface taken0 is in use by another program: choose another name, or end that program");
+      EXPECT_EQ(
+          second.error(),
+          "the interface taken0 is in use by another program: choose another name, or end that program");
     }
     return "";
   });

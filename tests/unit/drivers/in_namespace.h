@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A test's body in a child process with a network namespace of its own; skipped, with the reason, where none may be made.
+// A test's body in a child process with a network namespace of its own; skipped, with the reason, where none
+// may be made.
 #pragma once
 
 #include <gtest/gtest.h>

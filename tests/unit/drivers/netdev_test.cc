@@ -31,7 +31,8 @@ TEST(NetdevTest, LinksAddressesAndRoutes) {
     EXPECT_TRUE(add_route(prefix("0.0.0.0/0"), IpAddress::v4(10, 1, 0, 2), "va"));
     EXPECT_FALSE(add_route(prefix("10.2.0.0/16"), IpAddress::v4(10, 1, 0, 2), "va"));
     EXPECT_TRUE(add_route(prefix("10.3.0.0/16"), IpAddress(), "va"));
-    const auto congctl = replace_route_congctl(prefix("10.1.0.0/24"), IpAddress::v4(10, 1, 0, 1), "va", "reno");
+    const auto congctl =
+        replace_route_congctl(prefix("10.1.0.0/24"), IpAddress::v4(10, 1, 0, 1), "va", "reno");
     EXPECT_TRUE(congctl) << congctl.error();
     // Every interface tells alike, and none that is not there.
     EXPECT_EQ(takes_long_super_segments("va"), takes_long_super_segments("lo"));

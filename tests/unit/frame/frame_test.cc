@@ -32,12 +32,14 @@ class FrameTest : public testing::Test {
 };
 
 TEST_F(FrameTest, TheSmallestClassThatHoldsIt) {
-  for (const std::size_t size : {0u, 1u, 255u, 256u, 257u, 2048u, 2049u, 16384u, 16385u, 65536u, 65536u + 512u}) {
+  for (const std::size_t size :
+       {0u, 1u, 255u, 256u, 257u, 2048u, 2049u, 16384u, 16385u, 65536u, 65536u + 512u}) {
     Frame frame = pool_.allocate(size);
     ASSERT_TRUE(frame) << size;
     EXPECT_EQ(frame.size(), size);
     EXPECT_EQ(frame.headroom(), kFrameHeadroom);
-    const auto expected = *std::find_if(kFrameClasses.begin(), kFrameClasses.end(), [&](std::uint32_t c) { return c >= size; });
+    const auto expected =
+        *std::find_if(kFrameClasses.begin(), kFrameClasses.end(), [&](std::uint32_t c) { return c >= size; });
     EXPECT_EQ(frame.size() + frame.tailroom(), expected);
     EXPECT_EQ(frame.meta().true_size, sizeof(FrameHeader) + kFrameHeadroom + expected);
     EXPECT_EQ(budget_.used(), frame.meta().true_size);
@@ -159,7 +161,8 @@ TEST(FramePool, AnswersNoneWhenTheBudgetIsUsedUp) {
   MemoryBudget budget(10'000);
   FramePool pool(budget);
   std::vector<Frame> frames;
-  for (Frame frame = pool.allocate(2048); frame; frame = pool.allocate(2048)) frames.push_back(std::move(frame));
+  for (Frame frame = pool.allocate(2048); frame; frame = pool.allocate(2048))
+    frames.push_back(std::move(frame));
   EXPECT_EQ(frames.size(), 4u);
   EXPECT_EQ(pool.in_use(), 4u);
   EXPECT_LE(budget.used(), 10'000u);
@@ -168,7 +171,8 @@ TEST(FramePool, AnswersNoneWhenTheBudgetIsUsedUp) {
   EXPECT_FALSE(pool.allocate(65536));
   frames.clear();
   EXPECT_EQ(budget.used(), 0u);
-  EXPECT_EQ(budget.peak(), 4 * (sizeof(FrameHeader) + kFrameHeadroom + 2048) + sizeof(FrameHeader) + kFrameHeadroom + 256);
+  EXPECT_EQ(budget.peak(),
+            4 * (sizeof(FrameHeader) + kFrameHeadroom + 2048) + sizeof(FrameHeader) + kFrameHeadroom + 256);
   EXPECT_TRUE(pool.allocate(2048));
 }
 

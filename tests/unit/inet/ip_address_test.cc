@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "inet/ip_address.h"
 
-#include <gtest/gtest.h>
-
 #include <arpa/inet.h>
+#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
@@ -19,9 +18,10 @@ TEST(IpAddress, ParsesFourDecimalNumbers) {
   EXPECT_EQ(IpAddress::parse("10.0.0.1"), IpAddress::v4(0x0a000001));
   EXPECT_EQ(IpAddress::parse("255.255.255.255"), IpAddress::broadcast_v4());
   EXPECT_EQ(IpAddress::parse("0.0.0.0"), IpAddress::any_v4());
-  for (const char* wrong : {"", "1", "1.2.3", "1.2.3.4.5", "256.1.1.1", "1.2.3.999", "01.2.3.4", "1.2.3.00", " 1.2.3.4", "1.2.3.4 ",
-                            "1..3.4", ".1.2.3", "1.2.3.", "1.2.3.4.", "0x1.2.3.4", "+1.2.3.4", "-1.2.3.4", "1.2.3.a", "1.2.3.1000",
-                            "1.2.3.4294967297"})
+  for (const char* wrong :
+       {"",          "1",        "1.2.3",    "1.2.3.4.5", "256.1.1.1",  "1.2.3.999",       "01.2.3.4",
+        "1.2.3.00",  " 1.2.3.4", "1.2.3.4 ", "1..3.4",    ".1.2.3",     "1.2.3.",          "1.2.3.4.",
+        "0x1.2.3.4", "+1.2.3.4", "-1.2.3.4", "1.2.3.a",   "1.2.3.1000", "1.2.3.4294967297"})
     EXPECT_FALSE(IpAddress::parse(wrong)) << wrong;
 }
 
@@ -36,15 +36,16 @@ TEST(IpAddress, ParsesAndFormatsV6) {
       {"2001:db8::1", "2001:db8::1"},
       {"2001:DB8:0:0:0:0:0:1", "2001:db8::1"},
       {"2001:0db8::0001", "2001:db8::1"},
-      {"2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1"},        // one group of zeros is not shortened (RFC 5952 §4.2.2)
-      {"2001:0:0:1:0:0:0:1", "2001:0:0:1::1"},                 // the longest run
-      {"2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"},           // the first of equal runs
+      {"2001:db8:0:1:1:1:1:1",
+       "2001:db8:0:1:1:1:1:1"},                       // one group of zeros is not shortened (RFC 5952 §4.2.2)
+      {"2001:0:0:1:0:0:0:1", "2001:0:0:1::1"},        // the longest run
+      {"2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"},  // the first of equal runs
       {"1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:0"},
       {"::2:3:4:5:6:7:8", "0:2:3:4:5:6:7:8"},
       {"1:2:3:4:5:6:1.2.3.4", "1:2:3:4:5:6:102:304"},
       {"64:ff9b::192.0.2.33", "64:ff9b::c000:221"},
       {"fe80::", "fe80::"},
-      {"::ffff:10.0.0.1", "10.0.0.1"},                          // an IPv4 address, in either notation
+      {"::ffff:10.0.0.1", "10.0.0.1"},  // an IPv4 address, in either notation
       {"::ffff:a00:1", "10.0.0.1"},
       {"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
   };
@@ -54,9 +55,28 @@ TEST(IpAddress, ParsesAndFormatsV6) {
     EXPECT_EQ(address->to_string(), canonical) << text;
     EXPECT_EQ(IpAddress::parse(canonical), address) << text;
   }
-  for (const char* wrong : {":", ":::", "1", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1:2:3:4:5:6:7:8::", "::1:2:3:4:5:6:7:8", "1::2::3",
-                            "12345::", "g::", ":1::", "1:::2", "::1:", "1:2:3:4:5:6:7:1.2.3.4", "1.2.3.4::", "::1.2.3", "::1.2.3.4:5",
-                            "::1.2.3.256", "fe80::1%eth0", "[::1]", "::/64", "1:2:3:4:5:6:7:"})
+  for (const char* wrong : {":",
+                            ":::",
+                            "1",
+                            "1:2:3:4:5:6:7",
+                            "1:2:3:4:5:6:7:8:9",
+                            "1:2:3:4:5:6:7:8::",
+                            "::1:2:3:4:5:6:7:8",
+                            "1::2::3",
+                            "12345::",
+                            "g::",
+                            ":1::",
+                            "1:::2",
+                            "::1:",
+                            "1:2:3:4:5:6:7:1.2.3.4",
+                            "1.2.3.4::",
+                            "::1.2.3",
+                            "::1.2.3.4:5",
+                            "::1.2.3.256",
+                            "fe80::1%eth0",
+                            "[::1]",
+                            "::/64",
+                            "1:2:3:4:5:6:7:"})
     EXPECT_FALSE(IpAddress::parse(wrong)) << wrong;
 }
 
@@ -67,7 +87,8 @@ TEST(IpAddress, AgreesWithInetPton) {
   int good = 0;
   for (int i = 0; i < 200'000; ++i) {
     std::string text;
-    for (std::uint64_t length = rng.between(1, 18); length > 0; --length) text.push_back(kLetters[rng.below(kLetters.size())]);
+    for (std::uint64_t length = rng.between(1, 18); length > 0; --length)
+      text.push_back(kLetters[rng.below(kLetters.size())]);
     std::array<std::uint8_t, 16> bytes{};
     std::array<std::uint8_t, 4> four{};
     const auto address = IpAddress::parse(text);
@@ -89,7 +110,8 @@ TEST(IpAddress, TextIsReadBackForEveryPatternOfZeros) {
   for (unsigned pattern = 0; pattern < 256; ++pattern) {
     std::array<std::uint8_t, 16> bytes{};
     for (std::size_t i = 0; i < 8; ++i)
-      if ((pattern >> i & 1) != 0) store_be<std::uint16_t>(bytes, 2 * i, static_cast<std::uint16_t>(0x10 + i));
+      if ((pattern >> i & 1) != 0)
+        store_be<std::uint16_t>(bytes, 2 * i, static_cast<std::uint16_t>(0x10 + i));
     const IpAddress address = IpAddress::v6(bytes);
     EXPECT_EQ(IpAddress::parse(address.to_string()), address) << address.to_string();
   }
@@ -149,7 +171,8 @@ TEST(IpPrefix, ParsesTheLength) {
   EXPECT_EQ(IpPrefix::parse("::1")->length, 128);
   EXPECT_EQ(IpPrefix::parse("10.0.0.1/0")->length, 0);
   EXPECT_EQ(IpPrefix::parse("::1/128")->to_string(), "::1/128");
-  for (const char* wrong : {"", "/", "/8", "10.0.0.1/", "10.0.0.1/33", "10.0.0.1/08", "10.0.0.1/-1", "10.0.0.1/8/8", "::1/129", "10.0.0/8"})
+  for (const char* wrong : {"", "/", "/8", "10.0.0.1/", "10.0.0.1/33", "10.0.0.1/08", "10.0.0.1/-1",
+                            "10.0.0.1/8/8", "::1/129", "10.0.0/8"})
     EXPECT_FALSE(IpPrefix::parse(wrong)) << wrong;
 }
 

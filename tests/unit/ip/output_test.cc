@@ -184,7 +184,8 @@ TEST_F(OutputTest, ASuperSegmentBeyondTheLengthFieldGoesWhereSuchAreTaken) {
     EXPECT_EQ(wire::transport_checksum(kUs, kPeer, IpProtocol::kTcp, Bytes(flat(packet)).subspan(20)), 0);
   }
   tcp(99'961);
-  EXPECT_FALSE(output.push_header(packet, path, fields, kStart).has_value()) << "longer than the device takes";
+  EXPECT_FALSE(output.push_header(packet, path, fields, kStart).has_value())
+      << "longer than the device takes";
   path.offloads.gso_max_size = 65'535;
   tcp(65'496);
   EXPECT_FALSE(output.push_header(packet, path, fields, kStart).has_value());

@@ -58,12 +58,15 @@ inline void push_ip_and_ethernet(OutgoingFrame& frame, IpProtocol protocol, Link
   ip.dst = kDst;
   wire::emit_ipv4(ip, frame.push_header(20));
   frame.network_offset = 0;
-  if (type == LinkType::kEthernet) wire::emit_ethernet({{2, 0, 0, 0, 0, 2}, {2, 0, 0, 0, 0, 1}, wire::kEtherTypeIpv4}, frame.push_header(14));
+  if (type == LinkType::kEthernet)
+    wire::emit_ethernet({{2, 0, 0, 0, 0, 2}, {2, 0, 0, 0, 0, 1}, wire::kEtherTypeIpv4},
+                        frame.push_header(14));
 }
 
-// A TCP segment whose checksum is left to the device; a super-segment when it is longer than `gso_size`. Borrows `payload`,
-// which it cuts into spans of 1,000 bytes.
-inline OutgoingFrame tcp_frame(Bytes payload, std::uint16_t flags, std::uint16_t gso_size = 0, LinkType type = LinkType::kEthernet) {
+// A TCP segment whose checksum is left to the device; a super-segment when it is longer than `gso_size`.
+// Borrows `payload`, which it cuts into spans of 1,000 bytes.
+inline OutgoingFrame tcp_frame(Bytes payload, std::uint16_t flags, std::uint16_t gso_size = 0,
+                               LinkType type = LinkType::kEthernet) {
   OutgoingFrame frame;
   wire::TcpSegment segment;
   segment.src_port = 1;
@@ -74,10 +77,13 @@ inline OutgoingFrame tcp_frame(Bytes payload, std::uint16_t flags, std::uint16_t
   wire::emit_tcp(segment, frame.append_header(wire::tcp_header_length(segment.options, false)));
   frame.transport_offset = 0;
   const std::size_t span = payload.size() / 10 + 1;
-  for (Bytes rest = payload; !rest.empty(); rest = rest.subspan(std::min(span, rest.size()))) frame.add_payload(rest.first(std::min(span, rest.size())));
-  store_be<std::uint16_t>(frame.mutable_header(), wire::kTcpChecksumOffset, wire::pseudo_header_sum(kSrc, kDst, IpProtocol::kTcp, frame.size()));
+  for (Bytes rest = payload; !rest.empty(); rest = rest.subspan(std::min(span, rest.size())))
+    frame.add_payload(rest.first(std::min(span, rest.size())));
+  store_be<std::uint16_t>(frame.mutable_header(), wire::kTcpChecksumOffset,
+                          wire::pseudo_header_sum(kSrc, kDst, IpProtocol::kTcp, frame.size()));
   frame.checksum = {.wanted = true, .start = 0, .offset = wire::kTcpChecksumOffset};
-  if (gso_size != 0) frame.gso = {.type = GsoType::kTcpV4, .size = gso_size, .ecn = (flags & wire::kCwr) != 0};
+  if (gso_size != 0)
+    frame.gso = {.type = GsoType::kTcpV4, .size = gso_size, .ecn = (flags & wire::kCwr) != 0};
   push_ip_and_ethernet(frame, IpProtocol::kTcp, type);
   return frame;
 }
@@ -85,7 +91,11 @@ inline OutgoingFrame tcp_frame(Bytes payload, std::uint16_t flags, std::uint16_t
 inline OutgoingFrame udp_frame(Bytes payload, std::uint16_t gso_size = 0) {
   OutgoingFrame frame;
   const auto length = static_cast<std::uint16_t>(payload.size() + 8);
-  wire::emit_udp({.src_port = 5, .dst_port = 6, .length = length, .checksum = wire::pseudo_header_sum(kSrc, kDst, IpProtocol::kUdp, length), .payload = {}},
+  wire::emit_udp({.src_port = 5,
+                  .dst_port = 6,
+                  .length = length,
+                  .checksum = wire::pseudo_header_sum(kSrc, kDst, IpProtocol::kUdp, length),
+                  .payload = {}},
                  frame.append_header(8));
   frame.transport_offset = 0;
   frame.add_payload(payload);
@@ -114,8 +124,10 @@ inline std::vector<std::uint8_t> bytes_of(const OutgoingFrame& frame) {
 // What an honest TCP segment in an Ethernet frame must hold: both checksums, lengths that agree.
 inline bool is_sound_tcp(Bytes frame) {
   const auto ip = wire::parse_ipv4(frame.subspan(14));
-  return ip && ip->total_length == frame.size() - 14 && wire::verify_ipv4_checksum(frame.subspan(14, ip->header_length)) &&
-         wire::transport_checksum(ip->src, ip->dst, ip->protocol, frame.subspan(14 + std::size_t{ip->header_length})) == 0;
+  return ip && ip->total_length == frame.size() - 14 &&
+         wire::verify_ipv4_checksum(frame.subspan(14, ip->header_length)) &&
+         wire::transport_checksum(ip->src, ip->dst, ip->protocol,
+                                  frame.subspan(14 + std::size_t{ip->header_length})) == 0;
 }
 inline wire::TcpSegment tcp_of(Bytes frame) { return *wire::parse_tcp(frame.subspan(34)); }
 

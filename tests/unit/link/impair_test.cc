@@ -24,7 +24,8 @@ struct Rig {
     near = std::make_unique<Impair>(std::move(a), config_of(text), seed);
     far = std::move(b);
   }
-  // Sends `count` numbered frames a millisecond apart, and answers what the far end saw by the end: number, at which millisecond.
+  // Sends `count` numbered frames a millisecond apart, and answers what the far end saw by the end: number,
+  // at which millisecond.
   std::vector<std::pair<int, std::int64_t>> run(int count, Duration gap = 1ms) {
     std::vector<std::pair<int, std::int64_t>> seen;
     Instant now = at(0ms);
@@ -33,7 +34,8 @@ struct Rig {
       near->transmit({&frame, 1}, now);
       collect(now, seen);
       const Instant next = now + gap;
-      for (now = std::min(near->next_timeout(), next); now < next; now = std::min(near->next_timeout(), next)) collect(now, seen);
+      for (now = std::min(near->next_timeout(), next); now < next; now = std::min(near->next_timeout(), next))
+        collect(now, seen);
       now = next;
     }
     while (near->next_timeout() != kNever) {
@@ -44,7 +46,8 @@ struct Rig {
   }
   void collect(Instant now, std::vector<std::pair<int, std::int64_t>>& seen) {
     EXPECT_TRUE(receiver.receive(*near, now).empty());
-    for (const Frame& frame : receiver.receive(*far, now)) seen.emplace_back(number_of(frame), static_cast<std::int64_t>(to_nsec(now)) / 1'000'000);
+    for (const Frame& frame : receiver.receive(*far, now))
+      seen.emplace_back(number_of(frame), static_cast<std::int64_t>(to_nsec(now)) / 1'000'000);
   }
   std::vector<std::uint8_t> payload = payload_bytes(985);
   Receiver receiver;
@@ -70,12 +73,15 @@ TEST(ImpairConfig, ReadsEveryItem) {
   expected.blackhole_mtu = 1400;
   expected.seed = 42;
   expected.in = false;
-  EXPECT_EQ(config_of("jitter 2.5ms,rate 1.5mbit,reorder 5% 3ms,duplicate 1%,corrupt 0.1%,truncate 0.0001%,limit 77,mtu 1400 blackhole,seed 42,out"), expected);
+  EXPECT_EQ(config_of("jitter 2.5ms,rate 1.5mbit,reorder 5% 3ms,duplicate 1%,corrupt 0.1%,truncate "
+                      "0.0001%,limit 77,mtu 1400 blackhole,seed 42,out"),
+            expected);
   expected = {};
   expected.burst = {.enter_ppm = 1'000, .leave_ppm = 100'000, .bad_loss_ppm = kPpmAlways, .good_loss_ppm = 0};
   expected.out = false;
   EXPECT_EQ(config_of(" burst 0.1%  10 , in"), expected);
-  expected.burst = {.enter_ppm = 20'000, .leave_ppm = 300'000, .bad_loss_ppm = 400'000, .good_loss_ppm = 5'000};
+  expected.burst = {
+      .enter_ppm = 20'000, .leave_ppm = 300'000, .bad_loss_ppm = 400'000, .good_loss_ppm = 5'000};
   expected.out = true;
   EXPECT_EQ(config_of("gemodel 2% 30% 40% 0.5%, both"), expected);
   EXPECT_EQ(config_of("delay 1.000000001s").delay, 1'000'000'001ns);
@@ -93,7 +99,8 @@ TEST(ImpairConfig, ErrorsSayWhatIsWrong) {
       {"loss -1%", "'-1%' is no chance: say for example 1% or 0.01% (at most 4 decimals)"},
       {"delay 10", "'10' is no time: say for example 10ms, 1.5s or 200us (at most an hour)"},
       {"delay 3601s", "'3601s' is no time: say for example 10ms, 1.5s or 200us (at most an hour)"},
-      {"delay 99999999999999999999s", "'99999999999999999999s' is no time: say for example 10ms, 1.5s or 200us (at most an hour)"},
+      {"delay 99999999999999999999s",
+       "'99999999999999999999s' is no time: say for example 10ms, 1.5s or 200us (at most an hour)"},
       {"delay 1.s", "'1.s' is no time: say for example 10ms, 1.5s or 200us (at most an hour)"},
       {"rate 0mbit", "'0mbit' is no rate: say for example 100mbit, 1gbit or 64kbit"},
       {"rate 5", "'5' is no rate: say for example 100mbit, 1gbit or 64kbit"},
@@ -156,7 +163,8 @@ TEST(ImpairDevice, DelaysByTheConfiguredTime) {
   Rig rig("delay 10ms");
   const auto seen = rig.run(50);
   ASSERT_EQ(seen.size(), 50U);
-  for (int i = 0; i < 50; ++i) EXPECT_EQ(seen[static_cast<std::size_t>(i)], std::pair(i, std::int64_t{i + 10}));
+  for (int i = 0; i < 50; ++i)
+    EXPECT_EQ(seen[static_cast<std::size_t>(i)], std::pair(i, std::int64_t{i + 10}));
 }
 
 TEST(ImpairDevice, JitterKeepsTheOrder) {
@@ -179,7 +187,8 @@ TEST(ImpairDevice, RateSpacesFrames) {
   Rig rig("rate 8mbit");
   const auto seen = rig.run(20, 0ms);
   ASSERT_EQ(seen.size(), 20U);
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(seen[static_cast<std::size_t>(i)], std::pair(i, std::int64_t{i + 1}));
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(seen[static_cast<std::size_t>(i)], std::pair(i, std::int64_t{i + 1}));
 }
 
 TEST(ImpairDevice, TheLimitDropsTheTail) {
@@ -283,7 +292,8 @@ TEST(ImpairDevice, StrikesWhatIsReceivedToo) {
 }
 
 TEST(ImpairDevice, NoLossBesideTheConfiguredOne) {
-  // A small configured chance must not make splitting overflow the queue: 3 x 7,000 segments pass at one moment.
+  // A small configured chance must not make splitting overflow the queue: 3 x 7,000 segments pass at one
+  // moment.
   Rig rig("corrupt 0.0001%, limit 10", 1, {.offloads = all_offloads()});
   const auto payload = payload_bytes(60'000);
   const OutgoingFrame super = tcp_frame(payload, wire::kAck, 536);
@@ -296,7 +306,8 @@ TEST(ImpairDevice, NoLossBesideTheConfiguredOne) {
 }
 
 TEST(ImpairDevice, TheSameSeedTheSameFate) {
-  constexpr std::string_view kAll = "loss 5%, burst 1% 4, delay 10ms, jitter 5ms, reorder 10%, duplicate 5%, rate 20mbit";
+  constexpr std::string_view kAll =
+      "loss 5%, burst 1% 4, delay 10ms, jitter 5ms, reorder 10%, duplicate 5%, rate 20mbit";
   const auto once = Rig(kAll, 7).run(250);
   EXPECT_EQ(Rig(kAll, 7).run(250), once);
   EXPECT_NE(Rig(kAll, 8).run(250), once);

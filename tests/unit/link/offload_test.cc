@@ -50,13 +50,15 @@ TEST(Offload, LeavesItToADeviceThatCan) {
 TEST(Offload, SplitsATcpSuperSegmentAsLinuxDoes) {
   Rig rig({});
   const auto payload = payload_bytes(3001);
-  const auto frames = rig.send(tcp_frame(payload, wire::kAck | wire::kPsh | wire::kFin | wire::kCwr | wire::kEce, 1000));
+  const auto frames =
+      rig.send(tcp_frame(payload, wire::kAck | wire::kPsh | wire::kFin | wire::kCwr | wire::kEce, 1000));
   ASSERT_EQ(frames.size(), 4U);
   std::vector<std::uint8_t> joined;
   for (std::size_t i = 0; i < frames.size(); ++i) {
     const Bytes bytes = frames[i].bytes();
     EXPECT_TRUE(is_sound_tcp(bytes)) << i;
-    EXPECT_EQ(wire::parse_ipv4(bytes.subspan(14))->id, static_cast<std::uint16_t>(0xfffe + i)) << "counts on, and wraps";
+    EXPECT_EQ(wire::parse_ipv4(bytes.subspan(14))->id, static_cast<std::uint16_t>(0xfffe + i))
+        << "counts on, and wraps";
     EXPECT_TRUE(wire::parse_ipv4(bytes.subspan(14))->dont_fragment);
     const wire::TcpSegment segment = tcp_of(bytes);
     EXPECT_EQ(segment.seq, SeqNum(0xffffff00) + static_cast<std::uint32_t>(i * 1000)) << "wraps too";
@@ -73,14 +75,20 @@ TEST(Offload, SplitsATcpSuperSegmentAsLinuxDoes) {
 }
 
 TEST(Offload, SplitsForADeviceThatSums) {
-  Rig rig({.tx_checksum = true, .rx_checksum = false, .tso = false, .uso = false, .gso_max_size = 0, .gso_max_segs = 0});
+  Rig rig({.tx_checksum = true,
+           .rx_checksum = false,
+           .tso = false,
+           .uso = false,
+           .gso_max_size = 0,
+           .gso_max_segs = 0});
   const auto payload = payload_bytes(2500);
   const auto frames = rig.send(tcp_frame(payload, wire::kAck, 1000));
   ASSERT_EQ(frames.size(), 3U);
   for (const Frame& frame : frames) {
     EXPECT_EQ(frame.meta().checksum, ChecksumState::kPartial);
     const Bytes segment = frame.bytes().subspan(34);
-    EXPECT_EQ(load_be<std::uint16_t>(segment, 16), wire::pseudo_header_sum(kSrc, kDst, IpProtocol::kTcp, segment.size()));
+    EXPECT_EQ(load_be<std::uint16_t>(segment, 16),
+              wire::pseudo_header_sum(kSrc, kDst, IpProtocol::kTcp, segment.size()));
   }
 }
 
@@ -122,7 +130,8 @@ TEST(Offload, RoomReckonsWithTheWorstExpansion) {
 TEST(Offload, StopsWhereTheDeviceIsFull) {
   Rig rig({}, 10);
   const auto payload = payload_bytes(4000);
-  const std::array<OutgoingFrame, 4> batch = {tcp_frame(payload, wire::kAck, 1000), numbered_frame(1, {}), tcp_frame(payload, wire::kAck, 1000),
+  const std::array<OutgoingFrame, 4> batch = {tcp_frame(payload, wire::kAck, 1000), numbered_frame(1, {}),
+                                              tcp_frame(payload, wire::kAck, 1000),
                                               tcp_frame(payload, wire::kAck, 1000)};
   EXPECT_EQ(rig.near->transmit(batch, at(0ms)), 3U) << "nine frames; four more do not fit";
   EXPECT_EQ(rig.receiver.receive(*rig.far, at(0ms)).size(), 9U);
@@ -132,7 +141,8 @@ TEST(Offload, StopsWhereTheDeviceIsFull) {
 TEST(Offload, KeepsTheOrderOfPlainAndSplitFrames) {
   Rig rig({});
   const auto payload = payload_bytes(2000);
-  const std::array<OutgoingFrame, 4> batch = {numbered_frame(1, {}), tcp_frame(payload, wire::kAck, 1000), numbered_frame(2, {}), numbered_frame(3, {})};
+  const std::array<OutgoingFrame, 4> batch = {numbered_frame(1, {}), tcp_frame(payload, wire::kAck, 1000),
+                                              numbered_frame(2, {}), numbered_frame(3, {})};
   EXPECT_EQ(rig.near->transmit(batch, at(0ms)), 4U);
   const auto frames = rig.receiver.receive(*rig.far, at(0ms));
   ASSERT_EQ(frames.size(), 5U);
@@ -190,7 +200,8 @@ TEST(Segmenter, CutsALongSuperSegmentIntoOrdinaryOnes) {
   EXPECT_EQ(last.gso.type, GsoType::kNone);
   EXPECT_EQ(last.payload_size(), 400U);
   const auto datagram = payload_bytes(3000);
-  EXPECT_FALSE(Segmenter::into_super_segments(udp_frame(datagram, 1000), wire::kIpv4PacketMax)) << "of TCP only";
+  EXPECT_FALSE(Segmenter::into_super_segments(udp_frame(datagram, 1000), wire::kIpv4PacketMax))
+      << "of TCP only";
 }
 
 TEST(Segmenter, SplitsReceivedFrames) {

@@ -49,7 +49,8 @@ TEST(Pipe, WhatIsNotGrantedIsLost) {
   auto [a, b] = make_pipe();
   Receiver receiver;
   const auto payload = payload_bytes(2000);
-  const std::array<OutgoingFrame, 3> batch = {tcp_frame(payload, wire::kAck, 1000), tcp_frame(Bytes(payload).first(10), wire::kAck),
+  const std::array<OutgoingFrame, 3> batch = {tcp_frame(payload, wire::kAck, 1000),
+                                              tcp_frame(Bytes(payload).first(10), wire::kAck),
                                               numbered_frame(1, payload)};
   EXPECT_EQ(a->transmit(batch, at(1ms)), 3U);
   EXPECT_EQ(a->dropped(), 3U);
@@ -58,8 +59,9 @@ TEST(Pipe, WhatIsNotGrantedIsLost) {
 
 TEST(Pipe, RoomIsAPromise) {
   auto [a, b] = make_pipe({.frames_max = 5});
-  const std::array<OutgoingFrame, 6> batch = {numbered_frame(0, {}), numbered_frame(1, {}), numbered_frame(2, {}),
-                                              numbered_frame(3, {}), numbered_frame(4, {}), numbered_frame(5, {})};
+  const std::array<OutgoingFrame, 6> batch = {numbered_frame(0, {}), numbered_frame(1, {}),
+                                              numbered_frame(2, {}), numbered_frame(3, {}),
+                                              numbered_frame(4, {}), numbered_frame(5, {})};
   EXPECT_EQ(a->room(), 5U);
   EXPECT_EQ(a->transmit(batch, at(0ms)), 5U);
   EXPECT_EQ(a->room(), 0U);
@@ -85,7 +87,8 @@ TEST(Pipe, RoomReckonsWithTheLargestFrames) {
 TEST(Pipe, AReceiverWithoutMemoryLosesNothing) {
   auto [a, b] = make_pipe();
   Receiver receiver;
-  const std::array<OutgoingFrame, 3> batch = {numbered_frame(0, {}), numbered_frame(1, {}), numbered_frame(2, {})};
+  const std::array<OutgoingFrame, 3> batch = {numbered_frame(0, {}), numbered_frame(1, {}),
+                                              numbered_frame(2, {})};
   a->transmit(batch, at(0ms));
   receiver.pool.fail_after(2);
   std::array<Frame, 8> frames;
@@ -110,7 +113,8 @@ TEST(Pipe, ATurnHasBytes) {
 TEST(Pipe, FramesToAnEndThatIsGoneVanish) {
   auto [a, b] = make_pipe({.frames_max = 2});
   b.reset();
-  const std::array<OutgoingFrame, 3> batch = {numbered_frame(0, {}), numbered_frame(1, {}), numbered_frame(2, {})};
+  const std::array<OutgoingFrame, 3> batch = {numbered_frame(0, {}), numbered_frame(1, {}),
+                                              numbered_frame(2, {})};
   EXPECT_EQ(a->transmit(batch, at(0ms)), 3U);
   EXPECT_EQ(a->room(), 2U);
 }
@@ -128,7 +132,8 @@ TEST(LoopbackDevice, GivesBackWhatItTook) {
   EXPECT_EQ(loopback.mtu(), 65536U);
   EXPECT_TRUE(loopback.offloads().tso);
   const auto payload = payload_bytes(30'000);
-  const std::array<OutgoingFrame, 2> batch = {tcp_frame(payload, wire::kAck, 0, LinkType::kRawIp), tcp_frame({}, wire::kAck, 0, LinkType::kRawIp)};
+  const std::array<OutgoingFrame, 2> batch = {tcp_frame(payload, wire::kAck, 0, LinkType::kRawIp),
+                                              tcp_frame({}, wire::kAck, 0, LinkType::kRawIp)};
   EXPECT_EQ(loopback.transmit(batch, at(3ms)), 2U);
   EXPECT_EQ(loopback.next_timeout(), at(3ms));
   const auto frames = receiver.receive(loopback, at(3ms));

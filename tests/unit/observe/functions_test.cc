@@ -20,7 +20,8 @@ namespace {
 std::string sources() {
   std::string all;
   for (const char* room : {"tcp", "socket"})
-    for (const auto& entry : std::filesystem::directory_iterator(std::string(TAPIR_SOURCE_DIR) + "/src/" + room)) {
+    for (const auto& entry :
+         std::filesystem::directory_iterator(std::string(TAPIR_SOURCE_DIR) + "/src/" + room)) {
       if (!entry.is_regular_file()) continue;
       std::ifstream file(entry.path());
       std::ostringstream text;
@@ -33,14 +34,17 @@ std::string sources() {
 std::vector<std::string> split(const std::string& text, const std::string& by) {
   std::vector<std::string> parts;
   std::size_t begin = 0;
-  for (std::size_t at; (at = text.find(by, begin)) != std::string::npos; begin = at + by.size()) parts.push_back(text.substr(begin, at - begin));
+  for (std::size_t at; (at = text.find(by, begin)) != std::string::npos; begin = at + by.size())
+    parts.push_back(text.substr(begin, at - begin));
   parts.push_back(text.substr(begin));
   return parts;
 }
 
 // Is `name` a member of `type` that is defined somewhere, in its class or outside?
 bool defined(const std::string& code, const std::string& type, const std::string& name) {
-  if (code.find(type + "::" + name + "(") != std::string::npos || code.find(type + "::State_::" + name + "(") != std::string::npos) return true;
+  if (code.find(type + "::" + name + "(") != std::string::npos ||
+      code.find(type + "::State_::" + name + "(") != std::string::npos)
+    return true;
   // Inline, or a static function of a struct: in the class's body.
   for (const std::string& keyword : {"class " + type + " ", "struct " + type + " "}) {
     const std::size_t at = code.find(keyword);
@@ -58,7 +62,7 @@ TEST(Functions, OfTapirExist) {
     std::string type;
     for (const std::string& call : split(std::string(functions_of(static_cast<Step>(i)).tapir), " → "))
       for (std::string name : split(call, " or ")) {
-        name = name.substr(0, name.find('('));   // enter(FIN-WAIT-2)
+        name = name.substr(0, name.find('('));  // enter(FIN-WAIT-2)
         if (const std::size_t colons = name.find("::"); colons != std::string::npos) {
           type = name.substr(0, colons);
           name = name.substr(colons + 2);

@@ -17,7 +17,7 @@ using tcp::State;
 using tcp::SubjectKind;
 using namespace wire;
 
-constexpr std::uint32_t kOurIss = 0xfffffff0, kTheirIss = 1'000;   // ours wraps
+constexpr std::uint32_t kOurIss = 0xfffffff0, kTheirIss = 1'000;  // ours wraps
 constexpr trace::Subject kConnection = tcp::pack_subject(SubjectKind::kConnection, 3, 1);
 constexpr trace::Subject kHalfOpen = tcp::pack_subject(SubjectKind::kHalfOpen, 0, 1);
 constexpr trace::Subject kListener = tcp::pack_subject(SubjectKind::kListener, 0, 1);
@@ -26,14 +26,20 @@ constexpr trace::Subject kTimeWait = tcp::pack_subject(SubjectKind::kTimeWait, 0
 // Writes records of a connection between our port 80 and port 5000, numbers relative.
 class Tape {
  public:
-  void in(std::uint16_t flags, std::uint32_t seq, std::uint32_t ack, std::uint32_t bytes, trace::Subject subject) {
+  void in(std::uint16_t flags, std::uint32_t seq, std::uint32_t ack, std::uint32_t bytes,
+          trace::Subject subject) {
     segment(Event::kSegmentIn, 5000, 80, flags, kTheirIss + seq, kOurIss + ack, bytes, subject);
   }
-  void out(std::uint16_t flags, std::uint32_t seq, std::uint32_t ack, std::uint32_t bytes, trace::Subject subject) {
+  void out(std::uint16_t flags, std::uint32_t seq, std::uint32_t ack, std::uint32_t bytes,
+           trace::Subject subject) {
     segment(Event::kSegmentOut, 80, 5000, flags, kOurIss + seq, kTheirIss + ack, bytes, subject);
   }
-  void state(State before, State after) { add(Event::kState, kConnection, {static_cast<std::uint64_t>(before), static_cast<std::uint64_t>(after)}); }
-  void born(Event event, trace::Subject subject, std::uint64_t how = 0) { add(event, subject, {tcp::pack_ports(80, 5000), 0x0a000001, 0x0a000002, how}); }
+  void state(State before, State after) {
+    add(Event::kState, kConnection, {static_cast<std::uint64_t>(before), static_cast<std::uint64_t>(after)});
+  }
+  void born(Event event, trace::Subject subject, std::uint64_t how = 0) {
+    add(event, subject, {tcp::pack_ports(80, 5000), 0x0a000001, 0x0a000002, how});
+  }
   void accepted() { add(Event::kAccepted, kListener, {kConnection}); }
   void later(Duration by) { now_ += by; }
   Ladder ladder() const { return make_ladder(records_, {80, 5000}); }
@@ -46,13 +52,13 @@ class Tape {
     in(kAck, 1, 1, 0, kHalfOpen);
     born(Event::kConnectionBorn, kConnection, 1);
     state(State::kClosed, State::kEstablished);
-    in(kAck, 1, 1, 0, kConnection);   // the same segment, given to the connection
+    in(kAck, 1, 1, 0, kConnection);  // the same segment, given to the connection
     accepted();
   }
 
  private:
-  void segment(Event event, std::uint16_t from, std::uint16_t to, std::uint16_t flags, std::uint32_t seq, std::uint32_t ack, std::uint32_t bytes,
-               trace::Subject subject) {
+  void segment(Event event, std::uint16_t from, std::uint16_t to, std::uint16_t flags, std::uint32_t seq,
+               std::uint32_t ack, std::uint32_t bytes, trace::Subject subject) {
     TcpSegment s;
     s.src_port = from;
     s.dst_port = to;
@@ -99,10 +105,12 @@ TEST(Ladder, PassiveOpen) {
   const Ladder ladder = tape.ladder();
   EXPECT_EQ(ladder.ours, State::kListen);
   EXPECT_EQ(ladder.peers, State::kClosed);
-  expect_steps(ladder, {{Step::kSynIn, "S 0:0(0) win 65535 <mss 1460>", State::kSynReceived, State::kSynSent},
-                        {Step::kSynAckOut, "S. 0:0(0) ack 1 win 65535 <mss 1460>", State::kSynReceived, State::kEstablished},
-                        {Step::kHandshakeDone, ". 1:1(0) ack 1 win 65535", State::kEstablished, State::kEstablished},
-                        {Step::kAccept, "accept()", State::kEstablished, State::kEstablished}});
+  expect_steps(
+      ladder,
+      {{Step::kSynIn, "S 0:0(0) win 65535 <mss 1460>", State::kSynReceived, State::kSynSent},
+       {Step::kSynAckOut, "S. 0:0(0) ack 1 win 65535 <mss 1460>", State::kSynReceived, State::kEstablished},
+       {Step::kHandshakeDone, ". 1:1(0) ack 1 win 65535", State::kEstablished, State::kEstablished},
+       {Step::kAccept, "accept()", State::kEstablished, State::kEstablished}});
 }
 
 TEST(Ladder, ActiveCloseWithStatesOfBothEnds) {
@@ -152,9 +160,10 @@ TEST(Ladder, PassiveClose) {
   tape.out(kFin | kAck, 1, 2, 0, kConnection);
   tape.in(kAck, 2, 2, 0, kConnection);
   tape.state(State::kLastAck, State::kClosed);
-  expect_steps(tape.ladder().close(), {{Step::kPeerCloseIn, "F. 1:1(0) ack 1 win 65535", State::kCloseWait, State::kFinWait1},
-                                       {Step::kCloseReplyOut, "F. 1:1(0) ack 2 win 65535", State::kLastAck, State::kTimeWait},
-                                       {Step::kLastAckIn, ". 2:2(0) ack 2 win 65535", State::kClosed, State::kTimeWait}});
+  expect_steps(tape.ladder().close(),
+               {{Step::kPeerCloseIn, "F. 1:1(0) ack 1 win 65535", State::kCloseWait, State::kFinWait1},
+                {Step::kCloseReplyOut, "F. 1:1(0) ack 2 win 65535", State::kLastAck, State::kTimeWait},
+                {Step::kLastAckIn, ". 2:2(0) ack 2 win 65535", State::kClosed, State::kTimeWait}});
 }
 
 TEST(Ladder, RefusedActiveOpen) {
@@ -185,11 +194,13 @@ TEST(Ladder, NoLineIsWiderThanThePage) {
   tape.state(State::kEstablished, State::kFinWait1);
   tape.out(kFin | kAck, 1, 1, 0, kConnection);
   for (const std::size_t width : {76UL, 100UL, 110UL}) {
-    const std::string text = ladder_text(tape.ladder(), {.our_name = "tapir 10.0.0.1:80", .peer_name = "10.0.0.2:5000", .width = width});
+    const std::string text = ladder_text(
+        tape.ladder(), {.our_name = "tapir 10.0.0.1:80", .peer_name = "10.0.0.2:5000", .width = width});
     for (std::size_t begin = 0; begin < text.size();) {
       const std::size_t end = text.find('\n', begin);
       std::size_t columns = 0;
-      for (std::size_t i = begin; i < end; ++i) columns += (static_cast<unsigned char>(text[i]) & 0xc0) != 0x80 ? 1U : 0U;
+      for (std::size_t i = begin; i < end; ++i)
+        columns += (static_cast<unsigned char>(text[i]) & 0xc0) != 0x80 ? 1U : 0U;
       EXPECT_LE(columns, width) << text.substr(begin, end - begin);
       begin = end + 1;
     }

@@ -32,7 +32,8 @@ TEST(SocketFilter, States) {
   EXPECT_FALSE(wants({"exclude", "established"}, kEstablished));
   EXPECT_TRUE(wants({"state", "connected"}, kEstablished));
   EXPECT_FALSE(wants({"state", "connected"}, kListening));
-  EXPECT_TRUE(SocketFilter::parse(std::vector<std::string>{"state", "all", "exclude", "listening"})->names_states());
+  EXPECT_TRUE(
+      SocketFilter::parse(std::vector<std::string>{"state", "all", "exclude", "listening"})->names_states());
 }
 
 TEST(SocketFilter, Expressions) {
@@ -49,8 +50,17 @@ TEST(SocketFilter, Expressions) {
 }
 
 TEST(SocketFilter, WhatMeansNothingIsSaid) {
-  for (const std::vector<std::string>& words :
-       {std::vector<std::string>{"state", "nosuch"}, {"state"}, {"sport"}, {"sport = :x"}, {"sport ~ :7"}, {"dst nowhere"}, {"("}, {"sport = :7 )"}, {"and"}, {"nosuch"}, {"not"}})
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"state", "nosuch"},
+                                                {"state"},
+                                                {"sport"},
+                                                {"sport = :x"},
+                                                {"sport ~ :7"},
+                                                {"dst nowhere"},
+                                                {"("},
+                                                {"sport = :7 )"},
+                                                {"and"},
+                                                {"nosuch"},
+                                                {"not"}})
     EXPECT_FALSE(SocketFilter::parse(words)) << words.front();
   std::string deep;
   for (int i = 0; i < 1000; ++i) deep += "( ";

@@ -7,8 +7,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "socket/sockets.h"
 #include "observe/ip_tables.h"
+#include "socket/sockets.h"
 #include "stack/parts.h"
 
 namespace tapir::observe {
@@ -70,8 +70,10 @@ TEST(Sockets, LaidOutAsSs) {
 }
 
 TEST(Sockets, InfoInTheOrderOfIproute2) {
-  const std::string text = sockets_text(kRows, {.udp = false, .timers = true, .info = true, .memory = true, .header = false});
-  EXPECT_NE(text.find("timer:(keepalive,119min,0)\n\t skmem:(r5,rb131072,t0,tb87040,f0,w0,o0,bl0,d0) ts sack reno wscale:7,7 rto:204 "
+  const std::string text =
+      sockets_text(kRows, {.udp = false, .timers = true, .info = true, .memory = true, .header = false});
+  EXPECT_NE(text.find("timer:(keepalive,119min,0)\n\t skmem:(r5,rb131072,t0,tb87040,f0,w0,o0,bl0,d0) ts sack "
+                      "reno wscale:7,7 rto:204 "
                       "rtt:0.1/0.05 ato:40 mss:1448 pmtu:1500 rcvmss:536 advmss:1448 cwnd:10 send "),
             std::string::npos)
       << text;
@@ -80,9 +82,12 @@ TEST(Sockets, InfoInTheOrderOfIproute2) {
 
 TEST(Counters, AsNstatPrintsThem) {
   const Json counters{{"TcpActiveOpens", 1}, {"TcpExtListenDrops", 12}};
-  EXPECT_EQ(counters_text(counters), "#tapir\nTcpActiveOpens                  1                  0.0\nTcpExtListenDrops               12                 0.0\n");
+  EXPECT_EQ(counters_text(counters),
+            "#tapir\nTcpActiveOpens                  1                  0.0\nTcpExtListenDrops               "
+            "12                 0.0\n");
   const std::vector<std::string> patterns{"TcpExt*"};
-  EXPECT_EQ(counters_text(counters, patterns), "#tapir\nTcpExtListenDrops               12                 0.0\n");
+  EXPECT_EQ(counters_text(counters, patterns),
+            "#tapir\nTcpExtListenDrops               12                 0.0\n");
 }
 
 // A stack with one listener and one UDP port on loopback.
@@ -161,33 +166,43 @@ TEST_F(Live, TapipRow04_InterfacesAsIpPrintsThem) {
   EXPECT_EQ(links[0]["ifname"], "lo");
   EXPECT_EQ(links[0]["stats64"]["rx"]["packets"], 0);
   EXPECT_EQ(links_text(links, {}).substr(0, 30), "1: lo: <LOOPBACK,UP,LOWER_UP> ");
-  EXPECT_NE(links_text(links, {}).find("    inet 127.0.0.1/8 scope host lo\n       valid_lft forever preferred_lft forever\n"), std::string::npos);
+  EXPECT_NE(links_text(links, {}).find(
+                "    inet 127.0.0.1/8 scope host lo\n       valid_lft forever preferred_lft forever\n"),
+            std::string::npos);
   EXPECT_EQ(links_text(links, {.brief = true}), "lo               UNKNOWN        127.0.0.1/8 \n");
-  EXPECT_NE(links_text(links, {.statistics = true}).find("    RX:  bytes packets errors dropped  missed   mcast\n"), std::string::npos);
+  EXPECT_NE(
+      links_text(links, {.statistics = true}).find("    RX:  bytes packets errors dropped  missed   mcast\n"),
+      std::string::npos);
 }
 
 TEST(IpTables, RoutesAndNeighboursAsIpPrintsThem) {
-  const Json routes = Json::parse(R"([{"dst":"default","gateway":"10.0.0.2","dev":"tap0","metric":5,"flags":[]},
+  const Json routes =
+      Json::parse(R"([{"dst":"default","gateway":"10.0.0.2","dev":"tap0","metric":5,"flags":[]},
     {"dst":"10.0.0.0/24","dev":"tap0","protocol":"kernel","scope":"link","prefsrc":"10.0.0.1","flags":[]},{"type":"blackhole","dst":"10.9.0.0/16","flags":[]}])");
   EXPECT_EQ(routes_text(routes),
             "default via 10.0.0.2 dev tap0 metric 5\n"
             "10.0.0.0/24 dev tap0 proto kernel scope link src 10.0.0.1\n"
             "blackhole 10.9.0.0/16\n");
-  const Json neighbors = Json::parse(R"([{"dst":"10.0.0.2","dev":"tap0","lladdr":"02:00:00:00:00:01","state":["STALE"],"used":1,"confirmed":2,"updated":3,"probes":0},
+  const Json neighbors = Json::parse(
+      R"([{"dst":"10.0.0.2","dev":"tap0","lladdr":"02:00:00:00:00:01","state":["STALE"],"used":1,"confirmed":2,"updated":3,"probes":0},
     {"dst":"10.0.0.3","dev":"tap0","state":["FAILED"]}])");
-  EXPECT_EQ(neighbors_text(neighbors), "10.0.0.2 dev tap0 lladdr 02:00:00:00:00:01 STALE\n10.0.0.3 dev tap0 FAILED\n");
-  EXPECT_EQ(neighbors_text(neighbors, true).substr(0, 71), "10.0.0.2 dev tap0 lladdr 02:00:00:00:00:01 used 1/2/3 probes 0 STALE\n10");
+  EXPECT_EQ(neighbors_text(neighbors),
+            "10.0.0.2 dev tap0 lladdr 02:00:00:00:00:01 STALE\n10.0.0.3 dev tap0 FAILED\n");
+  EXPECT_EQ(neighbors_text(neighbors, true).substr(0, 71),
+            "10.0.0.2 dev tap0 lladdr 02:00:00:00:00:01 used 1/2/3 probes 0 STALE\n10");
 }
 
 // tapip's own tables, of the same rows.
 TEST(IpTables, TapipRow33_ArpcacheRouteIfconfig) {
-  const Json routes = Json::parse(R"([{"dst":"default","gateway":"10.0.0.2","dev":"tap0"},{"dst":"10.0.0.0/24","dev":"tap0"},{"dst":"10.1.1.1","dev":"tap0"}])");
+  const Json routes = Json::parse(
+      R"([{"dst":"default","gateway":"10.0.0.2","dev":"tap0"},{"dst":"10.0.0.0/24","dev":"tap0"},{"dst":"10.1.1.1","dev":"tap0"}])");
   EXPECT_EQ(route_table_text(routes),
             "Destination  Gateway   Genmask          Flags  Metric  Iface\n"
             "0.0.0.0      10.0.0.2  0.0.0.0          UG          0  tap0\n"
             "10.0.0.0     0.0.0.0   255.255.255.0    U           0  tap0\n"
             "10.1.1.1     0.0.0.0   255.255.255.255  UH          0  tap0\n");
-  const Json neighbors = Json::parse(R"([{"dst":"10.0.0.2","dev":"tap0","lladdr":"02:00:00:00:00:01","state":["REACHABLE"],"confirmed":7}])");
+  const Json neighbors = Json::parse(
+      R"([{"dst":"10.0.0.2","dev":"tap0","lladdr":"02:00:00:00:00:01","state":["REACHABLE"],"confirmed":7}])");
   EXPECT_EQ(arpcache_text(neighbors),
             "State      Age(s)  HWaddress          Address   Iface\n"
             "REACHABLE       7  02:00:00:00:00:01  10.0.0.2  tap0\n");

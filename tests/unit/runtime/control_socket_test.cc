@@ -145,7 +145,8 @@ TEST_F(ControlSocketTest, AServedPathIsRefused) {
   const auto server = serve();
   const auto second = ControlServer::open(path_, {});
   ASSERT_FALSE(second);
-  EXPECT_EQ(second.error(), "the control socket " + path_ + " is served by another program already: choose another path");
+  EXPECT_EQ(second.error(),
+            "the control socket " + path_ + " is served by another program already: choose another path");
   EXPECT_TRUE(ControlClient::connect(path_)) << "the first goes on";
 }
 
@@ -165,7 +166,8 @@ TEST_F(ControlSocketTest, AFileIsLeftAlone) {
   const drivers::KernelDescriptor file(::open(path_.c_str(), O_CREAT | O_WRONLY, 0600));
   const auto server = ControlServer::open(path_, {});
   ASSERT_FALSE(server);
-  EXPECT_EQ(server.error(), "the control socket cannot be made at " + path_ + ": there is a file that is no socket");
+  EXPECT_EQ(server.error(),
+            "the control socket cannot be made at " + path_ + ": there is a file that is no socket");
   EXPECT_EQ(::access(path_.c_str(), F_OK), 0);
 }
 
@@ -201,7 +203,9 @@ TEST_F(ControlSocketTest, TooManyClientsAreSentAway) {
 TEST(ControlClientTest, NobodyThere) {
   const auto client = ControlClient::connect("/tmp/tapir-nobody-serves-this");
   ASSERT_FALSE(client);
-  EXPECT_EQ(client.error(), "no stack serves the control socket /tmp/tapir-nobody-serves-this: start one with `tapir up --control /tmp/tapir-nobody-serves-this`");
+  EXPECT_EQ(client.error(),
+            "no stack serves the control socket /tmp/tapir-nobody-serves-this: start one with `tapir up "
+            "--control /tmp/tapir-nobody-serves-this`");
   EXPECT_FALSE(ControlClient::connect(std::string(200, 'x')));
 }
 

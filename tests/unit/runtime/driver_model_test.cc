@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The protocol by which threads share the driving of a stack, tried in every interleaving. The model's steps
-// carry the names of driver.cc's and waiters.cc's functions and do to this state what those do to theirs: who changes the
-// one changes the other.
+// carry the names of driver.cc's and waiters.cc's functions and do to this state what those do to theirs: who
+// changes the one changes the other.
 //
 // A step is what happens between taking the lock and releasing it, or one futex call. The lock is free
 // between steps; what a thread waits on without it (futex, ppoll, a timer) is what makes its next step

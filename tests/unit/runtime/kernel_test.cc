@@ -159,9 +159,10 @@ TEST_P(KernelTest, AnInterfaceThatGoesAwayCostsNoTime) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Over, KernelTest, testing::Values(over_tap, over_packet), [](const testing::TestParamInfo<Opener>& opener) {
-  return std::string(opener.index == 0 ? "Tap" : "Packet");
-});
+INSTANTIATE_TEST_SUITE_P(Over, KernelTest, testing::Values(over_tap, over_packet),
+                         [](const testing::TestParamInfo<Opener>& opener) {
+                           return std::string(opener.index == 0 ? "Tap" : "Packet");
+                         });
 
 }  // namespace
 }  // namespace tapir::runtime

@@ -160,10 +160,12 @@ TEST_F(ManyThreadsTest, WhatWaitsOnAClosedDescriptorWaitsOn) {
   EXPECT_EQ(errno_of(host_.close(late)), 0);
   const Descriptor refused = *host_.socket(AF_INET, SOCK_STREAM, 0);
   const sockaddr_in address = at(1001);
-  EXPECT_EQ(errno_of(host_.connect(refused, reinterpret_cast<const sockaddr*>(&address), sizeof address)), ECONNREFUSED);
+  EXPECT_EQ(errno_of(host_.connect(refused, reinterpret_cast<const sockaddr*>(&address), sizeof address)),
+            ECONNREFUSED);
 }
 
-// As in Linux: it holds the file, and the peer hears nothing until it returns; what wakes it finds the number gone.
+// As in Linux: it holds the file, and the peer hears nothing until it returns; what wakes it finds the number
+// gone.
 TEST_F(ManyThreadsTest, APollHoldsWhatIsClosedUnderIt) {
   const auto [client, server] = connected(1000);
   const std::uint64_t before = waits();
@@ -222,7 +224,8 @@ TEST_F(ManyThreadsTest, AnEpollWaitGoesOnWhenItsSetIsClosed) {
   waiter.join();
 }
 
-// What a set watches it does not hold: the peer hears of the close at once, and the wait goes on for the others.
+// What a set watches it does not hold: the peer hears of the close at once, and the wait goes on for the
+// others.
 TEST_F(ManyThreadsTest, AnEpollWaitGoesOnWhenWhatItWatchesIsClosed) {
   const auto [client, server] = connected(1000);
   const auto [client2, server2] = connected(1001);
@@ -311,7 +314,7 @@ TEST_F(StartedCallsTest, AStartedCallHasItsTimeout) {
 TEST_F(StartedCallsTest, ACancelledFastOpenCallIsNoMoreTheSockets) {
   const Descriptor listener = listen(1000);
   ASSERT_EQ(errno_of(host_.listen(listener, 0)), 0);
-  connect(1000);   // the queue is full: the next SYN is dropped
+  connect(1000);  // the queue is full: the next SYN is dropped
   const sockaddr_in to = at(1000);
   iovec piece{const_cast<char*>("x"), 1};
   msghdr message{};
@@ -321,9 +324,12 @@ TEST_F(StartedCallsTest, ACancelledFastOpenCallIsNoMoreTheSockets) {
   message.msg_iovlen = 1;
   const Descriptor client = *host_.socket(AF_INET, SOCK_STREAM, 0);
   std::promise<int> told;
-  host_.start(socket::BlockingSend(client, message, MSG_FASTOPEN), client, [&](Result<long> answer) { told.set_value(errno_of(answer)); });
+  host_.start(socket::BlockingSend(client, message, MSG_FASTOPEN), client,
+              [&](Result<long> answer) { told.set_value(errno_of(answer)); });
   const auto waits_for_it = [&] {
-    return host_.with([&](stack::Stack&, socket::Sockets& sockets, Instant) { return sockets.fast_open_call_waits(client); });
+    return host_.with([&](stack::Stack&, socket::Sockets& sockets, Instant) {
+      return sockets.fast_open_call_waits(client);
+    });
   };
   EXPECT_TRUE(waits_for_it());
   host_.cancel(client);
@@ -340,7 +346,8 @@ TEST_F(ManyThreadsTest, ManySendersOnOneSocket) {
   for (int i = 0; i < kThreads; ++i)
     senders.emplace_back([&, i, fd = client] {
       const std::string message(kSize, static_cast<char>('a' + i));
-      for (int m = 0; m < kMessages; ++m) EXPECT_EQ(*host_.send(fd, message.data(), kSize), static_cast<long>(kSize));
+      for (int m = 0; m < kMessages; ++m)
+        EXPECT_EQ(*host_.send(fd, message.data(), kSize), static_cast<long>(kSize));
     });
   // A small write is one piece of the stream, whoever else writes.
   std::map<char, int> seen;

@@ -33,8 +33,12 @@ class StackHostTest : public testing::Test {
  protected:
   void SetUp() override {
     auto [left, right] = make_host_pipe();
-    ASSERT_NE(server_.add_interface({.name = "cable", .addresses = {*IpPrefix::parse("10.0.0.1/24")}}, end_of_cable(std::move(left))), kNoInterface);
-    ASSERT_NE(client_.add_interface({.name = "cable", .addresses = {*IpPrefix::parse("10.0.0.2/24")}}, end_of_cable(std::move(right))), kNoInterface);
+    ASSERT_NE(server_.add_interface({.name = "cable", .addresses = {*IpPrefix::parse("10.0.0.1/24")}},
+                                    end_of_cable(std::move(left))),
+              kNoInterface);
+    ASSERT_NE(client_.add_interface({.name = "cable", .addresses = {*IpPrefix::parse("10.0.0.2/24")}},
+                                    end_of_cable(std::move(right))),
+              kNoInterface);
   }
   virtual std::unique_ptr<link::Device> end_of_cable(std::unique_ptr<link::Device> end) { return end; }
 
@@ -129,10 +133,13 @@ class NoisyDevice : public link::Device {
 
 class NoisyHostTest : public StackHostTest {
  protected:
-  std::unique_ptr<link::Device> end_of_cable(std::unique_ptr<link::Device> end) override { return std::make_unique<NoisyDevice>(std::move(end)); }
+  std::unique_ptr<link::Device> end_of_cable(std::unique_ptr<link::Device> end) override {
+    return std::make_unique<NoisyDevice>(std::move(end));
+  }
 };
 
-// As on Linux, where a call that succeeds leaves errno alone: s_server of OpenSSL 3 looks at it after a read() of 0.
+// As on Linux, where a call that succeeds leaves errno alone: s_server of OpenSSL 3 looks at it after a
+// read() of 0.
 TEST_F(NoisyHostTest, ErrnoStaysTheCallers) {
   const auto [from, to] = connected(7);
   char byte = 'x';
@@ -175,8 +182,9 @@ TEST_F(StackHostTest, TwoThreadsPayAtMostOneWakePerCall) {
   calling.join();
   echoing.join();
   echoing2.join();
-  // Each of 2 x 1000 requests wakes the thread that takes it, or the one that drives next, and never both. How often two threads
-  // want the lock at one moment (`contended`) is the scheduler's to say; a few wakes more are the service thread's.
+  // Each of 2 x 1000 requests wakes the thread that takes it, or the one that drives next, and never both.
+  // How often two threads want the lock at one moment (`contended`) is the scheduler's to say; a few wakes
+  // more are the service thread's.
   const HostStats after = server_.stats();
   constexpr std::uint64_t kRequests = 2U * kTrips;
   EXPECT_LE(after.wakes - before.wakes, kRequests + 10);
@@ -193,7 +201,8 @@ TEST_F(StackHostTest, TapipBug27_ManyThreadsOnEachSide) {
       ASSERT_TRUE(fd) << errno_of(fd);
       echo(server_, *fd);
     });
-    threads.emplace_back([&, i] { round_trips(client_, connect(7), 50, static_cast<std::size_t>(1 + i * 20000)); });
+    threads.emplace_back(
+        [&, i] { round_trips(client_, connect(7), 50, static_cast<std::size_t>(1 + i * 20000)); });
   }
   for (std::thread& thread : threads) thread.join();
 }
@@ -298,7 +307,8 @@ TEST_F(StackHostTest, AnEpollSetTellsWhatItHasBeforeItLooks) {
   EXPECT_EQ(client_.recv(to, buffer.data(), buffer.size()), 1);
   EXPECT_EQ(client_.recv(to2, buffer.data(), buffer.size()), 1);
   EXPECT_EQ(server_.send(from2, "y", 1), 1);
-  EXPECT_EQ(client_.epoll_wait(*epoll, events, Duration::zero()), 1) << "nothing in the list: the devices are looked at";
+  EXPECT_EQ(client_.epoll_wait(*epoll, events, Duration::zero()), 1)
+      << "nothing in the list: the devices are looked at";
 }
 
 TEST_F(StackHostTest, ACallOfAnotherThreadWakesTheDriver) {
@@ -343,14 +353,15 @@ TEST_F(StackHostTest, LoopbackWithinOneStack) {
   echoing.join();
 }
 
-// ---- signals -------------------------------------------------------------------------------------------------------
+// ---- signals
+// -------------------------------------------------------------------------------------------------------
 
 std::atomic<int> signals_seen = 0;
 
 class SignalTest : public StackHostTest {
  protected:
   void handle(int flags) {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = [](int) { ++signals_seen; };
     action.sa_flags = flags;
     ASSERT_EQ(::sigaction(SIGUSR1, &action, &before_), 0);
@@ -364,7 +375,7 @@ class SignalTest : public StackHostTest {
       std::this_thread::yield();
     }
   }
-  struct sigaction before_ {};
+  struct sigaction before_{};
 };
 
 TEST_F(SignalTest, AHandlerWithoutRestartEndsTheCall) {

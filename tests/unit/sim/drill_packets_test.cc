@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "sim/drill/control_messages.h"
 #include "sim/drill/machine.h"
 #include "sim/drill/packets.h"
@@ -8,8 +10,6 @@
 #include "wire/ipv4.h"
 #include "wire/segment_text.h"
 #include "wire/tcp_segment.h"
-
-#include <cstring>
 
 namespace tapir::sim::drill {
 namespace {
@@ -57,10 +57,13 @@ SeenSegment sent(std::string_view text, std::uint16_t segment_size = 0) {
   return to_script(*seen, established());
 }
 
-std::string compared(std::string_view expected, std::string_view got) { return difference(spec_of(expected), {}, sent(got)).value_or(""); }
+std::string compared(std::string_view expected, std::string_view got) {
+  return difference(spec_of(expected), {}, sent(got)).value_or("");
+}
 
 TEST(DrillPackets, BuildsInWireNumbersWithChecksums) {
-  const auto bytes = build_segment(spec_of("P. 1:11(10) ack 21 win 5 <nop,nop,TS val 5 ecr 100>"), {}, established(), Settings{});
+  const auto bytes = build_segment(spec_of("P. 1:11(10) ack 21 win 5 <nop,nop,TS val 5 ecr 100>"), {},
+                                   established(), Settings{});
   ASSERT_TRUE(bytes);
   const auto ip = wire::parse_ipv4(*bytes);
   ASSERT_TRUE(ip);
@@ -76,49 +79,64 @@ TEST(DrillPackets, BuildsInWireNumbersWithChecksums) {
 }
 
 TEST(DrillPackets, ShiftsSackBlocksToTheWire) {
-  const auto bytes = build_segment(spec_of(". 1:1(0) ack 1 win 5 <sack 11:21,nop,nop>"), {}, established(), Settings{});
+  const auto bytes =
+      build_segment(spec_of(". 1:1(0) ack 1 win 5 <sack 11:21,nop,nop>"), {}, established(), Settings{});
   const auto tcp = wire::parse_tcp(Bytes(*bytes).subspan(20));
   EXPECT_EQ(tcp->options.sack[0].begin.value(), 0xfffffff0U + 11);
 }
 
 TEST(DrillPackets, RefusesAnEchoOfWhatWasNeverSent) {
-  EXPECT_FALSE(build_segment(spec_of(". 1:1(0) ack 1 win 5 <nop,nop,TS val 5 ecr 101>"), {}, established(), Settings{}));
-  EXPECT_TRUE(build_segment(spec_of("S 1:1(0) win 5 <nop,nop,TS val 5 ecr 101>"), {}, established(), Settings{})) << "a SYN echoes nothing yet";
+  EXPECT_FALSE(build_segment(spec_of(". 1:1(0) ack 1 win 5 <nop,nop,TS val 5 ecr 101>"), {}, established(),
+                             Settings{}));
+  EXPECT_TRUE(
+      build_segment(spec_of("S 1:1(0) win 5 <nop,nop,TS val 5 ecr 101>"), {}, established(), Settings{}))
+      << "a SYN echoes nothing yet";
 }
 
 TEST(DrillPackets, EqualSegmentsAreEqual) {
-  for (const char* text : {"P. 1:11(10) ack 1 win 5", "S. 0:0(0) ack 5001 win 5 <mss 1460,nop,nop,sackOK,nop,wscale 8>", "R 1:1(0) win 0",
-                           ". 1:1(0) ack 1 win 5 <nop,nop,sack 11:21 31:41>", ". 1:1(0) ack 1 win 5 <nop,nop,TS val 4 ecr 9>"})
+  for (const char* text :
+       {"P. 1:11(10) ack 1 win 5", "S. 0:0(0) ack 5001 win 5 <mss 1460,nop,nop,sackOK,nop,wscale 8>",
+        "R 1:1(0) win 0", ". 1:1(0) ack 1 win 5 <nop,nop,sack 11:21 31:41>",
+        ". 1:1(0) ack 1 win 5 <nop,nop,TS val 4 ecr 9>"})
     EXPECT_EQ(compared(text, text), "") << text;
-  EXPECT_EQ(compared(". 1:1(0) ack 1 win 5 <nop,nop,TS val 4 ecr 9>", ". 1:1(0) ack 1 win 5 <nop,nop,TS val 5 ecr 10>"), "") << "timestamp values are not compared";
+  EXPECT_EQ(compared(". 1:1(0) ack 1 win 5 <nop,nop,TS val 4 ecr 9>",
+                     ". 1:1(0) ack 1 win 5 <nop,nop,TS val 5 ecr 10>"),
+            "")
+      << "timestamp values are not compared";
   EXPECT_EQ(compared(". 1:1(0) ack 1", ". 1:1(0) ack 1 win 77"), "") << "the window only when written";
   EXPECT_EQ(compared(". 1:1(0) ack 1 win 5 <...>", ". 1:1(0) ack 1 win 5 <nop,nop,nop,nop>"), "");
 }
 
 TEST(DrillPackets, EveryDifferenceIsFound) {
   const char* const got = "P. 1:11(10) ack 1 win 5 <nop,nop,sack 11:21>";
-  for (const char* expected : {". 1:11(10) ack 1 win 5 <nop,nop,sack 11:21>", "PE. 1:11(10) ack 1 win 5 <nop,nop,sack 11:21>",
-                               "P. 2:12(10) ack 1 win 5 <nop,nop,sack 11:21>", "P. 1:12(11) ack 1 win 5 <nop,nop,sack 11:21>",
-                               "P. 1:11(10) ack 2 win 5 <nop,nop,sack 11:21>", "P. 1:11(10) ack 1 win 6 <nop,nop,sack 11:21>",
-                               "P. 1:11(10) ack 1 win 5 urg 1 <nop,nop,sack 11:21>", "P. 1:11(10) ack 1 win 5", "P. 1:11(10) ack 1 win 5 <sack 11:21,nop,nop>",
-                               "P. 1:11(10) ack 1 win 5 <nop,nop,sack 11:22>", "P. 1:11(10) ack 1 win 5 <nop,nop,sack 11:21,nop,nop,nop,nop>",
-                               "P. 1:11(10) ack 1 win 5 <nop,eol,sack 11:21>"})
+  for (const char* expected :
+       {". 1:11(10) ack 1 win 5 <nop,nop,sack 11:21>", "PE. 1:11(10) ack 1 win 5 <nop,nop,sack 11:21>",
+        "P. 2:12(10) ack 1 win 5 <nop,nop,sack 11:21>", "P. 1:12(11) ack 1 win 5 <nop,nop,sack 11:21>",
+        "P. 1:11(10) ack 2 win 5 <nop,nop,sack 11:21>", "P. 1:11(10) ack 1 win 6 <nop,nop,sack 11:21>",
+        "P. 1:11(10) ack 1 win 5 urg 1 <nop,nop,sack 11:21>", "P. 1:11(10) ack 1 win 5",
+        "P. 1:11(10) ack 1 win 5 <sack 11:21,nop,nop>", "P. 1:11(10) ack 1 win 5 <nop,nop,sack 11:22>",
+        "P. 1:11(10) ack 1 win 5 <nop,nop,sack 11:21,nop,nop,nop,nop>",
+        "P. 1:11(10) ack 1 win 5 <nop,eol,sack 11:21>"})
     EXPECT_NE(compared(expected, got), "") << expected;
-  EXPECT_NE(compared(". 1:1(0) ack 1 <nop,nop,TS val 4 ecr 9>", ". 1:1(0) ack 1 win 5"), "") << "that timestamps are there is compared";
+  EXPECT_NE(compared(". 1:1(0) ack 1 <nop,nop,TS val 4 ecr 9>", ". 1:1(0) ack 1 win 5"), "")
+      << "that timestamps are there is compared";
 }
 
 TEST(DrillPackets, PayloadThatIsNotZeroIsADifference) {
   SeenSegment seen = sent("P. 1:11(10) ack 1 win 5");
   seen.zero_payload = false;
-  EXPECT_NE(difference(spec_of("P. 1:11(10) ack 1"), {}, seen).value_or("").find("payload"), std::string::npos);
+  EXPECT_NE(difference(spec_of("P. 1:11(10) ack 1"), {}, seen).value_or("").find("payload"),
+            std::string::npos);
 }
 
 TEST(DrillPackets, BrokenBytesAreADifference) {
   auto bytes = *build_segment(spec_of("P. 1:11(10) ack 1 win 5"), {}, established(), Settings{});
   bytes.back() ^= 1;
-  EXPECT_EQ(read_segment(SentPacket{Instant{}, 0, bytes, 0}, Settings{})->malformed, "the TCP checksum is wrong");
+  EXPECT_EQ(read_segment(SentPacket{Instant{}, 0, bytes, 0}, Settings{})->malformed,
+            "the TCP checksum is wrong");
   bytes[8] ^= 1;
-  EXPECT_EQ(read_segment(SentPacket{Instant{}, 0, bytes, 0}, Settings{})->malformed, "the IP header's checksum is wrong");
+  EXPECT_EQ(read_segment(SentPacket{Instant{}, 0, bytes, 0}, Settings{})->malformed,
+            "the IP header's checksum is wrong");
 }
 
 TEST(DrillPackets, IpHeaderIsCheckedWhenAsked) {
@@ -149,8 +167,9 @@ TEST(DrillPackets, SuperSegmentsAreCutWhereSegmentationCuts) {
 
 TEST(DrillPackets, OnlyContinuationsAreMerged) {
   SeenSegment first = sent(". 1:1001(1000) ack 1 win 5");
-  for (const char* other : {". 1002:2002(1000) ack 1 win 5", ". 1001:2001(1000) ack 2 win 5", "E. 1001:2001(1000) ack 1 win 5", ". 1001:1001(0) ack 1 win 5",
-                            ". 1001:2001(1000) ack 1 win 5 <nop,nop,nop,nop>"}) {
+  for (const char* other :
+       {". 1002:2002(1000) ack 1 win 5", ". 1001:2001(1000) ack 2 win 5", "E. 1001:2001(1000) ack 1 win 5",
+        ". 1001:1001(0) ack 1 win 5", ". 1001:2001(1000) ack 1 win 5 <nop,nop,nop,nop>"}) {
     SeenSegment copy = first;
     EXPECT_FALSE(merge(copy, sent(other))) << other;
   }
@@ -220,7 +239,8 @@ TEST(DrillControl, ComparesTimestampsWithTolerance) {
   stamp.data = ExpectedControl::Data::kTimestamp;
   stamp.timestamp = 20ms;
   const std::uint64_t wall = Machine::kWallClockOffset + to_nsec(Machine::kStart) + 22'000'000;
-  const timespec stamps[3] = {{static_cast<time_t>(wall / 1'000'000'000), static_cast<long>(wall % 1'000'000'000)}, {}, {}};
+  const timespec stamps[3] = {
+      {static_cast<time_t>(wall / 1'000'000'000), static_cast<long>(wall % 1'000'000'000)}, {}, {}};
   ControlBuffer buffer;
   buffer.add(SOL_SOCKET, 37, stamps, sizeof(stamps));
   EXPECT_FALSE(compare_controls({stamp}, buffer.message, TimeBase{Machine::kStart, 4ms}));

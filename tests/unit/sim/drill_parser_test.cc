@@ -13,7 +13,8 @@ Script parsed(std::string_view text) {
   const Definitions definitions = default_settings().definitions;
   auto script = parse_script(text, definitions);
   if (!script) {
-    ADD_FAILURE() << script.error().at.line << ":" << script.error().at.column << " " << script.error().message;
+    ADD_FAILURE() << script.error().at.line << ":" << script.error().at.column << " "
+                  << script.error().message;
     return {};
   }
   return std::move(*script);
@@ -29,7 +30,9 @@ ScriptError error_of(std::string_view text) {
 const TcpSpec& tcp(const Script& script, std::size_t event) {
   return std::get<TcpSpec>(std::get<PacketEvent>(script.events.at(event).action).transport);
 }
-const CallEvent& call(const Script& script, std::size_t event) { return std::get<CallEvent>(script.events.at(event).action); }
+const CallEvent& call(const Script& script, std::size_t event) {
+  return std::get<CallEvent>(script.events.at(event).action);
+}
 
 TEST(DrillParser, TakesTheFrameOfAScript) {
   const Script script = parsed(R"(// comment
@@ -55,8 +58,10 @@ TEST(DrillParser, TakesTheFrameOfAScript) {
 }
 
 TEST(DrillParser, TakesEveryFormOfTime) {
-  const Script script = parsed("0 close(3) = 0\n0.5 close(3) = 0\n+.1 close(3) = 0\n* close(3) = 0\n"
-                               "1.0~1.25 close(3) = 0\n+.1~+.2 close(3) = 0\n+0...0.2 read(3, ..., 1) = 1\n+0 ... .02000 close(3) = 0 ");
+  const Script script = parsed(
+      "0 close(3) = 0\n0.5 close(3) = 0\n+.1 close(3) = 0\n* close(3) = 0\n"
+      "1.0~1.25 close(3) = 0\n+.1~+.2 close(3) = 0\n+0...0.2 read(3, ..., 1) = 1\n+0 ... .02000 close(3) = "
+      "0 ");
   EXPECT_EQ(script.events.at(1).time.kind, TimeKind::kAbsolute);
   EXPECT_EQ(script.events.at(1).time.at, 500ms);
   EXPECT_EQ(script.events.at(2).time.kind, TimeKind::kRelative);
@@ -89,7 +94,8 @@ TEST(DrillParser, TakesSegments) {
   EXPECT_EQ(wire::format_tcp_options(tcp(script, 2).options.bytes()), "sack 11:21 31:41,nop,nop");
   EXPECT_EQ(std::get<PacketEvent>(script.events.at(3).action).source_port, 1234);
   EXPECT_EQ(std::get<PacketEvent>(script.events.at(3).action).ip.ttl, 64);
-  EXPECT_EQ(wire::format_tcp_options(tcp(script, 4).options.bytes()), "mss 1460,sackOK,nop,nop,FOEXP 3021b9d889017eeb");
+  EXPECT_EQ(wire::format_tcp_options(tcp(script, 4).options.bytes()),
+            "mss 1460,sackOK,nop,nop,FOEXP 3021b9d889017eeb");
   const auto& icmp = std::get<IcmpSpec>(std::get<PacketEvent>(script.events.at(5).action).transport);
   EXPECT_EQ(icmp.type, 3);
   EXPECT_EQ(icmp.code, 4);
@@ -122,7 +128,8 @@ TEST(DrillParser, TakesCalls) {
 }
 
 TEST(DrillParser, SaysWhereAndWhatWasExpected) {
-  const auto expect = [](std::string_view text, std::uint32_t line, std::uint32_t column, std::string_view message) {
+  const auto expect = [](std::string_view text, std::uint32_t line, std::uint32_t column,
+                         std::string_view message) {
     const ScriptError error = error_of(text);
     EXPECT_EQ(error.at.line, line) << text;
     EXPECT_EQ(error.at.column, column) << text << ": " << error.message;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // IP_RECVERR over a wire: what ICMP says of RAW, ping, UDP and stream sockets, read from the error queue.
+#include <linux/errqueue.h>  // wants timespec
 #include <netinet/in.h>
 #include <sys/time.h>
-
-#include <linux/errqueue.h>  // wants timespec
 
 #include <array>
 #include <cstring>
@@ -31,7 +30,9 @@ struct Told {
 };
 
 struct ErrorQueueTest : TwoPrograms {
-  int open(int type, int protocol) { return *a.sockets.socket(AF_INET, type | SOCK_NONBLOCK, protocol, pair.now); }
+  int open(int type, int protocol) {
+    return *a.sockets.socket(AF_INET, type | SOCK_NONBLOCK, protocol, pair.now);
+  }
   Told next(int fd) {
     Told told;
     std::array<char, 200> data{};

@@ -389,7 +389,8 @@ TEST_F(ForwardTest, TapipBugBroadcastAndMulticastAreNotForwarded) {
   run_for(1s);
   EXPECT_EQ(router.counters().get(trace::Counter::kIpForwDatagrams), 0U);
   EXPECT_EQ(router.counters().dropped(trace::DropReason::kMulticastNotJoined), 1U);
-  EXPECT_EQ(router.counters().get(trace::Counter::kIpExtInNoRoutes), 1U) << "x.x.x.255 of elsewhere is a host";
+  EXPECT_EQ(router.counters().get(trace::Counter::kIpExtInNoRoutes), 1U)
+      << "x.x.x.255 of elsewhere is a host";
 }
 
 TEST_F(ForwardTest, ProxyArpAnswersForTheOtherSide) {
@@ -494,8 +495,10 @@ TEST_F(TwoOnALink, SeveralVlansShareADevice) {
   const auto address = [](std::uint8_t net, std::uint8_t host) { return IpAddress::v4(10, net, 0, host); };
   for (const std::uint8_t net : {std::uint8_t{7}, std::uint8_t{8}}) {
     const std::string name = "eth0." + std::to_string(net);
-    ASSERT_NE(a.add_vlan({.name = name, .addresses = {{address(net, 2), 24}}, .vlan = net}, 2, now), kNoInterface);
-    ASSERT_NE(b.add_vlan({.name = name, .addresses = {{address(net, 1), 24}}, .vlan = net}, 2, now), kNoInterface);
+    ASSERT_NE(a.add_vlan({.name = name, .addresses = {{address(net, 2), 24}}, .vlan = net}, 2, now),
+              kNoInterface);
+    ASSERT_NE(b.add_vlan({.name = name, .addresses = {{address(net, 1), 24}}, .vlan = net}, 2, now),
+              kNoInterface);
   }
   EXPECT_EQ(a.add_vlan({.name = "again", .addresses = {}, .vlan = 7}, 2, now), kNoInterface);
   EXPECT_EQ(a.add_vlan({.name = "of lo", .addresses = {}, .vlan = 7}, 1, now), kNoInterface);
@@ -507,13 +510,15 @@ TEST_F(TwoOnALink, SeveralVlansShareADevice) {
   ASSERT_TRUE(to.bind(receiver, reinterpret_cast<const sockaddr*>(&any), sizeof any, now));
   const int one = 1;
   ASSERT_TRUE(to.setsockopt(receiver, IPPROTO_IP, IP_PKTINFO, &one, sizeof one, now));
-  const int tap = *to.socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK, to_big_endian<std::uint16_t>(ETH_P_ALL), now);
+  const int tap =
+      *to.socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK, to_big_endian<std::uint16_t>(ETH_P_ALL), now);
   const int sender = *from.socket(AF_INET, SOCK_DGRAM, 0, now);
   // A datagram of 3000 bytes crosses in fragments, each with its tag.
   for (const std::uint8_t net : {std::uint8_t{1}, std::uint8_t{7}, std::uint8_t{8}}) {
     const std::string data(3000, static_cast<char>('0' + net));
     const sockaddr_in in = address_of(address(net, 1), 53);
-    ASSERT_TRUE(from.sendto(sender, data.data(), data.size(), 0, reinterpret_cast<const sockaddr*>(&in), sizeof in, now));
+    ASSERT_TRUE(from.sendto(sender, data.data(), data.size(), 0, reinterpret_cast<const sockaddr*>(&in),
+                            sizeof in, now));
     run_for(1s);
     std::string text(4000, '\0');
     iovec piece{text.data(), text.size()};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// IP_OPTIONS: what leaves, and what of a segment they leave room for. What is taken and read back, tests/differential compares.
+// IP_OPTIONS: what leaves, and what of a segment they leave room for. What is taken and read back,
+// tests/differential compares.
 #include <net/ethernet.h>
 
 #include <array>
@@ -19,9 +20,13 @@ constexpr std::size_t kLink = 14;
 
 struct IpOptionsTest : TwoPrograms {
   long set_options(int fd, std::string_view bytes) {
-    return Program::number(a.sockets.setsockopt(fd, SOL_IP, IP_OPTIONS, bytes.data(), static_cast<socklen_t>(bytes.size()), pair.now));
+    return Program::number(a.sockets.setsockopt(fd, SOL_IP, IP_OPTIONS, bytes.data(),
+                                                static_cast<socklen_t>(bytes.size()), pair.now));
   }
-  int watcher() { return *b.sockets.socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, to_big_endian(std::uint16_t{ETH_P_IP}), pair.now); }
+  int watcher() {
+    return *b.sockets.socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, to_big_endian(std::uint16_t{ETH_P_IP}),
+                             pair.now);
+  }
   // The options of the next frame that arrived at b.
   std::string next_options(int fd) {
     const std::string frame = b.recv(fd, 65536);

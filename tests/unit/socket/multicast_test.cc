@@ -219,7 +219,8 @@ TEST_F(MulticastTest, AFilterIsSetAndReadAsAWhole) {
   EXPECT_EQ(set(7, {}), -EINVAL);
   EXPECT_EQ(set(MCAST_INCLUDE, std::vector<IpAddress>(4, stranger)), 0) << "the same four times is once";
   socklen_t length = fill(0, {stranger, stranger, stranger});
-  ASSERT_EQ(Program::number(b.sockets.getsockopt(fd, IPPROTO_IP, IP_MSFILTER, bytes.data(), &length, pair.now)), 0);
+  ASSERT_EQ(
+      Program::number(b.sockets.getsockopt(fd, IPPROTO_IP, IP_MSFILTER, bytes.data(), &length, pair.now)), 0);
   ip_msfilter told;
   std::memcpy(&told, bytes.data(), IP_MSFILTER_SIZE(0));
   EXPECT_EQ(told.imsf_fmode, static_cast<std::uint32_t>(MCAST_INCLUDE));
@@ -229,7 +230,9 @@ TEST_F(MulticastTest, AFilterIsSetAndReadAsAWhole) {
   std::memcpy(&source, bytes.data() + IP_MSFILTER_SIZE(0), sizeof source);
   EXPECT_EQ(source.s_addr, to_big_endian(stranger.v4_bits()));
   const socklen_t whole = fill(MCAST_INCLUDE, {stranger, stranger});
-  EXPECT_EQ(Program::number(b.sockets.setsockopt(fd, IPPROTO_IP, IP_MSFILTER, bytes.data(), whole - 4, pair.now)), -EINVAL);
+  EXPECT_EQ(
+      Program::number(b.sockets.setsockopt(fd, IPPROTO_IP, IP_MSFILTER, bytes.data(), whole - 4, pair.now)),
+      -EINVAL);
   EXPECT_TRUE(pair.b.sysctl_set("net.ipv4.igmp_max_msf", "1", pair.now));
   EXPECT_EQ(set(MCAST_INCLUDE, {stranger, Pair::a_address}), -ENOBUFS);
   EXPECT_EQ(set(MCAST_INCLUDE, {}), 0) << "nothing wanted is left";
@@ -251,19 +254,23 @@ TEST_F(MulticastTest, AFilterByInterfaceNumber) {
   filter.gf_fmode = MCAST_EXCLUDE;
   filter.gf_numsrc = 1;
   filter.gf_slist[0] = name(Pair::a_address);
-  ASSERT_EQ(Program::number(b.sockets.setsockopt(fd, IPPROTO_IP, MCAST_MSFILTER, &filter, GROUP_FILTER_SIZE(1), pair.now)), 0);
+  ASSERT_EQ(Program::number(b.sockets.setsockopt(fd, IPPROTO_IP, MCAST_MSFILTER, &filter,
+                                                 GROUP_FILTER_SIZE(1), pair.now)),
+            0);
   const int from = a.udp();
   a.sendto(from, "blocked", kGroup, 5000);
   pair.settle();
   EXPECT_EQ(b.recv(fd), std::to_string(-EAGAIN));
   filter.gf_fmode = 9;
   socklen_t length = GROUP_FILTER_SIZE(1);
-  ASSERT_EQ(Program::number(b.sockets.getsockopt(fd, IPPROTO_IP, MCAST_MSFILTER, &filter, &length, pair.now)), 0);
+  ASSERT_EQ(Program::number(b.sockets.getsockopt(fd, IPPROTO_IP, MCAST_MSFILTER, &filter, &length, pair.now)),
+            0);
   EXPECT_EQ(filter.gf_fmode, static_cast<std::uint32_t>(MCAST_EXCLUDE));
   EXPECT_EQ(filter.gf_numsrc, 1U);
   EXPECT_EQ(length, GROUP_FILTER_SIZE(1));
   filter.gf_interface = 1;
-  EXPECT_EQ(Program::number(b.sockets.getsockopt(fd, IPPROTO_IP, MCAST_MSFILTER, &filter, &length, pair.now)), -EADDRNOTAVAIL);
+  EXPECT_EQ(Program::number(b.sockets.getsockopt(fd, IPPROTO_IP, MCAST_MSFILTER, &filter, &length, pair.now)),
+            -EADDRNOTAVAIL);
 }
 
 TEST_F(MulticastTest, JoinAndLeaveAreReportedTwiceInVersion3) {

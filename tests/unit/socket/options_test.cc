@@ -41,7 +41,7 @@ TEST_F(OptionsTest, BuffersAreDoubledWithinLimits) {
   EXPECT_EQ(a.set(fd, SOL_SOCKET, SO_SNDBUF, 1), 0);
   EXPECT_EQ(a.get(fd, SOL_SOCKET, SO_SNDBUF), 4608);
   EXPECT_EQ(a.set(fd, SOL_SOCKET, SO_SNDBUF, 100'000'000), 0);
-  EXPECT_EQ(a.get(fd, SOL_SOCKET, SO_SNDBUF), 2 * 4'194'304);   // net.core.wmem_max
+  EXPECT_EQ(a.get(fd, SOL_SOCKET, SO_SNDBUF), 2 * 4'194'304);  // net.core.wmem_max
   EXPECT_EQ(a.set(fd, SOL_SOCKET, SO_RCVBUF, 0), 0);
   EXPECT_EQ(a.get(fd, SOL_SOCKET, SO_RCVBUF), 2304);
   EXPECT_EQ(a.set(fd, SOL_SOCKET, SO_RCVBUFFORCE, 1'000'000), 0);

@@ -342,7 +342,8 @@ struct ControlTest : RawSocketTest {
     const auto got = program.sockets.recvmsg(fd, &message, 0, pair.now);
     told.payload.resize(got ? *got : 0);
     for (cmsghdr* at = CMSG_FIRSTHDR(&message); at != nullptr; at = CMSG_NXTHDR(&message, at))
-      told.messages.emplace_back(at->cmsg_type, std::string(reinterpret_cast<char*>(CMSG_DATA(at)), at->cmsg_len - CMSG_LEN(0)));
+      told.messages.emplace_back(
+          at->cmsg_type, std::string(reinterpret_cast<char*>(CMSG_DATA(at)), at->cmsg_len - CMSG_LEN(0)));
     return told;
   }
   template <typename T>
@@ -356,7 +357,8 @@ struct ControlTest : RawSocketTest {
 
 TEST_F(ControlTest, RawSocketsAreToldHowAPacketArrived) {
   const int sender = raw(a), receiver = raw(b);
-  for (const int name : {IP_PKTINFO, IP_RECVTTL, IP_RECVTOS, IP_RECVORIGDSTADDR}) EXPECT_EQ(b.set(receiver, IPPROTO_IP, name, 1), 0);
+  for (const int name : {IP_PKTINFO, IP_RECVTTL, IP_RECVTOS, IP_RECVORIGDSTADDR})
+    EXPECT_EQ(b.set(receiver, IPPROTO_IP, name, 1), 0);
   EXPECT_EQ(b.set(receiver, SOL_SOCKET, SO_TIMESTAMPNS, 1), 0);
   EXPECT_EQ(a.set(sender, IPPROTO_IP, IP_TTL, 9), 0);
   EXPECT_EQ(a.set(sender, IPPROTO_IP, IP_TOS, 0x20), 0);
@@ -372,7 +374,9 @@ TEST_F(ControlTest, RawSocketsAreToldHowAPacketArrived) {
   EXPECT_EQ(as<std::uint8_t>(told.of(IP_TOS)), 0x20);
   const auto to = as<sockaddr_in>(told.of(IP_ORIGDSTADDR));
   EXPECT_EQ(to.sin_addr.s_addr, to_big_endian(Pair::b_address.v4_bits()));
-  EXPECT_EQ(to.sin_port, load_be<std::uint16_t>(bytes_of(request), 2) == 0 ? 0 : to_big_endian(load_be<std::uint16_t>(bytes_of(request), 2)));
+  EXPECT_EQ(to.sin_port, load_be<std::uint16_t>(bytes_of(request), 2) == 0
+                             ? 0
+                             : to_big_endian(load_be<std::uint16_t>(bytes_of(request), 2)));
   EXPECT_EQ(told.of(SO_TIMESTAMPNS).size(), sizeof(timespec));
   EXPECT_EQ(b.set(receiver, IPPROTO_IP, IP_PKTINFO, 0), 0);
   a.sendto(sender, request, Pair::b_address, 0);
@@ -391,19 +395,22 @@ TEST_F(ControlTest, PacketSocketsAreToldTheVlanTag) {
   const int sender = packet(a, ETH_P_ALL);
   const auto mac = pair.b.parts().attached(2)->mac;
   std::string frame(reinterpret_cast<const char*>(mac.data()), mac.size());
-  frame += std::string("\x02\x00\x00\x00\x00\x09", 6) + std::string("\x81\x00\x60\x2a\x08\x00", 6) + "payload of some length, as is due";
+  frame += std::string("\x02\x00\x00\x00\x00\x09", 6) + std::string("\x81\x00\x60\x2a\x08\x00", 6) +
+           "payload of some length, as is due";
   sockaddr_ll to{};
   to.sll_family = AF_PACKET;
   to.sll_ifindex = 2;
   to.sll_protocol = to_big_endian<std::uint16_t>(ETH_P_ALL);
-  ASSERT_TRUE(a.sockets.sendto(sender, frame.data(), frame.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to, pair.now));
+  ASSERT_TRUE(a.sockets.sendto(sender, frame.data(), frame.size(), 0, reinterpret_cast<const sockaddr*>(&to),
+                               sizeof to, pair.now));
   pair.settle();
   const Told whole = receive(b, all);
   EXPECT_EQ(whole.payload, frame.substr(0, 12) + frame.substr(16));
   const auto aux = as<tpacket_auxdata>(whole.of(PACKET_AUXDATA));
   EXPECT_EQ(aux.tp_vlan_tci, 0x602a);
   EXPECT_EQ(aux.tp_vlan_tpid, ETH_P_8021Q);
-  EXPECT_EQ(aux.tp_status & (TP_STATUS_VLAN_VALID | TP_STATUS_VLAN_TPID_VALID), static_cast<unsigned>(TP_STATUS_VLAN_VALID | TP_STATUS_VLAN_TPID_VALID));
+  EXPECT_EQ(aux.tp_status & (TP_STATUS_VLAN_VALID | TP_STATUS_VLAN_TPID_VALID),
+            static_cast<unsigned>(TP_STATUS_VLAN_VALID | TP_STATUS_VLAN_TPID_VALID));
   EXPECT_EQ(aux.tp_len, frame.size() - 4);
   EXPECT_EQ(aux.tp_net, 14);
   const Told inner = receive(b, cooked);

@@ -402,7 +402,8 @@ TEST_F(StreamSocketTest, OneBlockingFastOpenAtATime) {
     const auto said = call.step(a.sockets, pair.now);
     return said ? Program::number(*said) : 0;
   };
-  BlockingSend first(fd, message, MSG_FASTOPEN), second(fd, message, MSG_FASTOPEN), third(fd, message, MSG_FASTOPEN), fourth(fd, message, MSG_FASTOPEN);
+  BlockingSend first(fd, message, MSG_FASTOPEN), second(fd, message, MSG_FASTOPEN),
+      third(fd, message, MSG_FASTOPEN), fourth(fd, message, MSG_FASTOPEN);
   EXPECT_EQ(answer(first), 0);
   EXPECT_EQ(answer(second), -EALREADY);
   EXPECT_EQ(Program::number(first.interrupted()), -EINTR);

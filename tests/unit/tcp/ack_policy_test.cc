@@ -36,7 +36,7 @@ TEST_F(AckPolicyTest, StartsWithQuickAcks) {
   policy.on_ack_sent(1);
   EXPECT_FALSE(policy.ack_owed());
   EXPECT_EQ(policy.quick_budget(), 15);
-  policy.on_ack_sent(1);              // nothing was owed: nothing spent
+  policy.on_ack_sent(1);  // nothing was owed: nothing spent
   EXPECT_EQ(policy.quick_budget(), 15);
 }
 
@@ -63,16 +63,16 @@ TEST_F(AckPolicyTest, EverySecondFullSegmentAfterwards) {
 TEST_F(AckPolicyTest, AtoFollowsTheGaps) {
   data(1000, kStart);
   data(1000, kStart + 1ms);
-  EXPECT_EQ(policy.ato(), 40ms);                       // 20 + 20
-  data(1000, kStart + 31ms);                           // 30 ms: 20 + 30
+  EXPECT_EQ(policy.ato(), 40ms);  // 20 + 20
+  data(1000, kStart + 31ms);      // 30 ms: 20 + 30
   EXPECT_EQ(policy.ato(), 50ms);
-  data(1000, kStart + 71ms);                           // 40 ms: 25 + 40
+  data(1000, kStart + 71ms);  // 40 ms: 25 + 40
   EXPECT_EQ(policy.ato(), 65ms);
-  data(1000, kStart + 171ms);                          // more than ato, less than an RTO: left alone
+  data(1000, kStart + 171ms);  // more than ato, less than an RTO: left alone
   EXPECT_EQ(policy.ato(), 65ms);
   leave_quick();
   EXPECT_EQ(policy.ato(), 40ms);
-  data(1000, kStart + 171ms + 211ms);                  // longer than srtt + rto_min: the peer starts anew
+  data(1000, kStart + 171ms + 211ms);  // longer than srtt + rto_min: the peer starts anew
   EXPECT_EQ(policy.quick_budget(), kQuickAcksMax);
 }
 
@@ -80,10 +80,10 @@ TEST_F(AckPolicyTest, DelayIsBoundedByTheRoundTrip) {
   data(1000, kStart);
   data(1000, kStart + 30ms);
   EXPECT_EQ(policy.ato(), 50ms);
-  EXPECT_EQ(policy.delay(10ms, 200ms, knobs), 40ms);   // no less than 40
+  EXPECT_EQ(policy.delay(10ms, 200ms, knobs), 40ms);  // no less than 40
   EXPECT_EQ(policy.delay(45ms, 200ms, knobs), 45ms);
   EXPECT_EQ(policy.delay(0ms, 200ms, knobs), 50ms);
-  EXPECT_EQ(policy.delay(0ms, 10ms, knobs), 9ms);      // below the least RTO
+  EXPECT_EQ(policy.delay(0ms, 10ms, knobs), 9ms);  // below the least RTO
   for (int i = 0; i < 10; ++i) policy.on_timeout(knobs);
   EXPECT_EQ(policy.delay(10s, 1s, knobs), 200ms);
   EXPECT_TRUE(AckPolicy::nearly_due(kStart + 10ms, kStart, 40ms));
@@ -93,7 +93,7 @@ TEST_F(AckPolicyTest, DelayIsBoundedByTheRoundTrip) {
 TEST_F(AckPolicyTest, OneReplyMakesAConversation) {
   data(100, kStart, true);
   EXPECT_TRUE(policy.quick());
-  policy.on_data_sent(kStart + 41ms);                  // too late to be a reply
+  policy.on_data_sent(kStart + 41ms);  // too late to be a reply
   EXPECT_FALSE(policy.ping_pong());
   policy.on_data_sent(kStart + 39ms);
   EXPECT_TRUE(policy.ping_pong());
@@ -103,11 +103,11 @@ TEST_F(AckPolicyTest, OneReplyMakesAConversation) {
   policy.on_timeout(knobs);
   EXPECT_FALSE(policy.ping_pong());
   EXPECT_EQ(policy.ato(), 40ms);
-  policy.on_timeout(knobs);                            // outside it the delay grows
+  policy.on_timeout(knobs);  // outside it the delay grows
   EXPECT_EQ(policy.ato(), 80ms);
   policy.on_timeout(knobs);
   policy.on_timeout(knobs);
-  EXPECT_EQ(policy.ato(), 210ms);                      // up to the RTO
+  EXPECT_EQ(policy.ato(), 210ms);  // up to the RTO
 }
 
 TEST_F(AckPolicyTest, HolesAreAcknowledgedQuickly) {
@@ -124,11 +124,11 @@ TEST_F(AckPolicyTest, MeasuresTheSegmentSize) {
   policy.set_initial_rcv_mss(536);
   data(1448, kStart);
   EXPECT_EQ(policy.rcv_mss(), 1448);
-  data(1000, kStart + 1ms);                            // once is no proof
+  data(1000, kStart + 1ms);  // once is no proof
   EXPECT_EQ(policy.rcv_mss(), 1448);
   data(1000, kStart + 2ms);
   EXPECT_EQ(policy.rcv_mss(), 1000);
-  data(300, kStart + 3ms, true);                       // ends of writes say nothing
+  data(300, kStart + 3ms, true);  // ends of writes say nothing
   data(300, kStart + 4ms, true);
   EXPECT_EQ(policy.rcv_mss(), 1000);
   data(300, kStart + 5ms);
@@ -139,13 +139,13 @@ TEST_F(AckPolicyTest, MeasuresTheSegmentSize) {
 TEST_F(AckPolicyTest, AReadThatDrainsAcknowledgesAPush) {
   data(1000, kStart);
   leave_quick();
-  EXPECT_FALSE(policy.due_after_read(100, true, true));   // nothing owed
+  EXPECT_FALSE(policy.due_after_read(100, true, true));  // nothing owed
   data(100, kStart + 1ms, true);
   EXPECT_TRUE(policy.due_after_read(100, true, true));
   EXPECT_FALSE(policy.due_after_read(100, true, false));
   EXPECT_FALSE(policy.due_after_read(100, false, true));
   EXPECT_TRUE(policy.due_after_read(1001, false, false));
-  policy.on_data_sent(kStart + 2ms);                      // a conversation waits for the reply, but not twice
+  policy.on_data_sent(kStart + 2ms);  // a conversation waits for the reply, but not twice
   EXPECT_FALSE(policy.due_after_read(100, true, true));
   data(100, kStart + 3ms, true);
   EXPECT_TRUE(policy.due_after_read(200, true, true));
@@ -160,7 +160,7 @@ TEST_F(AckPolicyTest, QuickAckOption) {
   EXPECT_TRUE(policy.set_quickack(1));
   EXPECT_TRUE(policy.quickack_option());
   EXPECT_TRUE(policy.due_after_read(1000, true, true));
-  EXPECT_TRUE(policy.set_quickack(2));                    // for this ACK alone
+  EXPECT_TRUE(policy.set_quickack(2));  // for this ACK alone
   EXPECT_FALSE(policy.quickack_option());
 }
 

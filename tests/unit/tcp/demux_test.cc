@@ -12,7 +12,8 @@ const IpAddress kOurs = IpAddress::v4(10, 0, 0, 1);
 const IpAddress kPeer = IpAddress::v4(10, 0, 0, 2);
 
 TEST(RecordRef, PacksAndUnpacks) {
-  for (const auto kind : {RecordRef::Kind::kConnection, RecordRef::Kind::kHalfOpen, RecordRef::Kind::kTimeWait})
+  for (const auto kind :
+       {RecordRef::Kind::kConnection, RecordRef::Kind::kHalfOpen, RecordRef::Kind::kTimeWait})
     for (const std::uint32_t index : {0U, 1U, kRecordIndexMax - 1}) {
       const RecordRef ref{kind, index};
       EXPECT_EQ(RecordRef::unpack(ref.packed()), ref);
@@ -72,7 +73,7 @@ TEST_F(ListeningTableTest, AReusePortGroupSharesByTuple) {
   for (std::uint16_t port = 1; port <= 4000; ++port) {
     const auto first = lookup({kOurs, 80}, port);
     ASSERT_LT(first, 4U);
-    ASSERT_EQ(lookup({kOurs, 80}, port), first);   // always the same
+    ASSERT_EQ(lookup({kOurs, 80}, port), first);  // always the same
     ++hits[first];
   }
   for (const int n : hits) EXPECT_NEAR(n, 1000, 150);

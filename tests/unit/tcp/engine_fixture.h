@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One engine alone with a scripted peer: segments go in as structs, everything it sends comes out as structs. Virtual time.
+// One engine alone with a scripted peer: segments go in as structs, everything it sends comes out as structs.
+// Virtual time.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -16,7 +17,8 @@ inline const IpAddress kOurs = IpAddress::v4(10, 0, 0, 1);
 inline const IpAddress kPeer = IpAddress::v4(10, 0, 0, 2);
 
 struct FixedPaths final : PathFinder {
-  std::expected<Path, CloseCause> find_path(const IpAddress& source, const IpAddress& destination, InterfaceId) override {
+  std::expected<Path, CloseCause> find_path(const IpAddress& source, const IpAddress& destination,
+                                            InterfaceId) override {
     ++asked;
     if (broken) return std::unexpected(CloseCause::kNetUnreachable);
     Path path;
@@ -56,8 +58,8 @@ class EngineTest : public testing::Test {
   }
 
   // From the peer's `src_port` to ours.
-  static wire::TcpSegment make(std::uint16_t flags, std::uint32_t seq, std::uint32_t ack, std::uint16_t src_port = 4000,
-                               std::uint16_t dst_port = 80) {
+  static wire::TcpSegment make(std::uint16_t flags, std::uint32_t seq, std::uint32_t ack,
+                               std::uint16_t src_port = 4000, std::uint16_t dst_port = 80) {
     wire::TcpSegment s;
     s.src_port = src_port;
     s.dst_port = dst_port;
@@ -67,7 +69,8 @@ class EngineTest : public testing::Test {
     s.window = 65535;
     return s;
   }
-  void inject(const wire::TcpSegment& segment, std::size_t payload = 0, IpAddress from = kPeer, bool corrupt = false) {
+  void inject(const wire::TcpSegment& segment, std::size_t payload = 0, IpAddress from = kPeer,
+              bool corrupt = false) {
     std::array<std::uint8_t, 60> header{};
     const std::size_t length = wire::emit_tcp(segment, header);
     Frame frame = frames.allocate(length + payload);
@@ -76,7 +79,8 @@ class EngineTest : public testing::Test {
     std::copy_n(header.begin(), length, bytes.begin());
     for (std::size_t i = 0; i < payload; ++i) bytes[length + i] = static_cast<std::uint8_t>('a' + i % 26);
     const std::uint16_t sum = wire::transport_checksum(from, kOurs, IpProtocol::kTcp, bytes);
-    store_be<std::uint16_t>(bytes, wire::kTcpChecksumOffset, static_cast<std::uint16_t>(corrupt ? sum ^ 0x0101 : sum));
+    store_be<std::uint16_t>(bytes, wire::kTcpChecksumOffset,
+                            static_cast<std::uint16_t>(corrupt ? sum ^ 0x0101 : sum));
     Arrival arrival;
     arrival.source = from;
     arrival.destination = kOurs;
@@ -87,7 +91,8 @@ class EngineTest : public testing::Test {
   // All that it wants to send now.
   std::vector<Sent> output() {
     std::vector<Sent> all;
-    while (const auto reply = engine->poll_reply()) all.push_back({reply->segment, {}, reply->destination, true});
+    while (const auto reply = engine->poll_reply())
+      all.push_back({reply->segment, {}, reply->destination, true});
     OutgoingFrame out;
     Engine::Output how;
     while (engine->poll_segment(out, how, false, now)) {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "unit/tcp/engine_fixture.h"
-
 #include "tcp/events.h"
 #include "trace/ring.h"
+#include "unit/tcp/engine_fixture.h"
 
 namespace tapir::tcp {
 namespace {
@@ -56,14 +55,16 @@ TEST_F(EngineTest, SuperSegmentsAreAsLongAsDeviceAndKnobTake) {
   struct Case {
     std::uint32_t device;
     int knob;
-    std::size_t longest;   // whole segments of 1,460, less than the least of the limits
+    std::size_t longest;  // whole segments of 1,460, less than the least of the limits
   };
-  for (const auto& [device, knob, longest] : {Case{65'535, 196'608, 44 * 1460}, Case{150'000, 196'608, 102 * 1460},
-                                              Case{kSuperSegmentMax, 196'608, 134 * 1460}, Case{kSuperSegmentMax, 100'000, 68 * 1460}}) {
+  for (const auto& [device, knob, longest] :
+       {Case{65'535, 196'608, 44 * 1460}, Case{150'000, 196'608, 102 * 1460},
+        Case{kSuperSegmentMax, 196'608, 134 * 1460}, Case{kSuperSegmentMax, 100'000, 68 * 1460}}) {
     knobs.tcp_gso_max_size = knob;
     knobs.tcp_wmem = {4096, 1 << 20, 1 << 20};
     paths.initcwnd = 300;
-    paths.offloads = {.checksum = true, .tcp_segmentation = true, .gso_max_size = device, .gso_max_segs = 65'535};
+    paths.offloads = {
+        .checksum = true, .tcp_segmentation = true, .gso_max_size = device, .gso_max_segs = 65'535};
     engine.emplace(knobs, counters, tracer, rng, frames, budget, paths);
     const ListenerId listener = listen();
     const SeqNum iss = shake_hands();
@@ -159,7 +160,7 @@ TEST_F(EngineTest, AResetOwedLeavesBeforeTheConnectionIsForgotten) {
   const SeqNum iss = shake_hands();
   const ConnectionId id = engine->accept(listener, now);
   inject(make(wire::kAck | wire::kPsh, 1001, iss.value() + 1), 5);
-  engine->close(id, now);                // with unread data
+  engine->close(id, now);  // with unread data
   EXPECT_EQ(engine->gauges().connections, 1U);
   const auto sent = output();
   ASSERT_FALSE(sent.empty());
@@ -243,7 +244,8 @@ TEST_F(EngineTest, TooManyOrphansAreReset) {
 }
 
 TEST_F(EngineTest, RepliesAreBounded) {
-  for (std::size_t i = 0; i < kReplyQueueMax + 10; ++i) inject(make(wire::kSyn, 1000, 0, static_cast<std::uint16_t>(2000 + i)));
+  for (std::size_t i = 0; i < kReplyQueueMax + 10; ++i)
+    inject(make(wire::kSyn, 1000, 0, static_cast<std::uint16_t>(2000 + i)));
   EXPECT_EQ(output().size(), kReplyQueueMax);
   EXPECT_EQ(counters.dropped(DropReason::kReplyQueueFull), 10U);
 }
@@ -254,7 +256,11 @@ TEST_F(EngineTest, EveryRecordIsListedOnce) {
   (void)output();
   shake_hands(4001);
   std::vector<State> states;
-  engine->for_each([](void* context, const Engine::Row& row) { static_cast<std::vector<State>*>(context)->push_back(row.state); }, &states, now);
+  engine->for_each(
+      [](void* context, const Engine::Row& row) {
+        static_cast<std::vector<State>*>(context)->push_back(row.state);
+      },
+      &states, now);
   EXPECT_EQ(states, (std::vector<State>{State::kListen, State::kSynReceived, State::kEstablished}));
 }
 
@@ -272,7 +278,8 @@ TEST_F(EngineTest, SegmentsOfSmallRecordsAreTraced) {
   std::vector<std::uint16_t> events;
   while (const auto record = ring.pop()) events.push_back(record->event);
   const auto e = [](Event event) { return static_cast<std::uint16_t>(event); };
-  EXPECT_EQ(events, (std::vector<std::uint16_t>{e(Event::kSegmentIn), e(Event::kHalfOpenBorn), e(Event::kSegmentOut)}));
+  EXPECT_EQ(events, (std::vector<std::uint16_t>{e(Event::kSegmentIn), e(Event::kHalfOpenBorn),
+                                                e(Event::kSegmentOut)}));
   tracer.attach(nullptr);
 }
 
@@ -290,7 +297,8 @@ TEST_F(EngineTest, AFullDeviceDelaysNobodyElse) {
   const IpAddress other = IpAddress::v4(10, 0, 1, 3);
   paths.full = 1;
   for (const IpAddress& to : {kPeer, other})
-    ASSERT_TRUE(engine->connect({{kOurs, 5000}, {to, 80}}, *paths.find_path(kOurs, to, kNoInterface), {}, now));
+    ASSERT_TRUE(
+        engine->connect({{kOurs, 5000}, {to, 80}}, *paths.find_path(kOurs, to, kNoInterface), {}, now));
   const Sent first = only();
   EXPECT_EQ(first.destination, other);
   EXPECT_TRUE(engine->output_stalled());

@@ -23,11 +23,11 @@ TEST_F(HalfOpenTest, TheSynAckAnswersWhatWasAsked) {
   EXPECT_EQ(answer.segment.flags, wire::kSyn | wire::kAck);
   EXPECT_EQ(answer.segment.ack.value(), 1001U);
   EXPECT_EQ(answer.segment.options.mss, 1460);
-  EXPECT_EQ(answer.segment.options.window_scale, 10);      // tcp_rmem[2] of 32 MiB
+  EXPECT_EQ(answer.segment.options.window_scale, 10);  // tcp_rmem[2] of 32 MiB
   EXPECT_TRUE(answer.segment.options.sack_permitted);
   ASSERT_TRUE(answer.segment.options.timestamps);
   EXPECT_EQ(answer.segment.options.timestamps->echo, 500U);
-  EXPECT_EQ(answer.segment.window, 65160);                 // 45 segments of 1448 in 64 KiB
+  EXPECT_EQ(answer.segment.window, 65160);  // 45 segments of 1448 in 64 KiB
 }
 
 TEST_F(HalfOpenTest, NothingUnaskedIsOffered) {
@@ -127,7 +127,7 @@ TEST_F(HalfOpenTest, AnExactResetEndsItAGuessDoesNot) {
   listen();
   begin();
   inject(make(wire::kRst, 1002, 0));
-  EXPECT_EQ(only().segment.flags, wire::kAck);   // RFC 5961: challenged
+  EXPECT_EQ(only().segment.flags, wire::kAck);  // RFC 5961: challenged
   EXPECT_EQ(engine->gauges().half_open, 1U);
   inject(make(wire::kRst, 999, 0));
   EXPECT_EQ(engine->gauges().half_open, 1U);

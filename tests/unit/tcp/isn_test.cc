@@ -10,7 +10,9 @@
 namespace tapir::tcp {
 namespace {
 
-FourTuple tuple(std::uint16_t port) { return {{IpAddress::v4(10, 0, 0, 1), port}, {IpAddress::v4(10, 0, 0, 2), 80}}; }
+FourTuple tuple(std::uint16_t port) {
+  return {{IpAddress::v4(10, 0, 0, 1), port}, {IpAddress::v4(10, 0, 0, 2), 80}};
+}
 
 TEST(Isn, RisesWithTimeForOneTuple) {
   const IsnGenerator isns({1, 2}, {3, 4});
@@ -57,7 +59,7 @@ TEST(Paws, RefusesWhatIsOlderUntilItIsForgotten) {
   EXPECT_TRUE(paws_reject(100, 1s, 99, false));
   EXPECT_TRUE(paws_reject(5, 1s, 0xfffffff0, false));
   EXPECT_FALSE(paws_reject(0xfffffff0, 1s, 5, false));
-  EXPECT_FALSE(paws_reject(0, 1s, 0xfffffff0, false));          // nothing heard yet
+  EXPECT_FALSE(paws_reject(0, 1s, 0xfffffff0, false));  // nothing heard yet
   EXPECT_FALSE(paws_reject(100, kPawsIdle, 99, false));
   EXPECT_TRUE(paws_reject(100, 59s, 99, true));
   EXPECT_FALSE(paws_reject(100, 60s, 99, true));

@@ -13,10 +13,17 @@ namespace {
 TEST(Knobs, PrintAsLinuxDoes) {
   const Knobs knobs;
   const std::pair<const char*, const char*> defaults[] = {
-      {"net.ipv4.tcp_syn_retries", "6"},          {"net.ipv4.tcp_rto_min_us", "200000"},     {"net.ipv4.tcp_rto_max_ms", "120000"},
-      {"net.ipv4.tcp_comp_sack_delay_ns", "1000000"}, {"net.ipv4.tcp_invalid_ratelimit", "500"}, {"net.ipv4.tcp_rmem", "4096\t131072\t33554432"},
-      {"net.ipv4.ip_local_port_range", "32768\t60999"}, {"net.core.somaxconn", "4096"},       {"net.ipv4.tcp_notsent_lowat", "4294967295"},
-      {"net.ipv4.tcp_fin_timeout", "60"},         {"net.ipv4.tcp_max_tw_buckets", "131072"},
+      {"net.ipv4.tcp_syn_retries", "6"},
+      {"net.ipv4.tcp_rto_min_us", "200000"},
+      {"net.ipv4.tcp_rto_max_ms", "120000"},
+      {"net.ipv4.tcp_comp_sack_delay_ns", "1000000"},
+      {"net.ipv4.tcp_invalid_ratelimit", "500"},
+      {"net.ipv4.tcp_rmem", "4096\t131072\t33554432"},
+      {"net.ipv4.ip_local_port_range", "32768\t60999"},
+      {"net.core.somaxconn", "4096"},
+      {"net.ipv4.tcp_notsent_lowat", "4294967295"},
+      {"net.ipv4.tcp_fin_timeout", "60"},
+      {"net.ipv4.tcp_max_tw_buckets", "131072"},
   };
   for (const auto& [name, value] : defaults) EXPECT_EQ(knob_get(knobs, name), value) << name;
 }
@@ -37,12 +44,23 @@ TEST(Knobs, EveryNameCanBeReadAndSetToWhatItIs) {
 TEST(Knobs, RangesAreLinuxs) {
   Knobs knobs;
   const std::pair<const char*, const char*> refused[] = {
-      {"net.ipv4.tcp_syn_retries", "0"},       {"net.ipv4.tcp_syn_retries", "128"}, {"net.ipv4.tcp_synack_retries", "256"},
-      {"net.ipv4.tcp_tw_reuse", "3"},          {"net.ipv4.tcp_min_snd_mss", "47"},  {"net.ipv4.tcp_rto_max_ms", "999"},
-      {"net.ipv4.ip_local_port_range", "5 4"}, {"net.ipv4.ip_local_port_range", "5"}, {"net.ipv4.tcp_rmem", "0 1 1"},
-      {"net.ipv4.tcp_rmem", "1 2 3 4"},        {"net.core.somaxconn", "-1"},        {"net.ipv4.tcp_sack", "x"},
-      {"net.ipv4.tcp_sack", ""},               {"net.ipv4.tcp_sack", "1x"},         {"net.ipv4.tcp_congestion_control", "none"},
-      {"net.ipv4.nothing", "1"},               {"net.ipv4.tcp_available_congestion_control", "reno"},
+      {"net.ipv4.tcp_syn_retries", "0"},
+      {"net.ipv4.tcp_syn_retries", "128"},
+      {"net.ipv4.tcp_synack_retries", "256"},
+      {"net.ipv4.tcp_tw_reuse", "3"},
+      {"net.ipv4.tcp_min_snd_mss", "47"},
+      {"net.ipv4.tcp_rto_max_ms", "999"},
+      {"net.ipv4.ip_local_port_range", "5 4"},
+      {"net.ipv4.ip_local_port_range", "5"},
+      {"net.ipv4.tcp_rmem", "0 1 1"},
+      {"net.ipv4.tcp_rmem", "1 2 3 4"},
+      {"net.core.somaxconn", "-1"},
+      {"net.ipv4.tcp_sack", "x"},
+      {"net.ipv4.tcp_sack", ""},
+      {"net.ipv4.tcp_sack", "1x"},
+      {"net.ipv4.tcp_congestion_control", "none"},
+      {"net.ipv4.nothing", "1"},
+      {"net.ipv4.tcp_available_congestion_control", "reno"},
   };
   for (const auto& [name, value] : refused) {
     const auto before = knob_get(knobs, name);
@@ -61,7 +79,7 @@ TEST(Knobs, UnitsAreThoseOfTheName) {
   EXPECT_EQ(knobs.tcp_comp_sack_slack, 7ns);
   ASSERT_TRUE(knob_set(knobs, "net.ipv4.tcp_rmem", "4096 540000\t15728640"));
   EXPECT_EQ(knobs.tcp_rmem[1], 540000);
-  ASSERT_TRUE(knob_set(knobs, "net.ipv4.tcp_wmem", "8192"));   // a vector in part
+  ASSERT_TRUE(knob_set(knobs, "net.ipv4.tcp_wmem", "8192"));  // a vector in part
   EXPECT_EQ(knobs.tcp_wmem[0], 8192);
   EXPECT_EQ(knobs.tcp_wmem[1], 16384);
 }
@@ -76,7 +94,7 @@ TEST(InitialWindow, IsLinuxs) {
   // packetdrill's defaults.
   knobs.tcp_rmem = {4096, 540000, 15728640};
   w = select_initial_window(window_from_buffer(540000), 1460, 0, true, 0, knobs);
-  EXPECT_EQ(w.rcv_wnd, 268640U);   // more than a SYN can say
+  EXPECT_EQ(w.rcv_wnd, 268640U);  // more than a SYN can say
   EXPECT_EQ(w.wscale, 8);
   w = select_initial_window(window_from_buffer(540000), 1460, 0, false, 0, knobs);
   EXPECT_EQ(w.wscale, 0);

@@ -24,7 +24,8 @@ TEST_F(ListenerTest, TheProgramIsToldThatAConnectionIsReady) {
   shake_hands();
   EXPECT_TRUE(engine->acceptable(listener));
   bool told = false;
-  while (const auto t = engine->poll_touched()) told = told || (t->listener == listener && (t->events & kTouchedAccepted) != 0);
+  while (const auto t = engine->poll_touched())
+    told = told || (t->listener == listener && (t->events & kTouchedAccepted) != 0);
   EXPECT_TRUE(told);
   EXPECT_EQ(count(Counter::kTcpPassiveOpens), 1U);
 }
@@ -150,7 +151,7 @@ TEST_F(ListenerTest, WithoutCookiesTheLastQuarterIsKept) {
   knobs.tcp_max_syn_backlog = 8;
   listen(100);
   for (std::uint16_t port = 4000; port < 4010; ++port) inject(syn(1000, port));
-  EXPECT_EQ(output().size(), 7U);   // the eighth would leave less than a quarter
+  EXPECT_EQ(output().size(), 7U);  // the eighth would leave less than a quarter
 }
 
 TEST_F(ListenerTest, WhatAListenerDoesNotTake) {

@@ -70,7 +70,7 @@ TEST_P(ReassemblyTest, FillsAHole) {
 TEST_P(ReassemblyTest, FirstReceivedWins) {
   insert(10, "BBB");
   insert(20, "DDD");
-  auto r = insert(5, "aaaaaaaaaaaaaaaaaaaa");     // over both, beyond both
+  auto r = insert(5, "aaaaaaaaaaaaaaaaaaaa");  // over both, beyond both
   EXPECT_TRUE(r.accepted);
   EXPECT_EQ(r.block, range(5, 25));
   EXPECT_EQ(r.duplicate, range(10, 13));
@@ -113,7 +113,7 @@ TEST_P(ReassemblyTest, OldPartsAreTrimmed) {
   ASSERT_TRUE(taken.present);
   EXPECT_EQ(std::string(taken.payload.bytes().begin(), taken.payload.bytes().end()), "def");
   EXPECT_FALSE(queue.pop_at(at(16)).present);
-  EXPECT_FALSE(queue.pop_at(at(21)).present);   // wholly old: dropped
+  EXPECT_FALSE(queue.pop_at(at(21)).present);  // wholly old: dropped
   EXPECT_TRUE(queue.empty());
 }
 
@@ -123,11 +123,13 @@ TEST_P(ReassemblyTest, MostRecentlyChangedBlockFirst) {
   insert(30, "c");
   insert(40, "d");
   insert(50, "e");
-  EXPECT_EQ(blocks(4, 0), (std::vector<SeqRange>{range(50, 51), range(40, 41), range(30, 31), range(20, 21)}));
+  EXPECT_EQ(blocks(4, 0),
+            (std::vector<SeqRange>{range(50, 51), range(40, 41), range(30, 31), range(20, 21)}));
   insert(21, "b");
   EXPECT_EQ(blocks(3, 0), (std::vector<SeqRange>{range(20, 22), range(50, 51), range(40, 41)}));
-  insert(31, "ccccccccc");                       // joins 30 and 40
-  EXPECT_EQ(blocks(4, 0), (std::vector<SeqRange>{range(30, 41), range(20, 22), range(50, 51), range(10, 11)}));
+  insert(31, "ccccccccc");  // joins 30 and 40
+  EXPECT_EQ(blocks(4, 0),
+            (std::vector<SeqRange>{range(30, 41), range(20, 22), range(50, 51), range(10, 11)}));
   EXPECT_EQ(blocks(4, 22), (std::vector<SeqRange>{range(30, 41), range(50, 51)}));
 }
 
@@ -164,7 +166,7 @@ TEST_P(ReassemblyTest, PruneDropsTheFurthest) {
 // Against a map of bytes.
 TEST_P(ReassemblyTest, RandomSegments) {
   Rng rng(GetParam() + 3);
-  std::map<std::uint32_t, char> model;           // offset -> byte; '$' a FIN
+  std::map<std::uint32_t, char> model;  // offset -> byte; '$' a FIN
   std::uint32_t next = 0;
   for (int step = 0; step < 20000; ++step) {
     if (rng.below(5) != 0) {
@@ -189,8 +191,12 @@ TEST_P(ReassemblyTest, RandomSegments) {
         std::uint32_t low = offset, high = offset;
         while (model.contains(low - 1) && low > 0) --low;
         while (model.contains(high)) ++high;
-        if (r.accepted) { ASSERT_TRUE(r.block.begin <= at(offset + static_cast<std::uint32_t>(bytes.size()))); }
-        if (!r.accepted || r.duplicate.empty()) { ASSERT_EQ(r.block, range(low, high)); }
+        if (r.accepted) {
+          ASSERT_TRUE(r.block.begin <= at(offset + static_cast<std::uint32_t>(bytes.size())));
+        }
+        if (!r.accepted || r.duplicate.empty()) {
+          ASSERT_EQ(r.block, range(low, high));
+        }
       }
       ASSERT_EQ(queue.bytes(), model.size());
     } else {
@@ -202,7 +208,9 @@ TEST_P(ReassemblyTest, RandomSegments) {
         model.erase(next++);
       }
       ASSERT_FALSE(model.contains(next));
-      if (model.empty()) { ASSERT_TRUE(queue.empty()); }
+      if (model.empty()) {
+        ASSERT_TRUE(queue.empty());
+      }
     }
   }
 }

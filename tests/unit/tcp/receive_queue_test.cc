@@ -99,7 +99,9 @@ TEST_F(ReceiveQueueTest, TrueSizeIsBoundedWhateverArrives) {
       expect_next(n);
       head_read = 66048;  // the part of the head frame already read counts as payload
     }
-    if (queue.frame_count() > kLooseFramesMax) { ASSERT_LE(queue.true_size(), 2 * (queue.size() + head_read) + 512) << step; }
+    if (queue.frame_count() > kLooseFramesMax) {
+      ASSERT_LE(queue.true_size(), 2 * (queue.size() + head_read) + 512) << step;
+    }
     ASSERT_EQ(queue.size(), pushed - taken);
   }
   expect_next(queue.size());
@@ -114,7 +116,9 @@ TEST_F(ReceiveQueueTest, StrictBoundWithoutReads) {
       static constexpr std::size_t kMost[] = {2, 300, 2100, 5000, 33000};
       const std::size_t n = 1 + rng.below(kMost[rng.below(5)]);
       push(n, rng.below(2) != 0 ? 65536 : n);
-      if (queue.frame_count() > kLooseFramesMax) { ASSERT_LE(queue.true_size(), 2 * queue.size() + 512) << seed << " " << step; }
+      if (queue.frame_count() > kLooseFramesMax) {
+        ASSERT_LE(queue.true_size(), 2 * queue.size() + 512) << seed << " " << step;
+      }
     }
     expect_next(queue.size());
   }

@@ -33,7 +33,7 @@ TEST(Reno, LeftOversOfSlowStartGoToAvoidance) {
   Reno reno;
   Window window;
   window.ssthresh = 12;
-  reno.on_ack(window, acked(10));      // 2 to reach 12, 8 towards the next
+  reno.on_ack(window, acked(10));  // 2 to reach 12, 8 towards the next
   EXPECT_EQ(window.cwnd, 12U);
   EXPECT_EQ(window.cwnd_cnt, 8U);
   reno.on_ack(window, acked(4));
@@ -85,7 +85,7 @@ TEST(Reno, HalvesAndUndoes) {
 
 TEST(CongestionSlot, SelectsByName) {
   CongestionSlot slot;
-  EXPECT_EQ(slot->name(), "cubic");   // Linux's default
+  EXPECT_EQ(slot->name(), "cubic");  // Linux's default
   EXPECT_TRUE(slot.select("reno"));
   EXPECT_FALSE(slot.select("nonesuch"));
   EXPECT_EQ(slot->name(), "reno");

@@ -23,7 +23,7 @@ TEST(Rtt, FirstSample) {
   rtt.on_sample(100ms, kStart, 1, 1000, knobs);
   EXPECT_EQ(rtt.srtt(), 100ms);
   EXPECT_EQ(rtt.mdev_us(), 50000U);
-  EXPECT_EQ(rtt.rttvar_us(), 200000U);          // R/2 * 4, and no less than rto_min
+  EXPECT_EQ(rtt.rttvar_us(), 200000U);  // R/2 * 4, and no less than rto_min
   EXPECT_EQ(rtt.base_rto(knobs), 300ms);
   EXPECT_EQ(rtt.min_rtt(), 100ms);
 }
@@ -35,7 +35,7 @@ TEST(Rtt, ShortPathsKeepTheLowerLimitAboveSrtt) {
   EXPECT_EQ(rtt.base_rto(knobs), 201ms);
   knobs.rto_min = 5ms;
   for (std::uint32_t i = 100; i < 300; ++i) rtt.on_sample(1ms, kStart, i * 10 + 1, i * 10 + 10, knobs);
-  EXPECT_EQ(rtt.base_rto(knobs), 6ms + 3us);    // the quarter steps towards rto_min end 3 us short in integers
+  EXPECT_EQ(rtt.base_rto(knobs), 6ms + 3us);  // the quarter steps towards rto_min end 3 us short in integers
 }
 
 TEST(Rtt, GrowsAtOnceAndShrinksByRounds) {
@@ -43,11 +43,11 @@ TEST(Rtt, GrowsAtOnceAndShrinksByRounds) {
   Rtt rtt;
   rtt.on_sample(100ms, kStart, 1, 100, knobs);
   rtt.on_sample(500ms, kStart, 50, 100, knobs);
-  EXPECT_EQ(rtt.srtt(), 150ms);                 // 7/8 * 100 + 1/8 * 500
+  EXPECT_EQ(rtt.srtt(), 150ms);                     // 7/8 * 100 + 1/8 * 500
   EXPECT_EQ(rtt.mdev_us() * 4, 200000U + 350000U);  // mdev4 + (400000 - mdev4 / 4)
   EXPECT_EQ(rtt.rttvar_us(), 550000U);
   const std::uint32_t high = rtt.rttvar_us();
-  rtt.on_sample(150ms, kStart, 90, 200, knobs); // the same round: snd.una has not passed 100
+  rtt.on_sample(150ms, kStart, 90, 200, knobs);  // the same round: snd.una has not passed 100
   EXPECT_EQ(rtt.rttvar_us(), high);
   // Each round ends with the largest mdev of it, or a quarter step towards that.
   for (std::uint32_t i = 1; i < 30; ++i) rtt.on_sample(150ms, kStart, 100 * i + 1, 100 * i + 100, knobs);
@@ -71,7 +71,8 @@ TEST(Rtt, RoundsWorkAcrossTheWraps) {
     const std::uint32_t first = rtt.rttvar_us();
     rtt.on_sample(400ms, kStart, base + 20, base + 60, knobs);
     EXPECT_EQ(rtt.rttvar_us(), first) << base;
-    rtt.on_sample(400ms, kStart, base + 41, base + 90, knobs);  // ends the first round; its largest mdev was the first
+    rtt.on_sample(400ms, kStart, base + 41, base + 90,
+                  knobs);  // ends the first round; its largest mdev was the first
     rtt.on_sample(400ms, kStart, base + 91, base + 120, knobs);
     EXPECT_LT(rtt.rttvar_us(), first) << base;
   }

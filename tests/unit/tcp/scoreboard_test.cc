@@ -21,7 +21,9 @@ class ScoreboardTest : public testing::TestWithParam<std::uint32_t> {
   }
   SeqNum at(std::uint32_t offset) const { return SeqNum(GetParam()) + offset; }
   Instant time(int ms) const { return Instant{} + 100s + std::chrono::milliseconds(ms); }
-  Transmission* send(std::uint32_t begin, std::uint32_t end, int ms = 0) { return board.on_sent({at(begin), at(end)}, kMss, time(ms), pool); }
+  Transmission* send(std::uint32_t begin, std::uint32_t end, int ms = 0) {
+    return board.on_sent({at(begin), at(end)}, kMss, time(ms), pool);
+  }
   struct Offsets {
     std::uint32_t begin, end;
   };
@@ -31,7 +33,8 @@ class ScoreboardTest : public testing::TestWithParam<std::uint32_t> {
     return board.apply(at(una), sack, dsack, {}, time(ms), pool);
   }
   void resend(std::uint32_t begin, std::uint32_t end, int ms) {
-    ASSERT_NE(board.on_resent(*board.find(at(begin)), at(end), kMss, time(ms), board.last()->range.end, pool), nullptr);
+    ASSERT_NE(board.on_resent(*board.find(at(begin)), at(end), kMss, time(ms), board.last()->range.end, pool),
+              nullptr);
   }
 
   TransmissionPool pool{100000};
@@ -85,7 +88,7 @@ TEST_P(ScoreboardTest, SynAndFinRideAlong) {
   EXPECT_EQ(s.newly_acked, 1U);
   board.on_sent({at(1), at(202)}, kMss, time(0), pool, false, true);
   EXPECT_EQ(board.packets_out(), 2U);
-  s = ack(1, {{101, 201}});             // all but the FIN of the last segment
+  s = ack(1, {{101, 201}});  // all but the FIN of the last segment
   EXPECT_EQ(s.newly_sacked, 0U);
   s = ack(201);
   EXPECT_FALSE(s.fin_acked);
@@ -98,7 +101,7 @@ TEST_P(ScoreboardTest, SynAndFinRideAlong) {
 TEST_P(ScoreboardTest, SackSplitsOnSegmentBoundaries) {
   send(0, 1000);
   AckSummary s = ack(0, {{250, 650}});
-  EXPECT_EQ(s.newly_sacked, 3U);        // 300..600
+  EXPECT_EQ(s.newly_sacked, 3U);  // 300..600
   EXPECT_EQ(board.sacked_out(), 3U);
   EXPECT_EQ(board.packets_out(), 10U);
   EXPECT_EQ(board.record_count(), 3U);
@@ -107,9 +110,9 @@ TEST_P(ScoreboardTest, SackSplitsOnSegmentBoundaries) {
   EXPECT_FALSE(board.find(at(600))->sacked);
   EXPECT_EQ(board.highest_sacked(), at(600));
   EXPECT_EQ(s.sack_rtt, 50ms);
-  s = ack(0, {{610, 690}});             // part of a segment sacks nothing
+  s = ack(0, {{610, 690}});  // part of a segment sacks nothing
   EXPECT_EQ(s.newly_sacked, 0U);
-  s = ack(0, {{200, 700}});             // neighbours of equal fate merge
+  s = ack(0, {{200, 700}});  // neighbours of equal fate merge
   EXPECT_EQ(s.newly_sacked, 2U);
   EXPECT_EQ(board.record_count(), 3U);
   s = ack(800);
@@ -146,7 +149,7 @@ TEST_P(ScoreboardTest, LostAndSentAgain) {
   resend(0, 200, 90);
   AckSummary s = ack(200, {{300, 600}}, 120);
   EXPECT_TRUE(s.retransmitted_acked);
-  EXPECT_EQ(s.rtt, Duration{-1});       // Karn
+  EXPECT_EQ(s.rtt, Duration{-1});  // Karn
   EXPECT_TRUE(s.latest_retransmitted);
   EXPECT_EQ(s.latest_sent_at, time(90));
   EXPECT_EQ(board.lost_out(), 1U);
@@ -183,20 +186,21 @@ TEST_P(ScoreboardTest, TimeoutSparesWhatWasJustSent) {
 TEST_P(ScoreboardTest, DsackEndsACopyInFlight) {
   send(0, 100, 0);
   send(100, 200, 0);
-  resend(100, 200, 10);                  // a tail probe: not thought lost
+  resend(100, 200, 10);  // a tail probe: not thought lost
   ack(0, {{100, 200}}, 20);
   EXPECT_EQ(board.retrans_out(), 1U);
   AckSummary s = ack(0, {{100, 200}}, 30, true);
   EXPECT_TRUE(s.dsack);
   EXPECT_EQ(board.retrans_out(), 0U);
-  EXPECT_TRUE(ack(0, {{0, 100}}, 30, true).dsack);   // below una: nothing but the report
+  EXPECT_TRUE(ack(0, {{0, 100}}, 30, true).dsack);  // below una: nothing but the report
 }
 
 TEST_P(ScoreboardTest, ReorderingIsSeen) {
   for (std::uint32_t i = 0; i < 10; ++i) send(i * 100, i * 100 + 100);
   EXPECT_EQ(ack(0, {{500, 600}}).reordering_sacked, 0U);
-  EXPECT_EQ(ack(0, {{200, 300}, {500, 600}}).reordering_sacked, 4U);   // 200 .. 600
-  EXPECT_EQ(ack(100, {{200, 300}, {500, 600}}).reordering_acked, 6U);  // the hole before was filled by the original
+  EXPECT_EQ(ack(0, {{200, 300}, {500, 600}}).reordering_sacked, 4U);  // 200 .. 600
+  EXPECT_EQ(ack(100, {{200, 300}, {500, 600}}).reordering_acked,
+            6U);  // the hole before was filled by the original
   // A SACK and an ACK that arrive together say nothing about order.
   board.clear(pool);
   for (std::uint32_t i = 0; i < 10; ++i) send(i * 100, i * 100 + 100);
@@ -239,12 +243,12 @@ TEST_P(ScoreboardTest, DuplicateAcksStandForSacks) {
   for (std::uint32_t i = 0; i < 5; ++i) send(i * 100, i * 100 + 100);
   EXPECT_EQ(board.add_reno_sack(3), 3U);
   EXPECT_EQ(board.in_flight(), 2U);
-  EXPECT_EQ(board.add_reno_sack(9), 1U);   // one hole must remain
+  EXPECT_EQ(board.add_reno_sack(9), 1U);  // one hole must remain
   EXPECT_EQ(board.sacked_out(), 4U);
   board.mark_lost(*board.first());
   EXPECT_EQ(board.in_flight(), 0U);
   board.mark_lost(*board.find(at(100)));
-  EXPECT_EQ(board.sacked_out(), 3U);       // sacked + lost ≤ packets
+  EXPECT_EQ(board.sacked_out(), 3U);  // sacked + lost ≤ packets
   board.unmark_lost(*board.find(at(100)));
   resend(0, 100, 10);
   AckSummary s = ack(200);
@@ -304,7 +308,9 @@ TEST_P(ScoreboardTest, AgreesWithAModelOfSegments) {
       if (s.begin >= begin && s.end <= end) change(s);
   };
   const auto offset_of = [&](SeqNum seq) { return seq - at(0); };
-  const auto random_record = [&]() -> Transmission* { return board.find(at(una + static_cast<std::uint32_t>(rng.below(nxt - una)))); };
+  const auto random_record = [&]() -> Transmission* {
+    return board.find(at(una + static_cast<std::uint32_t>(rng.below(nxt - una))));
+  };
   for (int step = 0; step < 30000; ++step) {
     const auto what = rng.below(20);
     if (una == nxt || (what < 6 && nxt - una < 30000)) {
@@ -313,7 +319,8 @@ TEST_P(ScoreboardTest, AgreesWithAModelOfSegments) {
       Transmission* t = send(nxt, nxt + length, step);
       ASSERT_NE(t, nullptr);
       t->push = push;
-      for (std::uint32_t b = nxt; b < nxt + length; b += kMss) model.push_back({b, std::min(b + kMss, nxt + length)});
+      for (std::uint32_t b = nxt; b < nxt + length; b += kMss)
+        model.push_back({b, std::min(b + kMss, nxt + length)});
       nxt += length;
     } else if (what < 9) {
       Transmission* t = random_record();
@@ -346,7 +353,8 @@ TEST_P(ScoreboardTest, AgreesWithAModelOfSegments) {
       std::vector<Offsets> blocks;
       for (auto n = rng.below(4); n > 0 && ack_to + 2 < nxt; --n) {
         const std::uint32_t begin = ack_to + 1 + static_cast<std::uint32_t>(rng.below(nxt - ack_to - 1));
-        const std::uint32_t end = begin + 1 + static_cast<std::uint32_t>(rng.below(std::min(nxt - begin, 3000U)));
+        const std::uint32_t end =
+            begin + 1 + static_cast<std::uint32_t>(rng.below(std::min(nxt - begin, 3000U)));
         blocks.push_back({begin, std::min(end, nxt)});
       }
       std::uint32_t newly_sacked = 0, newly_acked = 0, sacked_before = 0;
@@ -358,8 +366,8 @@ TEST_P(ScoreboardTest, AgreesWithAModelOfSegments) {
           ++newly_sacked;
         });
       }
-      // The model asks where the record ends that the ACK cuts. SACKs lie above the ACK: they may split it, at the end of
-      // its first whole segments at the earliest; the part cut is known after them.
+      // The model asks where the record ends that the ACK cuts. SACKs lie above the ACK: they may split it,
+      // at the end of its first whole segments at the earliest; the part cut is known after them.
       const AckSummary sacks = ack(una, blocks, step);
       ASSERT_EQ(sacks.newly_sacked, newly_sacked) << step;
       const Transmission* cut = ack_to < nxt ? board.find(at(ack_to)) : nullptr;
@@ -397,7 +405,9 @@ TEST_P(ScoreboardTest, AgreesWithAModelOfSegments) {
       una = ack_to;
     }
 
-    const auto count = [&](auto&& is) { return static_cast<std::uint32_t>(std::ranges::count_if(model, is)); };
+    const auto count = [&](auto&& is) {
+      return static_cast<std::uint32_t>(std::ranges::count_if(model, is));
+    };
     ASSERT_EQ(board.packets_out(), model.size()) << step;
     ASSERT_EQ(board.sacked_out(), count([](const Segment& s) { return s.sacked; })) << step;
     ASSERT_EQ(board.lost_out(), count([](const Segment& s) { return s.lost; })) << step;
@@ -440,7 +450,8 @@ TEST_P(ScoreboardTest, AgreesWithAModelOfSegments) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Starts, ScoreboardTest, testing::Values(0U, 0x7fff0000U, 0x7fffff80U, 0xffff0000U, 0xffffff80U));
+INSTANTIATE_TEST_SUITE_P(Starts, ScoreboardTest,
+                         testing::Values(0U, 0x7fff0000U, 0x7fffff80U, 0xffff0000U, 0xffffff80U));
 
 }  // namespace
 }  // namespace tapir::tcp

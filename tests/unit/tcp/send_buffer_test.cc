@@ -93,12 +93,16 @@ TEST_P(SendBufferTest, RandomCallsAgainstTheStream) {
         if (written == acked) break;
         const std::size_t from = acked + rng.below(written - acked);
         const std::size_t n = std::min<std::size_t>(1 + rng.below(65536), written - from);
-        ASSERT_EQ(collect({start + static_cast<std::uint32_t>(from), start + static_cast<std::uint32_t>(from + n)}), stream(from, n));
+        ASSERT_EQ(
+            collect({start + static_cast<std::uint32_t>(from), start + static_cast<std::uint32_t>(from + n)}),
+            stream(from, n));
       }
     }
     ASSERT_EQ(buffer.size(), written - acked);
     ASSERT_LE(pool.in_use(), (written - acked) / kChunkBytes + 2);
-    if (written == acked) { ASSERT_EQ(pool.in_use(), 0U); }
+    if (written == acked) {
+      ASSERT_EQ(pool.in_use(), 0U);
+    }
   }
 }
 
@@ -110,7 +114,7 @@ TEST_P(SendBufferTest, PointsAtBorrowedBytes) {
   buffer.start(start);
   EXPECT_EQ(buffer.append(stream(0, 100), pool), 100U);
   EXPECT_EQ(buffer.append(bytes.first(60000), pool, &loan), 60000U);
-  EXPECT_EQ(buffer.append(bytes.subspan(60000, 500), pool, &loan), 500U);   // goes on
+  EXPECT_EQ(buffer.append(bytes.subspan(60000, 500), pool, &loan), 500U);  // goes on
   EXPECT_EQ(loan.users, 1U);
   EXPECT_EQ(pool.bytes_in_use(), kSmallChunkBytes);
   EXPECT_EQ(collect({start, start + 60600}), stream(0, 60600));
@@ -141,7 +145,8 @@ TEST_P(SendBufferTest, TakesWhatMemoryAllows) {
   EXPECT_EQ(collect({buffer.begin(), buffer.end()}), stream(0, 2 * kChunkBytes + 10));
 }
 
-INSTANTIATE_TEST_SUITE_P(Starts, SendBufferTest, testing::Values(0U, 1000U, 0x7fffffffU - 20000, 0xffffffffU - 20000, 0xfffffffeU));
+INSTANTIATE_TEST_SUITE_P(Starts, SendBufferTest,
+                         testing::Values(0U, 1000U, 0x7fffffffU - 20000, 0xffffffffU - 20000, 0xfffffffeU));
 
 }  // namespace
 }  // namespace tapir::tcp

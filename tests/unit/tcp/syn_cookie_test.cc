@@ -11,7 +11,8 @@ const SynCookies kCookies({1, 2}, {3, 4});
 const Instant kStart{std::chrono::seconds(6000)};
 
 TEST(SynCookies, GiveTheMssBackRoundedDown) {
-  const std::pair<std::uint16_t, std::uint16_t> cases[] = {{48, 536}, {536, 536}, {1299, 536}, {1300, 1300}, {1459, 1440}, {1460, 1460}, {9000, 1460}};
+  const std::pair<std::uint16_t, std::uint16_t> cases[] = {
+      {48, 536}, {536, 536}, {1299, 536}, {1300, 1300}, {1459, 1440}, {1460, 1460}, {9000, 1460}};
   for (const auto& [given, kept] : cases) {
     std::uint16_t mss = given;
     const SeqNum cookie = kCookies.make(kTuple, SeqNum(1000), mss, kStart);
@@ -40,8 +41,9 @@ TEST(SynCookies, BelongToOneTupleOneSynAndOneKey) {
 
 TEST(SynCookies, GuessesFail) {
   int accepted = 0;
-  for (std::uint32_t i = 0; i < 200000; ++i) accepted += kCookies.check(kTuple, SeqNum(1000), SeqNum(i * 21475), kStart) ? 1 : 0;
-  EXPECT_LE(accepted, 2);   // 8 of 2^32 values are good
+  for (std::uint32_t i = 0; i < 200000; ++i)
+    accepted += kCookies.check(kTuple, SeqNum(1000), SeqNum(i * 21475), kStart) ? 1 : 0;
+  EXPECT_LE(accepted, 2);  // 8 of 2^32 values are good
 }
 
 TEST(SynCookies, OptionsSurviveInTheTimestamp) {
@@ -54,7 +56,7 @@ TEST(SynCookies, OptionsSurviveInTheTimestamp) {
         options.sack = flag;
         options.ecn = !flag;
         const std::uint32_t stamp = cookie_timestamp(options, clock);
-        EXPECT_LT(clock - stamp, 64U);   // a little in the past, never in the future
+        EXPECT_LT(clock - stamp, 64U);  // a little in the past, never in the future
         EXPECT_EQ(cookie_options(stamp, knobs), options);
       }
   EXPECT_EQ(cookie_options(cookie_timestamp({}, 12345), knobs), CookieOptions{});

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tcp/time_wait.h"
+
 #include "unit/tcp/engine_fixture.h"
 
 namespace tapir::tcp {
@@ -23,7 +24,7 @@ class TimeWaitTest : public EngineTest {
     engine->close(id, now);
     EXPECT_TRUE(only().segment.has(wire::kFin));
     inject(from_peer(wire::kAck, 1001, 2));
-    EXPECT_EQ(engine->gauges().time_wait, 1U);   // an orphan in FIN-WAIT-2 is a small record already
+    EXPECT_EQ(engine->gauges().time_wait, 1U);  // an orphan in FIN-WAIT-2 is a small record already
     EXPECT_EQ(engine->gauges().connections, 0U);
     if (!peer_closes) return;
     inject(from_peer(wire::kAck | wire::kFin, 1001, 2));
@@ -31,7 +32,8 @@ class TimeWaitTest : public EngineTest {
     EXPECT_EQ(ack.segment.seq, iss + 2);
     EXPECT_EQ(ack.segment.ack.value(), 1002U);
   }
-  wire::TcpSegment from_peer(std::uint16_t flags, std::uint32_t seq, std::uint32_t ack_offset, std::uint32_t ts = 501) {
+  wire::TcpSegment from_peer(std::uint16_t flags, std::uint32_t seq, std::uint32_t ack_offset,
+                             std::uint32_t ts = 501) {
     wire::TcpSegment s = make(flags, seq, iss.value() + ack_offset);
     if (stamps) s.options.timestamps = wire::TcpTimestamps{ts, stamps->value};
     return s;
@@ -80,7 +82,7 @@ TEST_F(TimeWaitTest, AResetEndsItUnlessRfc1337) {
   EXPECT_EQ(engine->gauges().time_wait, 1U);
   knobs.tcp_rfc1337 = 0;
   inject(from_peer(wire::kRst, 1003, 0));
-  EXPECT_EQ(engine->gauges().time_wait, 1U);   // not at the edge
+  EXPECT_EQ(engine->gauges().time_wait, 1U);  // not at the edge
   inject(from_peer(wire::kRst, 1002, 0));
   EXPECT_EQ(engine->gauges().time_wait, 0U);
 }
@@ -108,7 +110,7 @@ TEST_F(TimeWaitTest, ALaterTimestampMakesUpForAnEarlierSequenceNumber) {
   close_first(true, true);
   wire::TcpSegment s = syn(500);
   s.options.timestamps = wire::TcpTimestamps{501, 0};
-  inject(s);                                  // the same timestamp: no
+  inject(s);  // the same timestamp: no
   EXPECT_EQ(only().segment.flags, wire::kAck);
   s.options.timestamps = wire::TcpTimestamps{502, 0};
   inject(s);
@@ -173,7 +175,7 @@ TEST_F(TimeWaitTest, ConnectTakesOverAfterASecond) {
   EXPECT_FALSE(engine->connect(tuple(), path, {}, now));
   advance(1001ms);
   EXPECT_TRUE(engine->tuple_free(tuple(), now));
-  knobs.tcp_tw_reuse = 2;   // over loopback only
+  knobs.tcp_tw_reuse = 2;  // over loopback only
   EXPECT_FALSE(engine->tuple_free(tuple(), now));
   knobs.tcp_tw_reuse = 1;
   ASSERT_TRUE(engine->connect(tuple(), path, {}, now));
@@ -193,13 +195,14 @@ TEST(TimeWaitTable, ExpiresInTheOrderOfDeadlines) {
   Knobs knobs;
   trace::Counters counters;
   TimeWaitTable table(100, {});
-  Instant now{std::chrono::hours(24 * 50)};   // the 32-bit clock has wrapped
+  Instant now{std::chrono::hours(24 * 50)};  // the 32-bit clock has wrapped
   Remains remains;
   remains.tuple = {{kOurs, 1}, {kPeer, 2}};
   remains.fin_wait_2 = true;
   for (const int seconds : {7, 3, 9, 5}) {
     remains.tuple.remote.port = static_cast<std::uint16_t>(seconds);
-    ASSERT_NE(table.add(TimeWait::of(remains, now), std::chrono::seconds(seconds), knobs, counters, now), nullptr);
+    ASSERT_NE(table.add(TimeWait::of(remains, now), std::chrono::seconds(seconds), knobs, counters, now),
+              nullptr);
   }
   EXPECT_EQ(table.next_deadline(now), now + 3s);
   std::vector<int> order;

@@ -52,7 +52,8 @@ TEST(Counters, HaveLinuxsNames) {
   }
 }
 
-// The kernel this runs on: what it counts in these groups we count too, in its order (an older kernel has fewer).
+// The kernel this runs on: what it counts in these groups we count too, in its order (an older kernel has
+// fewer).
 TEST(Counters, AreInTheKernelsOrder) {
   for (const char* path : {"/proc/net/netstat", "/proc/net/snmp"}) {
     std::ifstream file(path);

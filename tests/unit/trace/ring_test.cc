@@ -86,8 +86,9 @@ TEST(TeeProbe, ForwardsToAll) {
 
 TEST(TeeProbe, HasALimit) {
   TeeProbe tee;
-  std::array<RingProbe, TeeProbe::kProbesMax + 1> rings = {RingProbe(1), RingProbe(1), RingProbe(1), RingProbe(1), RingProbe(1),
-                                                           RingProbe(1), RingProbe(1), RingProbe(1), RingProbe(1)};
+  std::array<RingProbe, TeeProbe::kProbesMax + 1> rings = {RingProbe(1), RingProbe(1), RingProbe(1),
+                                                           RingProbe(1), RingProbe(1), RingProbe(1),
+                                                           RingProbe(1), RingProbe(1), RingProbe(1)};
   for (std::size_t i = 0; i < TeeProbe::kProbesMax; ++i) EXPECT_TRUE(tee.add(rings[i]));
   EXPECT_FALSE(tee.add(rings.back()));
   tee.remove(rings[0]);

@@ -13,7 +13,8 @@ namespace {
 // RFC 1071 §4.1, the definition: 16-bit big-endian words, one after the other.
 std::uint16_t naive_sum(Bytes bytes) {
   std::uint64_t sum = 0;
-  for (std::size_t i = 0; i < bytes.size(); ++i) sum += i % 2 == 0 ? static_cast<std::uint64_t>(bytes[i]) << 8 : bytes[i];
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    sum += i % 2 == 0 ? static_cast<std::uint64_t>(bytes[i]) << 8 : bytes[i];
   while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
   return static_cast<std::uint16_t>(sum);
 }
@@ -98,7 +99,8 @@ TEST(Checksum, IncrementalUpdateEqualsSummingAgain) {
     const std::uint32_t fresh = i % 7 == 0 ? 0 : rng.next_u32();
     auto changed = bytes;
     store_be<std::uint16_t>(changed, at, static_cast<std::uint16_t>(fresh));
-    ASSERT_EQ(update_checksum16(before, old16, static_cast<std::uint16_t>(fresh)), internet_checksum(changed));
+    ASSERT_EQ(update_checksum16(before, old16, static_cast<std::uint16_t>(fresh)),
+              internet_checksum(changed));
     changed = bytes;
     store_be<std::uint32_t>(changed, at, fresh);
     ASSERT_EQ(update_checksum32(before, old32, fresh), internet_checksum(changed));
@@ -121,7 +123,8 @@ TEST(Checksum, PseudoHeaderOfIpv6) {
   header.insert(header.end(), dst.begin(), dst.end());
   const std::uint8_t tail[] = {0, 1, 0x23, 0x45, 0, 0, 0, 17};
   header.insert(header.end(), std::begin(tail), std::end(tail));
-  EXPECT_EQ(pseudo_header_sum(IpAddress::v6(src), IpAddress::v6(dst), IpProtocol::kUdp, 0x12345), naive_sum(header));
+  EXPECT_EQ(pseudo_header_sum(IpAddress::v6(src), IpAddress::v6(dst), IpProtocol::kUdp, 0x12345),
+            naive_sum(header));
 }
 
 TEST(Checksum, TransportChecksumOfASealedSegmentIsZero) {

@@ -18,8 +18,9 @@ TEST(Mac, TextBothWays) {
   EXPECT_EQ(to_string(kOne), "00:34:45:67:89:ab");
   EXPECT_EQ(parse_mac("00:34:45:67:89:AB"), kOne);
   EXPECT_EQ(parse_mac("2:0:0:0:0:2"), kTwo);
-  for (const char* wrong : {"", ":", "00:34:45:67:89", "00:34:45:67:89:ab:cd", "00:34:45:67:89:", "00-34-45-67-89-ab", "000:34:45:67:89:ab",
-                            "00:34:45:67:89:ag", "00:34:45:67:89:ab ", "::::::"})
+  for (const char* wrong :
+       {"", ":", "00:34:45:67:89", "00:34:45:67:89:ab:cd", "00:34:45:67:89:", "00-34-45-67-89-ab",
+        "000:34:45:67:89:ab", "00:34:45:67:89:ag", "00:34:45:67:89:ab ", "::::::"})
     EXPECT_FALSE(parse_mac(wrong)) << wrong;
 }
 
@@ -40,11 +41,13 @@ TEST(Ethernet, RoundTrip) {
   EXPECT_EQ(bytes[12], 0x08);
   EXPECT_EQ(bytes[13], 0x06);
   EXPECT_EQ(parse_ethernet(bytes), header);
-  for (std::size_t size = 0; size < bytes.size(); ++size) EXPECT_FALSE(parse_ethernet(Bytes(bytes).first(size)));
+  for (std::size_t size = 0; size < bytes.size(); ++size)
+    EXPECT_FALSE(parse_ethernet(Bytes(bytes).first(size)));
 }
 
 TEST(Vlan, RoundTrip) {
-  for (const VlanTag& tag : {VlanTag{7, true, 4095, kEtherTypeIpv4}, VlanTag{0, false, 0, kEtherTypeIpv6}, VlanTag{3, false, 100, kEtherTypeArp}}) {
+  for (const VlanTag& tag : {VlanTag{7, true, 4095, kEtherTypeIpv4}, VlanTag{0, false, 0, kEtherTypeIpv6},
+                             VlanTag{3, false, 100, kEtherTypeArp}}) {
     std::vector<std::uint8_t> bytes(kVlanTagLength);
     EXPECT_EQ(emit_vlan(tag, bytes), kVlanTagLength);
     EXPECT_EQ(parse_vlan(bytes), tag);
@@ -53,7 +56,8 @@ TEST(Vlan, RoundTrip) {
 }
 
 TEST(Arp, RoundTrip) {
-  const ArpPacket packet{ArpOperation::kReply, kOne, IpAddress::v4(10, 0, 0, 1), kTwo, IpAddress::v4(10, 0, 0, 2)};
+  const ArpPacket packet{ArpOperation::kReply, kOne, IpAddress::v4(10, 0, 0, 1), kTwo,
+                         IpAddress::v4(10, 0, 0, 2)};
   std::vector<std::uint8_t> bytes(kArpLength);
   EXPECT_EQ(emit_arp(packet, bytes), kArpLength);
   EXPECT_EQ(parse_arp(bytes), packet);
@@ -64,7 +68,8 @@ TEST(Arp, RoundTrip) {
 }
 
 TEST(Arp, OnlyIpv4OverEthernet) {
-  const ArpPacket packet{ArpOperation::kRequest, kOne, IpAddress::v4(10, 0, 0, 1), {}, IpAddress::v4(10, 0, 0, 2)};
+  const ArpPacket packet{
+      ArpOperation::kRequest, kOne, IpAddress::v4(10, 0, 0, 1), {}, IpAddress::v4(10, 0, 0, 2)};
   std::vector<std::uint8_t> good(kArpLength);
   emit_arp(packet, good);
   for (const std::size_t field : {0U, 1U, 2U, 3U}) {

@@ -13,8 +13,9 @@ namespace {
 TEST(Icmp, RoundTripOfEachForm) {
   const IpAddress gateway = IpAddress::v4(10, 0, 0, 254);
   for (const IcmpMessage& message :
-       {IcmpMessage::echo(false, 0x1234, 7), IcmpMessage::echo(true, 1, 0xffff), IcmpMessage::unreachable(kUnreachableFragNeeded, 1400),
-        IcmpMessage::unreachable(kUnreachablePort), IcmpMessage::time_exceeded(kTimeExceededReassembly), IcmpMessage::parameter_problem(20),
+       {IcmpMessage::echo(false, 0x1234, 7), IcmpMessage::echo(true, 1, 0xffff),
+        IcmpMessage::unreachable(kUnreachableFragNeeded, 1400), IcmpMessage::unreachable(kUnreachablePort),
+        IcmpMessage::time_exceeded(kTimeExceededReassembly), IcmpMessage::parameter_problem(20),
         IcmpMessage::redirect(kRedirectHost, gateway)}) {
     std::vector<std::uint8_t> bytes = {0, 0, 0, 0, 0, 0, 0, 0, 'd', 'a', 't'};
     EXPECT_EQ(emit_icmp(message, bytes), kIcmpHeaderLength);
@@ -34,7 +35,8 @@ TEST(Icmp, FieldsOfTheSecondWord) {
   EXPECT_EQ(IcmpMessage::echo(false, 0x1234, 7).sequence(), 7);
   EXPECT_EQ(IcmpMessage::unreachable(kUnreachableFragNeeded, 1400).mtu(), 1400);
   EXPECT_EQ(IcmpMessage::parameter_problem(20).pointer(), 20);
-  EXPECT_EQ(IcmpMessage::redirect(kRedirectHost, IpAddress::v4(10, 0, 0, 254)).gateway(), IpAddress::v4(10, 0, 0, 254));
+  EXPECT_EQ(IcmpMessage::redirect(kRedirectHost, IpAddress::v4(10, 0, 0, 254)).gateway(),
+            IpAddress::v4(10, 0, 0, 254));
 }
 
 TEST(Icmp, WhatIsAnError) {

@@ -52,9 +52,12 @@ TEST(SegmentText, WrittenAsRead) {
 }
 
 TEST(SegmentText, SpacesAreFree) {
-  const auto read = parse_segment_text("  S.   0 : 0 ( 0 )  ack 1   < mss 1460 , sackOK,TS  val 10000 ecr 1,nop , wscale 8, FO 1313a2da994a0951,nop,nop >");
+  const auto read = parse_segment_text(
+      "  S.   0 : 0 ( 0 )  ack 1   < mss 1460 , sackOK,TS  val 10000 ecr 1,nop , wscale 8, FO "
+      "1313a2da994a0951,nop,nop >");
   ASSERT_TRUE(read) << read.error();
-  EXPECT_EQ(format_tcp_options(read->options.bytes()), "mss 1460,sackOK,TS val 10000 ecr 1,nop,wscale 8,FO 1313a2da994a0951,nop,nop");
+  EXPECT_EQ(format_tcp_options(read->options.bytes()),
+            "mss 1460,sackOK,TS val 10000 ecr 1,nop,wscale 8,FO 1313a2da994a0951,nop,nop");
 }
 
 TEST(SegmentText, WhatIsLeftOutStaysOpen) {
@@ -88,7 +91,8 @@ TEST(SegmentText, NumbersAreRelativeToTheirBases) {
   ASSERT_TRUE(list);
   segment.option_bytes = list->bytes();
   const SegmentTextBases bases{.seq = SeqNum(0xfffffffe), .ack = SeqNum(999), .ts_value = 200, .ts_echo = 80};
-  EXPECT_EQ(format_segment(segment, bases), ". 7:7(0) ack 1 win 7 <TS val 100 ecr 0,TS val 100 ecr 10,sack 11:21>");
+  EXPECT_EQ(format_segment(segment, bases),
+            ". 7:7(0) ack 1 win 7 <TS val 100 ecr 0,TS val 100 ecr 10,sack 11:21>");
 }
 
 TEST(SegmentText, BytesThatAreNoOptionAreShown) {

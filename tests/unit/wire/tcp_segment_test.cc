@@ -83,7 +83,8 @@ TEST(TcpSegment, DataOffsetStaysInsideTheBytes) {
       std::vector<std::uint8_t> bytes(size);
       if (size > kTcpDataOffsetOffset) bytes[kTcpDataOffsetOffset] = static_cast<std::uint8_t>(offset << 4);
       const auto parsed = parse_tcp(bytes);
-      EXPECT_EQ(parsed.has_value(), size >= 20 && offset >= 5 && offset * 4 <= size) << size << " bytes, offset " << offset;
+      EXPECT_EQ(parsed.has_value(), size >= 20 && offset >= 5 && offset * 4 <= size)
+          << size << " bytes, offset " << offset;
       if (parsed) {
         EXPECT_EQ(parsed->payload.size(), size - offset * 4);
       }
@@ -120,9 +121,11 @@ TEST(TcpOptions, LinuxOrderWithFastOpen) {
   EXPECT_EQ(options_on_wire(options, kSyn), "mss 1460,nop,nop,sackOK,nop,wscale 8,FO 112233445566");
   options.timestamps = TcpTimestamps{10000, 1};
   options.fast_open = cookie("1313a2da994a0951");
-  EXPECT_EQ(options_on_wire(options, kSyn | kAck), "mss 1460,sackOK,TS val 10000 ecr 1,nop,wscale 8,FO 1313a2da994a0951,nop,nop");
+  EXPECT_EQ(options_on_wire(options, kSyn | kAck),
+            "mss 1460,sackOK,TS val 10000 ecr 1,nop,wscale 8,FO 1313a2da994a0951,nop,nop");
   options.fast_open = cookie("00abaaabe8e954c2", true);
-  EXPECT_EQ(options_on_wire(options, kSyn | kAck), "mss 1460,sackOK,TS val 10000 ecr 1,nop,wscale 8,FOEXP 00abaaabe8e954c2");
+  EXPECT_EQ(options_on_wire(options, kSyn | kAck),
+            "mss 1460,sackOK,TS val 10000 ecr 1,nop,wscale 8,FOEXP 00abaaabe8e954c2");
 }
 
 TEST(TcpOptions, LinuxOrderLater) {
@@ -168,7 +171,8 @@ TEST(TcpOptions, ThoseOfASynCountOnASynOnly) {
   EXPECT_EQ(syn.fast_open, cookie("abcd1234"));
 }
 
-// Each option at every length from 0 to 255: only the right one counts, and a length that cannot be ends the reading.
+// Each option at every length from 0 to 255: only the right one counts, and a length that cannot be ends the
+// reading.
 TEST(TcpOptions, EveryLengthOfEveryKind) {
   for (unsigned kind = 2; kind < 256; ++kind) {
     for (unsigned length = 0; length < 256; ++length) {
@@ -180,11 +184,13 @@ TEST(TcpOptions, EveryLengthOfEveryKind) {
       EXPECT_EQ(options.mss.has_value(), kind == 2 && length == 4);
       EXPECT_EQ(options.window_scale.has_value(), kind == 3 && length == 3);
       EXPECT_EQ(options.sack_permitted, kind == 4 && length == 2);
-      EXPECT_EQ(options.sack_count, kind == 5 && length >= 10 && length <= 34 && length % 8 == 2 ? length / 8 : 0);
+      EXPECT_EQ(options.sack_count,
+                kind == 5 && length >= 10 && length <= 34 && length % 8 == 2 ? length / 8 : 0);
       EXPECT_EQ(options.timestamps.has_value(), kind == 8 && length == 10);
       EXPECT_EQ(options.md5.has_value(), kind == 19 && length == 18);
       const bool fast_open = kind == 34 && (length == 2 || (length >= 6 && length <= 18 && length % 2 == 0));
-      const bool experimental = kind == 254 && (length == 4 || (length >= 8 && length <= 20 && length % 2 == 0));
+      const bool experimental =
+          kind == 254 && (length == 4 || (length >= 8 && length <= 20 && length % 2 == 0));
       EXPECT_EQ(options.fast_open.has_value(), fast_open || experimental) << kind << ' ' << length;
     }
   }
@@ -192,9 +198,12 @@ TEST(TcpOptions, EveryLengthOfEveryKind) {
 
 TEST(TcpOptions, ValuesThatLinuxDoesNotTake) {
   EXPECT_FALSE(parse_tcp_options(parse_tcp_option_list("mss 0")->bytes(), true).mss);
-  EXPECT_EQ(parse_tcp_options(parse_tcp_option_list("wscale 255")->bytes(), true).window_scale, kWindowScaleMax);
-  EXPECT_EQ(parse_tcp_options(parse_tcp_option_list("mss 500,mss 600,mss 0")->bytes(), true).mss, 600) << "the last that is right wins";
-  EXPECT_FALSE(parse_tcp_options(parse_tcp_option_list("eol,mss 500")->bytes(), true).mss) << "nothing counts behind end-of-list";
+  EXPECT_EQ(parse_tcp_options(parse_tcp_option_list("wscale 255")->bytes(), true).window_scale,
+            kWindowScaleMax);
+  EXPECT_EQ(parse_tcp_options(parse_tcp_option_list("mss 500,mss 600,mss 0")->bytes(), true).mss, 600)
+      << "the last that is right wins";
+  EXPECT_FALSE(parse_tcp_options(parse_tcp_option_list("eol,mss 500")->bytes(), true).mss)
+      << "nothing counts behind end-of-list";
 }
 
 TEST(TcpOptions, AWrongLengthKeepsWhatCameBefore) {

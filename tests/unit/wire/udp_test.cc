@@ -12,7 +12,8 @@ namespace {
 
 TEST(Udp, RoundTrip) {
   std::vector<std::uint8_t> bytes(20, 0x55);
-  const UdpDatagram datagram{.src_port = 1234, .dst_port = 53, .length = 18, .checksum = 0xabcd, .payload = {}};
+  const UdpDatagram datagram{
+      .src_port = 1234, .dst_port = 53, .length = 18, .checksum = 0xabcd, .payload = {}};
   EXPECT_EQ(emit_udp(datagram, bytes), kUdpHeaderLength);
   const auto parsed = parse_udp(bytes);
   ASSERT_TRUE(parsed);

@@ -37,13 +37,23 @@ std::vector<std::uint8_t> tcp_frame(std::size_t payload) {
 }
 
 VnetHeader super_header() {
-  return {.flags = kVnetNeedsChecksum, .gso_type = kVnetGsoTcpV4, .header_length = 54, .gso_size = 1448, .checksum_start = 34,
-          .checksum_offset = 16, .num_buffers = 0};
+  return {.flags = kVnetNeedsChecksum,
+          .gso_type = kVnetGsoTcpV4,
+          .header_length = 54,
+          .gso_size = 1448,
+          .checksum_start = 34,
+          .checksum_offset = 16,
+          .num_buffers = 0};
 }
 
 TEST(Vnet, RoundTripIsLittleEndian) {
-  const VnetHeader header{.flags = 1, .gso_type = 0x81, .header_length = 0x0102, .gso_size = 0x0304, .checksum_start = 0x0506,
-                          .checksum_offset = 0x0708, .num_buffers = 0x090a};
+  const VnetHeader header{.flags = 1,
+                          .gso_type = 0x81,
+                          .header_length = 0x0102,
+                          .gso_size = 0x0304,
+                          .checksum_start = 0x0506,
+                          .checksum_offset = 0x0708,
+                          .num_buffers = 0x090a};
   std::vector<std::uint8_t> bytes(12);
   EXPECT_EQ(emit_vnet(header, kVnetHeaderLong, bytes), 12U);
   EXPECT_EQ(bytes, (std::vector<std::uint8_t>{1, 0x81, 2, 1, 4, 3, 6, 5, 8, 7, 0x0a, 9}));
@@ -80,18 +90,21 @@ TEST(Vnet, PlainFrames) {
 TEST(Vnet, ChecksumPositionsStayInsideTheFrame) {
   const auto frame = tcp_frame(100);
   for (const std::uint32_t start : length_boundaries(34, static_cast<std::uint32_t>(frame.size() - 1))) {
-    for (const std::uint32_t offset : length_boundaries(16, static_cast<std::uint32_t>(frame.size() - 2 - 34))) {
+    for (const std::uint32_t offset :
+         length_boundaries(16, static_cast<std::uint32_t>(frame.size() - 2 - 34))) {
       VnetHeader header;
       header.flags = kVnetNeedsChecksum;
       header.checksum_start = static_cast<std::uint16_t>(start);
       header.checksum_offset = static_cast<std::uint16_t>(offset);
       const auto verdict = validate_vnet(header, frame, 14);
-      ASSERT_EQ(verdict.has_value(), start < frame.size() && start + offset + 2 <= frame.size()) << start << ' ' << offset;
+      ASSERT_EQ(verdict.has_value(), start < frame.size() && start + offset + 2 <= frame.size())
+          << start << ' ' << offset;
       if (!verdict) {
         EXPECT_EQ(verdict.error(), VnetFault::kChecksumOutside);
         continue;
       }
-      EXPECT_EQ(verdict->checksum, start == 34 && offset == 16 ? VnetChecksum::kPartial : VnetChecksum::kElsewhere);
+      EXPECT_EQ(verdict->checksum,
+                start == 34 && offset == 16 ? VnetChecksum::kPartial : VnetChecksum::kElsewhere);
       auto copy = frame;
       complete_checksum(copy, verdict->checksum_start, verdict->checksum_offset);
     }
@@ -126,7 +139,8 @@ TEST(Vnet, GsoSizeMayLie) {
       EXPECT_EQ(verdict.error(), VnetFault::kGsoTooManySegments) << size;
     } else {
       ASSERT_TRUE(verdict) << size;
-      EXPECT_EQ(verdict->gso, size < 20'000 ? VnetGso::kTcpV4 : VnetGso::kNone) << "one segment is no super-segment: " << size;
+      EXPECT_EQ(verdict->gso, size < 20'000 ? VnetGso::kTcpV4 : VnetGso::kNone)
+          << "one segment is no super-segment: " << size;
     }
   }
 }
@@ -170,7 +184,8 @@ TEST(Vnet, NoBytesAtAllMakeItFault) {
   const auto good = tcp_frame(600);
   for (int i = 0; i < 20'000; ++i) {
     auto frame = good;
-    for (int changes = 0; changes < 3; ++changes) frame[static_cast<std::size_t>(rng.below(70))] = static_cast<std::uint8_t>(rng.next_u32());
+    for (int changes = 0; changes < 3; ++changes)
+      frame[static_cast<std::size_t>(rng.below(70))] = static_cast<std::uint8_t>(rng.next_u32());
     frame.resize(static_cast<std::size_t>(rng.below(frame.size() + 1)));
     std::vector<std::uint8_t> bytes(12);
     rng.fill(bytes);
@@ -178,7 +193,8 @@ TEST(Vnet, NoBytesAtAllMakeItFault) {
     bytes[1] &= 0x87;
     for (const std::size_t high : {3U, 7U, 9U}) bytes[high] &= 1;
     const auto verdict = validate_vnet(*parse_vnet(bytes, 12), frame, 14);
-    if (verdict && (verdict->checksum == VnetChecksum::kPartial || verdict->checksum == VnetChecksum::kElsewhere))
+    if (verdict &&
+        (verdict->checksum == VnetChecksum::kPartial || verdict->checksum == VnetChecksum::kElsewhere))
       complete_checksum(frame, verdict->checksum_start, verdict->checksum_offset);
   }
 }
