@@ -677,6 +677,7 @@ for processor in 1, 0, 1:
     deadline = time.monotonic() + 25
     while mask() != everyone & ~(1 << processor):
         assert time.monotonic() < deadline, (processor, mask())
+        s.sendto(b"x", ("10.0.0.2", 9))   # which is refused: without a frame now and then nobody looks
         select.select([s], [], [], 0.001)
 """)
 

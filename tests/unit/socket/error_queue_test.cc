@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // IP_RECVERR over a wire: what ICMP says of RAW, ping, UDP and stream sockets, read from the error queue.
-#include <linux/errqueue.h>  // wants timespec
 #include <netinet/in.h>
 #include <sys/time.h>
+// clang-format off: wants timespec
+#include <linux/errqueue.h>
+// clang-format on
 
 #include <array>
 #include <cstring>
