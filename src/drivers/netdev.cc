@@ -78,7 +78,10 @@ class Request {
   template <typename Family>
   bool answer_has(std::uint16_t type) {
     const auto answer = converse();
-    if (!answer) return false;
+    nlmsghdr front{};
+    if (!answer || answer->size() < sizeof front) return false;
+    std::memcpy(&front, answer->data(), sizeof front);
+    if (front.nlmsg_type == NLMSG_ERROR) return false;
     std::size_t at = NLMSG_LENGTH(sizeof(Family));
     for (rtattr head; at + sizeof head <= answer->size(); at += RTA_ALIGN(head.rta_len)) {
       std::memcpy(&head, answer->data() + at, sizeof head);

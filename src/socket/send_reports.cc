@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The error queue of a stream: recvmsg(MSG_ERRQUEUE) reads the ends of MSG_ZEROCOPY calls and the times of
 // SO_TIMESTAMPING (Linux's ip_recv_error), and what asks for them.
-#include <linux/errqueue.h>
-#include <linux/net_tstamp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/time.h>  // before the next one, which uses timespec
+#include <sys/time.h>
+// clang-format off: wants timespec
+#include <linux/errqueue.h>
+// clang-format on
+#include <linux/net_tstamp.h>
 
 #include <algorithm>
 #include <cstring>
