@@ -189,6 +189,31 @@ def echo():
             pass
 
 
+def steered():
+    """What the kernel's end receives is left to the other processors than the one on which the stack runs, where that may be set."""
+    count = os.sysconf("SC_NPROCESSORS_CONF")
+    if count < 2 or sorted(os.sched_getaffinity(0)) != list(range(count)):
+        skip("one processor, or some that are not ours")
+    in_sysfs = ["unshare", "-m", "sh", "-c"]
+    writable = subprocess.run([*in_sysfs, "mount -t sysfs none /sys && echo 0 > /sys/class/net/lo/queues/rx-0/rps_cpus"], capture_output=True)
+    if writable.returncode != 0:
+        skip("sysfs may not be mounted, or not be written: %s" % writable.stderr.decode())
+
+    def mask():
+        read = subprocess.run([*in_sysfs, "mount -t sysfs none /sys && cat /sys/class/net/tapir0/queues/rx-0/rps_cpus"],
+                              capture_output=True, text=True, check=True)
+        return int(read.stdout.replace(",", ""), 16)
+
+    for processor in (0, 1):
+        with Up("--serve", "echo", prefix=("taskset", "-c", str(processor))), connect(7) as stream:
+            deadline = time.monotonic() + 20
+            while mask() != (1 << count) - 1 & ~(1 << processor):
+                expect(time.monotonic() < deadline, "the mask is %x, and the stack on processor %d" % (mask(), processor))
+                for _ in range(100):
+                    stream.sendall(b"x")
+                    expect(stream.recv(1) == b"x", "an echo")
+
+
 def discard():
     with Up("--serve", "discard:9") as up:
         with connect(9) as stream:
@@ -541,7 +566,7 @@ def nobody_serves():
             expect(done.returncode == 1 and "no stack serves the control socket" in done.stderr and not done.stdout, "%s: %d %s" % (arguments, done.returncode, done.stderr))
 
 
-CASES = {"http": http_case, **{case.__name__: case for case in (datagrams, echo, discard, chargen, http_refuses, many_connections, tools, streams, pcap, impaired_by_config,
+CASES = {"http": http_case, **{case.__name__: case for case in (datagrams, echo, steered, discard, chargen, http_refuses, many_connections, tools, streams, pcap, impaired_by_config,
                                                              packet_device, private_namespace, ends, errors, nobody_serves)}}
 
 
@@ -553,7 +578,7 @@ def main():
             skip("no network namespace can be made here (%s)" % " ".join(how))
         if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
             skip("there is no /dev/net/tun that may be opened")
-        for needed in ("ip", "ping", "curl", "setpriv", "nsenter"):
+        for needed in ("ip", "ping", "curl", "setpriv", "nsenter", "taskset"):
             if not shutil.which(needed):
                 skip("there is no program '%s'" % needed)
         os.execvpe(how[0], [*how, sys.executable, __file__, TAPIR, case], {**os.environ, "TAPIR_UP_INSIDE": "1"})
