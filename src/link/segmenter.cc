@@ -84,7 +84,7 @@ std::optional<Segmenter> Segmenter::into_super_segments(const OutgoingFrame& fra
   auto made = of(frame);
   if (!made || !made->tcp_) return std::nullopt;
   const std::size_t headers = made->header_.size() - made->network_;
-  TAPIR_INVARIANT(packet_max >= headers + 2 * made->size_, "a super-segment holds two segments or more");
+  TAPIR_INVARIANT(packet_max >= headers + made->size_, "a segment fits an IP packet");
   made->together_ = (packet_max - headers) / made->size_;
   made->settle();
   return made;

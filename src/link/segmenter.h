@@ -28,8 +28,8 @@ class Segmenter {
  public:
   // Nothing when the frame is no super-segment, or its headers do not bear out what gso claims.
   static std::optional<Segmenter> of(const OutgoingFrame& frame);
-  // Cuts TCP's super-segment into shorter ones instead, each of at most `packet_max` bytes of IP packet,
-  // which holds two segments or more.
+  // Cuts TCP's super-segment into shorter ones instead, each of at most `packet_max` bytes of IP packet; into
+  // plain segments where two are longer than that.
   static std::optional<Segmenter> into_super_segments(const OutgoingFrame& frame, std::size_t packet_max);
   // Of a received frame whose link header has `network_offset` bytes.
   static std::optional<Segmenter> of(const Frame& frame, std::size_t network_offset);

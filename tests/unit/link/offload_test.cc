@@ -199,6 +199,14 @@ TEST(Segmenter, CutsALongSuperSegmentIntoOrdinaryOnes) {
   Segmenter::into_super_segments(with_tail, wire::kIpv4PacketMax)->emit(1, ChecksumWork::kDevice, last);
   EXPECT_EQ(last.gso.type, GsoType::kNone);
   EXPECT_EQ(last.payload_size(), 400U);
+  const auto jumbo = payload_bytes(120'000);
+  const OutgoingFrame of_jumbo_segments = tcp_frame(jumbo, wire::kAck, 40'000);
+  const auto single = Segmenter::into_super_segments(of_jumbo_segments, wire::kIpv4PacketMax);
+  ASSERT_TRUE(single);
+  EXPECT_EQ(single->segments(), 3U) << "two together would be too long";
+  single->emit(0, ChecksumWork::kDevice, last);
+  EXPECT_EQ(last.gso.type, GsoType::kNone);
+  EXPECT_EQ(last.payload_size(), 40'000U);
   const auto datagram = payload_bytes(3000);
   EXPECT_FALSE(Segmenter::into_super_segments(udp_frame(datagram, 1000), wire::kIpv4PacketMax))
       << "of TCP only";
