@@ -19,6 +19,7 @@
 #include <thread>
 #include <vector>
 
+#include "plugin/player/table.h"
 #include "wire/checksum.h"
 #include "wire/ipv4.h"
 #include "wire/tcp_segment.h"
@@ -26,43 +27,9 @@
 namespace tapir {
 namespace {
 
-// The table as the tool's own sources lay it out, by position: this test does not share the plugin's header.
-enum Entry : std::size_t {
-  kUserdata,
-  kFree,
-  kSocket,
-  kBind,
-  kListen,
-  kAccept,
-  kConnect,
-  kRead,
-  kReadv,
-  kRecv,
-  kRecvfrom,
-  kRecvmsg,
-  kWrite,
-  kWritev,
-  kSend,
-  kSendto,
-  kSendmsg,
-  kFcntl,
-  kIoctl,
-  kClose,
-  kShutdown,
-  kGetsockopt,
-  kSetsockopt,
-  kPoll,
-  kNetdevSend,
-  kNetdevReceive,
-  kUsleep,
-  kGettimeofday,
-  kEpollCreate,
-  kEpollCtl,
-  kEpollWait,
-  kPipe,
-  kSplice,
-  kEntries
-};
+// The table as the tool's own sources lay it out, by position: in the tests' words, not the plugin's header.
+using player::Entry;
+using enum player::Entry;
 
 const IpAddress kOurs = IpAddress::v4(192, 168, 0, 1);
 const IpAddress kPeers = IpAddress::v4(192, 0, 2, 1);
