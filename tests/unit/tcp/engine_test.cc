@@ -87,6 +87,11 @@ TEST_F(EngineTest, SuperSegmentsAreAsLongAsDeviceAndKnobTake) {
       most = std::max(most, one.payload.size());
     }
     EXPECT_EQ(most, longest) << device << " " << knob;
+    // What waits already follows the knob, too.
+    inject(make(wire::kAck, 1001, next.value()));
+    ASSERT_GT(engine->write(id, data, {}, now), 20'000U);
+    knobs.tcp_gso_max_size = 20'000;
+    for (const Sent& one : output()) EXPECT_LE(one.payload.size(), 13U * 1460);
     engine->abort(id, now);
     output();
   }
