@@ -30,8 +30,10 @@ struct Offloads {
   std::uint16_t gso_max_segs = 0;
 };
 
-// Frames that one turn takes at most, and their bytes: then the clock is read again.
-inline constexpr std::size_t kTurnFramesMax = 64;
+// Frames that one turn takes at most, and their bytes: then the clock is read again, and a program that waits
+// is answered. A server that reads all requests before it answers the first (redis) makes its clients wait
+// for the whole batch, and who misses it for two.
+inline constexpr std::size_t kTurnFramesMax = 16;
 inline constexpr std::size_t kTurnBytesMax = 256 * 1024;
 
 // Single-threaded: all calls from whoever drives the stack.

@@ -12,8 +12,8 @@ namespace tapir::stack {
 
 class ReplyQueue {
  public:
-  // A turn of 64 frames asks for at most as many; four turns' worth while a device is full. Beyond, a reply
-  // is a counted drop: a flood of echo requests must not fill the memory.
+  // A turn asks for at most as many as it takes frames; many turns' worth while a device is full. Beyond, a
+  // reply is a counted drop: a flood of echo requests must not fill the memory.
   static constexpr std::size_t kRepliesMax = 256;
 
   bool empty() const { return count_ == 0; }

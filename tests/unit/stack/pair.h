@@ -45,9 +45,13 @@ class Pair {
   // Lets time pass in steps to what is due, up to `limit` from now or until `done()`. True when done.
   template <typename Done>
   bool run_until(Done&& done, Duration limit = 10s) {
+    return run_until(std::forward<Done>(done), limit, [](Stack&) {});
+  }
+  template <typename Done, typename AfterTurn>
+  bool run_until(Done&& done, Duration limit, AfterTurn&& after_turn) {
     const Instant end = now + limit;
     for (;;) {
-      settle();
+      settle(after_turn);
       if (done()) return true;
       const Instant next = std::min(a.next_timeout(), b.next_timeout());
       if (next > end || now >= end) {

@@ -76,20 +76,16 @@ TEST_F(Stream, CarriesAMegabyteIntact) {
   std::string received;
   std::size_t written = 0;
   std::array<std::uint8_t, 65536> buffer;
-  const bool done = pair.run_until(
-      [&] {
-        for (;;) {
-          written += pair.a.parts().tcp.write(client, bytes_of(std::string_view(sent).substr(written)), {},
-                                              pair.now);
-          pair.a.poll_output(pair.now);
-          const std::size_t got = pair.b.parts().tcp.read(server, buffer, pair.now);
-          received.append(reinterpret_cast<const char*>(buffer.data()), got);
-          pair.b.poll_output(pair.now);
-          if (got == 0) break;
-        }
-        return received.size() == sent.size();
-      },
-      30s);
+  const auto write_and_read = [&](Stack&) {
+    written +=
+        pair.a.parts().tcp.write(client, bytes_of(std::string_view(sent).substr(written)), {}, pair.now);
+    pair.a.poll_output(pair.now);
+    const std::size_t got = pair.b.parts().tcp.read(server, buffer, pair.now);
+    received.append(reinterpret_cast<const char*>(buffer.data()), got);
+    pair.b.poll_output(pair.now);
+  };
+  write_and_read(pair.a);
+  const bool done = pair.run_until([&] { return received.size() == sent.size(); }, 30s, write_and_read);
   EXPECT_TRUE(done) << written << " written, " << received.size() << " received";
   EXPECT_TRUE(received == sent);
   EXPECT_EQ(pair.a.counters().get(trace::Counter::kTcpRetransSegs), 0u);
