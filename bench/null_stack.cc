@@ -16,14 +16,16 @@
 #include <array>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "drivers/netdev.h"
-#include "drivers/receive_steering.h"
 #include "drivers/tap.h"
 #include "frame/frame_pool.h"
 #include "frame/memory_budget.h"
+#include "runtime/clock.h"
+#include "runtime/steerer.h"
 #include "wire/arp.h"
 #include "wire/checksum.h"
 #include "wire/ethernet.h"
@@ -47,8 +49,10 @@ constexpr int kDuplicatesOfALoss = 3;
 
 class NullStack {
  public:
-  NullStack(std::unique_ptr<drivers::TapDevice> device, IpAddress address)
+  NullStack(std::unique_ptr<drivers::TapDevice> device, IpAddress address,
+            std::optional<runtime::Steerer> steerer)
       : device_(std::move(device)),
+        steerer_(std::move(steerer)),
         address_(address),
         budget_(kBudget),
         pool_(budget_),
@@ -60,11 +64,13 @@ class NullStack {
     for (;;) {
       const std::size_t count = device_->receive(frames, pool_, Instant{});
       for (std::size_t i = 0; i < count; ++i) {
+        passed_ += frames[i].size();
         on_frame(frames[i].bytes());
         frames[i].reset();
       }
       flush_ack();
       send_stream();
+      if (steerer_) steerer_->tick(runtime::monotonic_now(), ::sched_getcpu(), [this] { return passed_; });
       if (count == frames.size()) continue;
       pollfd descriptor{device_->wait_descriptor(), POLLIN, 0};
       if (count == 0 && ::poll(&descriptor, 1, stream_.open ? kResendTimeoutMs : -1) == 0)
@@ -212,10 +218,13 @@ class NullStack {
     wire::emit_ipv4(ip, out.push_header(wire::kIpv4HeaderMin));
     wire::emit_ethernet({peer.mac, device_->mac(), wire::kEtherTypeIpv4},
                         out.push_header(wire::kEthernetHeaderLength));
+    passed_ += out.size();
     device_->transmit({&out, 1}, Instant{});
   }
 
   std::unique_ptr<drivers::TapDevice> device_;
+  std::optional<runtime::Steerer> steerer_;
+  std::uint64_t passed_ = 0;  // bytes, both ways
   IpAddress address_;
   MemoryBudget budget_;
   FramePool pool_;
@@ -238,10 +247,11 @@ int run(const std::string& name, const IpPrefix& address, const IpPrefix& peer) 
     return 1;
   }
   // As `tapir up` does.
-  if (auto steering = drivers::ReceiveSteering::open(name)) (void)steering->keep_off(::sched_getcpu());
+  std::optional<runtime::Steerer> steerer;
+  if (auto steering = drivers::ReceiveSteering::open(name)) steerer.emplace(std::move(*steering));
   std::puts("ready");
   std::fflush(stdout);
-  NullStack(std::move(*device), address.address).run();
+  NullStack(std::move(*device), address.address, std::move(steerer)).run();
 }
 
 }  // namespace

@@ -26,7 +26,6 @@
 #include "cli/program_file.h"
 #include "drivers/netdev.h"
 #include "drivers/netns.h"
-#include "drivers/receive_steering.h"
 #include "drivers/tap.h"
 #include "runtime/control_socket.h"
 
@@ -148,8 +147,6 @@ class Runner {
     if (plan_.peer) {
       if (auto added = drivers::add_address(device_->name(), *plan_.peer); !added) return added;
     }
-    // Spares time where it may be done; nothing depends on it.
-    if (auto steering = drivers::ReceiveSteering::open(device_->name())) (void)steering->spread();
     return drivers::set_link_up(device_->name());
   }
 

@@ -33,13 +33,15 @@ KernelDescriptor open_mask(const std::string& name, int access) {
   return KernelDescriptor(::openat(root.get(), path.c_str(), access | O_CLOEXEC));
 }
 
-// The first `processors`, without one of them (-1: with all).
-std::string mask_of(int processors, int without) {
+// Of the machine's processors this one, or all the others.
+std::string mask_of(int processor, bool others) {
+  const int processors = ::get_nprocs_conf();
   std::string mask;
   for (int word = (processors - 1) / kWordBits; word >= 0; --word) {
     const int first = word * kWordBits;
-    unsigned bits = 0xffffffffU >> (kWordBits - std::min(processors - first, kWordBits));
-    if (without >= first && without < first + kWordBits) bits &= ~(1U << (without - first));
+    const unsigned one = processor >= first && processor < first + kWordBits ? 1U << (processor - first) : 0U;
+    const unsigned all = 0xffffffffU >> (kWordBits - std::min(processors - first, kWordBits));
+    const unsigned bits = all & (others ? ~one : one);
     std::array<char, 16> text{};
     std::snprintf(text.data(), text.size(), mask.empty() ? "%x" : ",%08x", bits);
     mask += text.data();
@@ -65,11 +67,11 @@ NetdevResult ReceiveSteering::write(const std::string& mask) {
   return {};
 }
 
-NetdevResult ReceiveSteering::spread() { return write(mask_of(::get_nprocs_conf(), -1)); }
+NetdevResult ReceiveSteering::leave_to_writer() { return write("0"); }
 
-NetdevResult ReceiveSteering::keep_off(int processor) {
-  return write(mask_of(::get_nprocs_conf(), processor));
-}
+NetdevResult ReceiveSteering::keep_on(int processor) { return write(mask_of(processor, false)); }
+
+NetdevResult ReceiveSteering::keep_off(int processor) { return write(mask_of(processor, true)); }
 
 std::expected<std::string, std::string> processors_of_received(const std::string& name) {
   std::array<char, 4096> text{};

@@ -20,10 +20,11 @@ class ReceiveSteering {
   // processor only.
   static std::expected<ReceiveSteering, std::string> open(const std::string& name, int first = 0);
 
-  // All processors, each connection on one of its own, rather than the one that wrote the frame, within its
-  // write(2).
-  NetdevResult spread();
-  // All but this one (sched_getcpu(3)), where the writer needs its time.
+  // The one that writes a frame, within its write(2): as it is before anybody asks.
+  NetdevResult leave_to_writer();
+  // This one (sched_getcpu(3)), in a softirq.
+  NetdevResult keep_on(int processor);
+  // All but this one, each connection on one of them.
   NetdevResult keep_off(int processor);
 
  private:

@@ -18,10 +18,6 @@ constexpr int kIdleTicksMax = 64;
 // Looks in a row that find a device in error: then its interface is gone, and to look on would be to look
 // without end. A packet socket tells of an interface that went down once or twice, and recovers.
 constexpr int kDeviceErrorsMax = 16;
-// Ticks in a row that find the program on another processor before the kernel's side is told to leave that
-// one alone: a change may reorder frames that are under way, and a program of many threads is nowhere for
-// long.
-constexpr int kSteadyTicksMin = 16;
 
 }  // namespace
 
@@ -195,16 +191,8 @@ void StackHost::serve() {
 // Without the lock.
 void StackHost::steer() {
   if (!steers_.load(std::memory_order_acquire)) return;
-  const int processor = turn_processor_.load(std::memory_order_relaxed);
-  if (processor == steered_off_) {
-    steady_ticks_ = 0;
-  } else if (processor != steer_candidate_) {
-    steer_candidate_ = processor;
-    steady_ticks_ = 1;
-  } else if (++steady_ticks_ == kSteadyTicksMin) {
-    steered_off_ = processor;
-    if (!steering_->keep_off(processor)) steers_.store(false, std::memory_order_relaxed);
-  }
+  steerer_->tick(monotonic_now(), turn_processor_.load(std::memory_order_relaxed),
+                 [this] { return bytes_passed(); });
 }
 
 void StackHost::service_turns(Lock& lock) {

@@ -16,6 +16,18 @@ std::vector<StackHost::InterfaceView> StackHost::interfaces() {
   });
 }
 
+std::uint64_t StackHost::bytes_passed() {
+  const Lock lock(*this);
+  const stack::Stack::Parts& parts = stack_.parts();
+  std::uint64_t bytes = 0;
+  for (const auto& each : parts.interfaces.list()) {
+    if (each.id == parts.interfaces.loopback()) continue;
+    const stack::InterfaceCounters& counters = parts.attached(each.id)->counters;
+    bytes += counters.rx_bytes + counters.tx_bytes;
+  }
+  return bytes;
+}
+
 Result<int> StackHost::abandon(Descriptor fd) {
   return with([&](stack::Stack&, socket::Sockets& sockets, Instant now) {
     set_aside_waiters(fd);

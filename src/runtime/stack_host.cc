@@ -127,7 +127,7 @@ std::expected<void, std::string> StackHost::set_up_kernel_end(const std::string&
 void StackHost::steer_receiver(const std::string& tap) {
   auto steering = drivers::ReceiveSteering::open(tap, config_.first_kernel_descriptor);
   if (!steering) return;
-  steering_.emplace(std::move(*steering));
+  steerer_.emplace(std::move(*steering));
   steers_.store(true, std::memory_order_release);
 }
 

@@ -41,12 +41,12 @@
 
 #include "drivers/descriptor.h"
 #include "drivers/packet.h"
-#include "drivers/receive_steering.h"
 #include "drivers/tap.h"
 #include "link/capture.h"
 #include "runtime/clock.h"
 #include "runtime/futex.h"
 #include "runtime/given_buffers.h"
+#include "runtime/steerer.h"
 #include "socket/blocking_call.h"
 #include "socket/sockets.h"
 #include "stack/stack.h"
@@ -106,8 +106,8 @@ class StackHost {
   // The kernel's end of a TAP: its address, if any, and up.
   static std::expected<void, std::string> set_up_kernel_end(const std::string& tap,
                                                             const std::optional<IpPrefix>& address);
-  // What the kernel's end of this TAP receives is handled by other processors than the one on which the
-  // program runs, as it moves. Nothing where that may not be set. Once.
+  // What the kernel's end of this TAP receives is handled on the processors where most gets through
+  // (SteeringTrials). Nothing where that may not be set. Once.
   void steer_receiver(const std::string& tap);
   // Writes the frames of interfaces that are added from now on to a pcapng file. Once, before any interface.
   std::expected<void, std::string> capture_to(const std::string& path);
@@ -412,6 +412,8 @@ class StackHost {
   bool wait_for_devices(Lock& lock, Driver& driver, Instant until, Instant now, Waiter* waiter = nullptr);
   bool spin(Lock& lock, const Waiter* waiter, Instant now);
   // What waits in send buffers, or for its ACK.
+  // Both ways, over all devices; takes the lock.
+  std::uint64_t bytes_passed();
   std::size_t send_bytes();
   // After every call into the stack: output, and the calls that can go on.
   void settle(Instant now);
@@ -487,12 +489,9 @@ class StackHost {
   HostStats stats_;
   std::uint64_t calls_ = 0;  // that the program made
 
-  std::atomic<int> turn_processor_ = -1;              // where a thread of the program's ran the last turn
-  std::optional<drivers::ReceiveSteering> steering_;  // the service thread's, once steers_
+  std::atomic<int> turn_processor_ = -1;  // where a thread of the program's ran the last turn
+  std::optional<Steerer> steerer_;        // the service thread's, once steers_
   std::atomic<bool> steers_ = false;
-  int steered_off_ = -1;      // the processor that the kernel's side leaves alone
-  int steer_candidate_ = -1;  // another, on which the program was found
-  int steady_ticks_ = 0;      // in a row that found it there
 
   Driver service_;
   Futex service_futex_;
