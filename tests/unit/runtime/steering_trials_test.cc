@@ -69,6 +69,7 @@ TEST(SteeringTrialsTest, FollowsAMachineThatChanges) {
   machine.run(trials, kMinute, ReceiverOn::kOthers);
   EXPECT_EQ(trials.kept(), ReceiverOn::kOthers);
   machine.speed = {100, 100, 70};
+  machine.busy = 0.7;  // with what others do for it
   machine.run(trials, 3 * kMinute, ReceiverOn::kWriter);
   EXPECT_NE(trials.kept(), ReceiverOn::kOthers);
 }
@@ -88,6 +89,18 @@ TEST(SteeringTrialsTest, TriesEachPlaceInEqualPartsAndWaitsTwiceAsLongAfterEachI
   }
   EXPECT_EQ(waits, (std::array{2 * SteeringTrials::kFirstWait, 4 * SteeringTrials::kFirstWait}));
   EXPECT_EQ(windows, (std::array{8, 4, 4}));
+}
+
+// What is better now may not be for long.
+TEST(SteeringTrialsTest, AfterATrialThatPaidTheNextComesSoon) {
+  SteeringTrials trials;
+  Machine machine{.speed = {100, 100, 130}};
+  for (int i = 0; i < kMinute && trials.kept() != ReceiverOn::kOthers; ++i)
+    machine.run(trials, 1, ReceiverOn::kOthers);
+  ASSERT_EQ(trials.kept(), ReceiverOn::kOthers);
+  int waited = 0;
+  for (; !trials.trying(); ++waited) machine.run(trials, 1, ReceiverOn::kOthers);
+  EXPECT_EQ(waited, SteeringTrials::kFirstWait);
 }
 
 // Who is not held up by its processor gains nothing, and its peers' processors are left alone.
