@@ -35,6 +35,7 @@ void Steerer::tick(Instant now, int processor, const std::function<std::uint64_t
   steady_ = true;
 }
 
+// A change may reorder frames that are under way: a trial makes six at most.
 void Steerer::tell(ReceiverOn where, int processor) {
   if (where == told_ && (processor == told_of_ || where == ReceiverOn::kWriter)) return;
   drivers::NetdevResult told;
