@@ -212,8 +212,13 @@ def steered():
             while not stop.is_set():
                 stream.sendall(bytes(262144))
 
+    def spent(pid):
+        with open("/proc/%d/stat" % pid) as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     own = 1 << 1
-    with Up("--serve", "discard", prefix=("nice", "-n", "-15", "taskset", "-c", "1")), contextlib.ExitStack() as ends:
+    with Up("--serve", "discard", prefix=("taskset", "-c", "1")) as up, contextlib.ExitStack() as ends:
         expect(mask() == 0, "nothing is steered yet")
         stop = threading.Event()
         for _ in range(4):   # one sender is no match for the stack
@@ -221,11 +226,15 @@ def steered():
             sender.start()
             ends.callback(sender.join)
         ends.callback(stop.set)
-        deadline = time.monotonic() + 40
+        began, spent_before = time.monotonic(), spent(up.process.pid)
         seen = set()
         while not {0, own} <= seen:
-            expect(time.monotonic() < deadline, "masks seen: %s" % seen)
             seen.add(mask())
+            if time.monotonic() > began + 20:
+                busy = (spent(up.process.pid) - spent_before) / (time.monotonic() - began)
+                if busy < 0.8:   # SteeringTrials' kBusy
+                    skip("the machine has other things to do: the stack had %.2f of a processor" % busy)
+                raise AssertionError("a busy stack (%.2f of a processor) has seen the masks %s" % (busy, seen))
 
 
 def discard():
