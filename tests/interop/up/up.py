@@ -232,7 +232,7 @@ def steered():
             seen.add(mask())
             if time.monotonic() > began + 20:
                 busy = (spent(up.process.pid) - spent_before) / (time.monotonic() - began)
-                if busy < 0.8:   # SteeringTrials' kBusy
+                if busy < 0.6:   # 0.36 beside three busy programs, 0.8 otherwise
                     skip("the machine has other things to do: the stack had %.2f of a processor" % busy)
                 raise AssertionError("a busy stack (%.2f of a processor) has seen the masks %s" % (busy, seen))
 
