@@ -25,9 +25,10 @@ void Steerer::tick(Instant now, int processor, const std::function<std::uint64_t
   const Duration spent = processor_time();
   const std::uint64_t passed = bytes_passed();
   const double length = seconds(now - began_);
-  tell(trials_.after({static_cast<double>(passed - passed_before_) / length,
-                      seconds(spent - spent_before_) / length, steady_}),
-       processor);
+  const ReceiverOn where = trials_.after({static_cast<double>(passed - passed_before_) / length,
+                                          seconds(spent - spent_before_) / length, steady_});
+  // A program that moves is not followed before it has come to rest: each change costs.
+  if (steady_ || where == ReceiverOn::kWriter) tell(where, processor);
   began_ = now;
   spent_before_ = spent;
   passed_before_ = passed;

@@ -18,7 +18,8 @@ enum class ReceiverOn : std::uint8_t { kWriter, kProgram, kOthers };
 // that was in vain is followed by a wait twice as long. Single-threaded; knows neither time nor the kernel.
 class SteeringTrials {
  public:
-  // Lengths in windows.
+  // Lengths in windows (Steerer::kWindow): a second of waiting, so that short runs pay for no trial; a
+  // minute, so that trials in vain cost less than a hundredth.
   static constexpr int kFirstWait = 16;
   static constexpr int kWaitMax = 1024;
   static constexpr int kTrialLength = 8;

@@ -69,6 +69,34 @@ TEST_F(Stream, ConnectsEchoesAndCloses) {
   EXPECT_EQ(pair.a.parts().tcp.gauges().time_wait, 0u);
 }
 
+// A window is announced in whole units of its scale, so that its last bytes may not fit the buffer (Linux:
+// __tcp_select_window, TCPRcvQDrop): nothing else is lost on a wire that loses nothing.
+TEST_F(Stream, AReaderThatComesLateLosesWhatItsWindowWasRoundedUpBy) {
+  connect();
+  const std::string sent(1 << 20, 'x');
+  std::string received;
+  std::size_t written = 0;
+  std::array<std::uint8_t, 65536> buffer;
+  EXPECT_TRUE(pair.run_until(
+      [&] {
+        for (;;) {
+          written += pair.a.parts().tcp.write(client, bytes_of(std::string_view(sent).substr(written)), {},
+                                              pair.now);
+          pair.a.poll_output(pair.now);
+          const std::size_t got = pair.b.parts().tcp.read(server, buffer, pair.now);
+          received.append(reinterpret_cast<const char*>(buffer.data()), got);
+          pair.b.poll_output(pair.now);
+          if (got == 0) break;
+        }
+        return received.size() == sent.size();
+      },
+      30s));
+  EXPECT_TRUE(received == sent);
+  EXPECT_LE(pair.a.counters().get(trace::Counter::kTcpRetransSegs),
+            pair.b.counters().get(trace::Counter::kTcpExtTCPRcvQDrop));
+  EXPECT_LE(pair.b.counters().get(trace::Counter::kTcpExtTCPRcvQDrop), 1u) << "of 730 segments";
+}
+
 TEST_F(Stream, CarriesAMegabyteIntact) {
   connect();
   std::string sent(1 << 20, '\0');
